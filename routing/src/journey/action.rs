@@ -1,0 +1,145 @@
+//! What a journey asks for.
+
+use std::time::Duration;
+
+use crate::{
+    id::{InboxId, IvrId, NodeId, PromptId},
+    outcome::Outcome,
+};
+
+/// Where actions go; reused by the caller, so that a wake-up allocates nothing in the common case.
+pub type Actions = Vec<Action>;
+
+/// Names one playback of a contact, so that a late "done" cannot be taken for another's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PlaybackId(pub u32);
+
+/// One thing to be heard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sound {
+    /// A prompt or piece of music.
+    Prompt(PromptId),
+    /// Ringing tone.
+    Ringback,
+    /// Silence.
+    Silence(Duration),
+}
+
+/// A playback: sounds one after the other, once or for ever.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Playback {
+    /// Its name in `PlaybackDone`.
+    pub id: PlaybackId,
+    /// What is heard.
+    pub sounds: Vec<Sound>,
+    /// Start again at the end.
+    pub looped: bool,
+    /// Go on where the same sounds were last left (queue music after a Queue IVR).
+    pub resume: bool,
+}
+
+/// Something the contact task is to do. Order matters; nothing follows [`Action::End`].
+#[derive(Clone, Debug)]
+pub enum Action {
+    /// Tell the caller it rings (180), without answering.
+    Ring,
+    /// Answer the call (200); the contact task waits for the journal's receipt first.
+    Answer,
+    /// Replace what is heard.
+    Play(Playback),
+    /// Be silent.
+    StopPlayback,
+    /// Write an event to the journal and the feed.
+    Emit(FeedEvent),
+    /// Take a place in an inbox's queue (keeping the arrival time), or move to another one.
+    EnterQueue {
+        /// The inbox.
+        inbox: InboxId,
+        /// 0 (lowest) to 9.
+        priority: u8,
+        /// Longest queue allowed; [`super::Event::QueueFull`] is the answer when it is full.
+        length_max: Option<u32>,
+    },
+    /// Give the place in the queue up.
+    LeaveQueue,
+    /// Ask a web service for values; answered by [`super::Event::DataDip`].
+    DataDip(DataDip),
+    /// The contact is over. The call is ended with `sip`: a status before the answer, a reason after it.
+    End {
+        /// How it ended.
+        outcome: Outcome,
+        /// SIP status for a refusal, or the cause carried by the BYE's Reason header.
+        sip_status: u16,
+    },
+}
+
+/// A request to a web service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DataDip {
+    /// Number of this request within the contact.
+    pub request: u32,
+    /// `GET` or `POST`.
+    pub post: bool,
+    /// The URL, variables filled in.
+    pub url: String,
+    /// Header names and values, variables filled in.
+    pub headers: Vec<(String, String)>,
+    /// JSON body, variables filled in.
+    pub body: Option<String>,
+    /// Longest wait.
+    pub timeout: Duration,
+    /// Variables to take out of the answer: name, and JSON pointer (RFC 6901).
+    pub captures: Vec<(String, String)>,
+}
+
+/// An event for the feed, without the envelope (id, time, sequence) which the journal adds.
+#[derive(Clone, Debug, PartialEq)]
+pub enum FeedEvent {
+    /// `contact.started`.
+    Started,
+    /// `contact.ivr_entered`.
+    IvrEntered {
+        /// Which IVR.
+        ivr: IvrId,
+        /// Whether it runs in the queue.
+        queue: bool,
+    },
+    /// `contact.node_entered`.
+    NodeEntered {
+        /// Which IVR.
+        ivr: IvrId,
+        /// Which node.
+        node: NodeId,
+        /// The transition that led here, `default`, `1`, `timeout`…; none for the first node.
+        by: Option<String>,
+        /// Digits consumed by that transition; masked for secret inputs.
+        digits: String,
+    },
+    /// `contact.ivr_exited`.
+    IvrExited {
+        /// Which IVR.
+        ivr: IvrId,
+        /// The exit or hang-up node; none when it failed.
+        node: Option<NodeId>,
+        /// The inbox it resolved to.
+        inbox: Option<InboxId>,
+        /// Why it failed, when it did.
+        failure: Option<&'static str>,
+    },
+    /// `contact.queued`.
+    Queued {
+        /// The inbox.
+        inbox: InboxId,
+        /// When an answer is due under the SLA.
+        sla_due: jiff::Timestamp,
+    },
+    /// `contact.moved`: to another inbox, keeping the arrival time.
+    Moved {
+        /// From where.
+        from: InboxId,
+        /// To where.
+        to: InboxId,
+    },
+    /// `contact.ended`.
+    Ended(Outcome),
+}

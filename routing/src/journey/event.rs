@@ -1,0 +1,34 @@
+//! What can happen to a contact.
+
+use super::action::PlaybackId;
+use crate::{digit::Digit, outcome::Outcome};
+
+/// Something that happened, told to the journey by its contact task.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A key was pressed.
+    Digit(Digit),
+    /// A playback played to its end (never for looped ones, nor for one that was replaced).
+    PlaybackDone(PlaybackId),
+    /// The answer to a data dip: variables to set, or nothing when it failed or timed out.
+    DataDip {
+        /// The number given in the request's action.
+        request: u32,
+        /// Values by variable name; none when the request failed.
+        values: Option<Vec<(String, String)>>,
+    },
+    /// Our place in the queue changed; 1 is next.
+    Position(u32),
+    /// The queue had no room: sent in answer to entering it.
+    QueueFull,
+    /// It became known (or unknown) how many agents are available to this inbox.
+    Availability(Option<u32>),
+    /// The caller is gone, or the call ended in the network.
+    HungUp(Outcome),
+    /// Hung up through the API.
+    HangUpRequested,
+    /// A sound could not be played, or something else an IVR needs failed technically.
+    TechnicalFailure(&'static str),
+    /// A deadline passed; sent by the contact task when [`super::Journey::deadline`] is due.
+    Deadline,
+}
