@@ -1,0 +1,2 @@
+//! The edges and the wiring.
+pub mod sip;

@@ -1,0 +1,2 @@
+//! SIP edge.
+pub(crate) mod socket;
