@@ -1,2 +1,3 @@
 //! The edges and the wiring.
+pub mod queue;
 pub mod sip;
