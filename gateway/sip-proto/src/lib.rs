@@ -14,4 +14,5 @@ pub mod header;
 mod lex;
 pub mod message;
 mod parse;
+pub mod sdp;
 pub mod uri;

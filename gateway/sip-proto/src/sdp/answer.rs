@@ -1,0 +1,252 @@
+//! Offer and answer (RFC 3264).
+
+use std::{
+    fmt::Write,
+    net::{IpAddr, SocketAddr},
+};
+
+use super::{Codec, Connection, Direction, LocalMedia, Media, Session};
+
+/// What an offer and its answer agree on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Negotiated {
+    /// Where the other side wants its media; none when it is on hold in the old way (0.0.0.0), or named
+    /// a host instead of an address (media is then latched to where it comes from).
+    pub remote: Option<SocketAddr>,
+    /// The codec both ways.
+    pub codec: Codec,
+    /// The payload type of the codec, both ways.
+    pub payload_type: u8,
+    /// The payload type of telephone-event; none means digits come in-band or by INFO.
+    pub telephone_event: Option<u8>,
+    /// Milliseconds of audio we put into a packet, 10 to 60.
+    pub ptime_ms: u8,
+    /// The direction from our side.
+    pub direction: Direction,
+    /// RTCP comes on the RTP port.
+    pub rtcp_mux: bool,
+}
+
+/// Why an offer cannot be taken; each is a 488 with this Warning text (RFC 3261 §20.43).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NegotiationError {
+    /// There is no audio section that is not refused.
+    #[error("no usable audio stream")]
+    NoAudio,
+    /// None of the offered codecs is allowed here.
+    #[error("no common codec: PCMU or PCMA is needed")]
+    NoCommonCodec,
+}
+
+/// Answers an offer: the description to send, and what was agreed.
+///
+/// # Errors
+/// [`NegotiationError`] when no stream can be taken.
+pub fn answer(offer: &Session<'_>, local: &LocalMedia) -> Result<(String, Negotiated), NegotiationError> {
+    let audio = offer.media.iter().position(is_audio).ok_or(NegotiationError::NoAudio)?;
+    let taken = offer.media.get(audio).ok_or(NegotiationError::NoAudio)?;
+    let (payload_type, codec) = choose(taken, &local.codecs).ok_or(NegotiationError::NoCommonCodec)?;
+    let agreed = agree(offer, taken, payload_type, codec);
+    let mut text = head(local, offer.timing);
+    for (index, media) in offer.media.iter().enumerate() {
+        if index == audio {
+            audio_section(&mut text, local.address.port(), media.protocol, &agreed);
+        } else {
+            refuse(&mut text, media);
+        }
+    }
+    Ok((text, agreed))
+}
+
+/// An offer of our own, for an INVITE that came without one (RFC 3261 §13.2.1).
+pub fn offer(local: &LocalMedia) -> String {
+    let mut text = head(local, "0 0");
+    let _ = write!(text, "m=audio {} RTP/AVP", local.address.port());
+    for codec in &local.codecs {
+        let _ = write!(text, " {}", codec.static_payload_type());
+    }
+    text.push_str(" 101\r\n");
+    for codec in &local.codecs {
+        let _ = write!(text, "a=rtpmap:{} {}/8000\r\n", codec.static_payload_type(), codec.name());
+    }
+    text.push_str("a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\na=ptime:20\r\na=sendrecv\r\n");
+    text
+}
+
+/// Reads the answer to our own [`offer`].
+///
+/// # Errors
+/// [`NegotiationError`] when it takes none of what we offered.
+pub fn accept_answer(answer: &Session<'_>, local: &LocalMedia) -> Result<Negotiated, NegotiationError> {
+    let taken = answer.media.first().filter(|m| is_audio(m)).ok_or(NegotiationError::NoAudio)?;
+    let (payload_type, codec) = choose(taken, &local.codecs).ok_or(NegotiationError::NoCommonCodec)?;
+    Ok(agree(answer, taken, payload_type, codec))
+}
+
+fn is_audio(media: &Media<'_>) -> bool {
+    media.kind.eq_ignore_ascii_case("audio")
+        && media.port != 0
+        && (media.protocol.eq_ignore_ascii_case("RTP/AVP") || media.protocol.eq_ignore_ascii_case("RTP/AVPF"))
+}
+
+/// The first offered payload type that we may speak: the offerer's preference decides (RFC 3264 §6.1).
+fn choose(media: &Media<'_>, allowed: &[Codec]) -> Option<(u8, Codec)> {
+    media.payload_types().find_map(|pt| media.codec(pt).filter(|codec| allowed.contains(codec)).map(|c| (pt, c)))
+}
+
+fn agree(session: &Session<'_>, media: &Media<'_>, payload_type: u8, codec: Codec) -> Negotiated {
+    let connection = media.connection.or(session.connection);
+    let ip = match connection {
+        Some(Connection::Ip(ip)) => Some(ip),
+        Some(Connection::Name(_)) | None => None,
+    };
+    // RFC 3264 §8.4: the old way to hold is an address of all zeros.
+    let old_hold = ip.is_some_and(|ip| ip.is_unspecified());
+    let offered = media.direction.or(session.direction).unwrap_or_default();
+    let direction = match offered.reversed() {
+        Direction::SendRecv if old_hold => Direction::RecvOnly,
+        Direction::SendOnly if old_hold => Direction::Inactive,
+        other => other,
+    };
+    let wanted = media.ptime_ms.unwrap_or(20).min(media.maxptime_ms.unwrap_or(u32::MAX));
+    let ptime_ms = u8::try_from(wanted.clamp(10, 60)).unwrap_or(20);
+    Negotiated {
+        remote: ip.filter(|ip| !ip.is_unspecified()).map(|ip| SocketAddr::new(ip, media.port)),
+        codec,
+        payload_type,
+        telephone_event: media.telephone_event(),
+        // Whole multiples of 10 ms only, as frames are cut that way.
+        ptime_ms: ptime_ms.saturating_sub(ptime_ms.checked_rem(10).unwrap_or(0)),
+        direction,
+        rtcp_mux: media.rtcp_mux,
+    }
+}
+
+fn head(local: &LocalMedia, timing: &str) -> String {
+    let family = family(local.address.ip());
+    let ip = local.address.ip();
+    format!(
+        "v=0\r\no=- {} {} IN {family} {ip}\r\ns=-\r\nc=IN {family} {ip}\r\nt={timing}\r\n",
+        local.session_id, local.version
+    )
+}
+
+fn family(ip: IpAddr) -> &'static str {
+    if ip.is_ipv4() { "IP4" } else { "IP6" }
+}
+
+fn audio_section(text: &mut String, port: u16, protocol: &str, agreed: &Negotiated) {
+    let (payload_type, name) = (agreed.payload_type, agreed.codec.name());
+    let _ = write!(text, "m=audio {port} {protocol} {payload_type}");
+    if let Some(event) = agreed.telephone_event {
+        let _ = write!(text, " {event}");
+    }
+    let _ = write!(text, "\r\na=rtpmap:{payload_type} {name}/8000\r\n");
+    if let Some(event) = agreed.telephone_event {
+        let _ = write!(text, "a=rtpmap:{event} telephone-event/8000\r\na=fmtp:{event} 0-15\r\n");
+    }
+    let _ = write!(text, "a=ptime:{}\r\n", agreed.ptime_ms);
+    if agreed.rtcp_mux {
+        text.push_str("a=rtcp-mux\r\n");
+    }
+    let _ = write!(text, "a={}\r\n", agreed.direction.as_str());
+}
+
+/// RFC 3264 §6: a refused stream keeps its m= line with port 0 and at least one format.
+fn refuse(text: &mut String, media: &Media<'_>) {
+    let _ = write!(text, "m={} 0 {}", media.kind, media.protocol);
+    for format in &media.formats {
+        let _ = write!(text, " {format}");
+    }
+    if media.formats.is_empty() {
+        text.push_str(" 0");
+    }
+    text.push_str("\r\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sdp::read;
+
+    fn local() -> LocalMedia {
+        LocalMedia {
+            address: "198.51.100.7:30000".parse().unwrap(),
+            codecs: vec![Codec::Pcmu, Codec::Pcma],
+            session_id: 1,
+            version: 1,
+        }
+    }
+
+    fn answered(offer: &str) -> Result<(String, Negotiated), NegotiationError> {
+        answer(&read(offer.as_bytes()).unwrap(), &local())
+    }
+
+    const CARRIER: &str = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n\
+        m=audio 4000 RTP/AVP 18 8 0 101\r\na=rtpmap:18 G729/8000\r\na=rtpmap:101 telephone-event/8000\r\n\
+        a=ptime:30\r\n";
+
+    #[test]
+    fn the_offerers_first_codec_that_we_speak_is_taken() {
+        let (text, agreed) = answered(CARRIER).unwrap();
+        assert_eq!((agreed.codec, agreed.payload_type, agreed.telephone_event), (Codec::Pcma, 8, Some(101)));
+        assert_eq!((agreed.remote, agreed.ptime_ms), (Some("192.0.2.1:4000".parse().unwrap()), 30));
+        assert!(text.contains("m=audio 30000 RTP/AVP 8 101\r\n"), "{text}");
+        assert!(text.ends_with("a=sendrecv\r\n"));
+    }
+
+    #[test]
+    fn fax_and_video_are_refused_in_their_place() {
+        let offer = format!(
+            "{}m=image 5000 udptl t38\r\nc=IN IP4 192.0.2.99\r\na=inactive\r\nm=video 6000 RTP/AVP 96\r\n",
+            CARRIER.replace("m=audio", "m=video 7000 RTP/AVP 97\r\nm=audio")
+        );
+        let (text, agreed) = answered(&offer).unwrap();
+        let lines: Vec<&str> = text.lines().filter(|l| l.starts_with("m=")).collect();
+        assert_eq!(
+            lines,
+            ["m=video 0 RTP/AVP 97", "m=audio 30000 RTP/AVP 8 101", "m=image 0 udptl t38", "m=video 0 RTP/AVP 96"]
+        );
+        assert_eq!(agreed.remote, Some("192.0.2.1:4000".parse().unwrap()), "the fax address is not ours");
+    }
+
+    #[test]
+    fn hold_is_understood_in_all_its_forms() {
+        let with = |line: &str| answered(&format!("{CARRIER}{line}\r\n")).unwrap().1.direction;
+        assert_eq!(with("a=sendonly"), Direction::RecvOnly);
+        assert_eq!(with("a=inactive"), Direction::Inactive);
+        assert_eq!(with("a=recvonly"), Direction::SendOnly);
+        let (_, old) = answered(&CARRIER.replace("c=IN IP4 192.0.2.1", "c=IN IP4 0.0.0.0")).unwrap();
+        assert_eq!((old.remote, old.direction), (None, Direction::RecvOnly));
+    }
+
+    #[test]
+    fn a_dynamic_payload_type_and_ipv6_are_taken() {
+        let (_, agreed) = answered(
+            "v=0\r\no=- 99999999999999999999999 1 IN IP6 2001:db8::1\r\ns= \r\nt=0 0\r\n\
+             m=audio 4000 RTP/AVP 96 97\r\nc=IN IP6 2001:db8::1\r\na=rtpmap:96 opus/48000/2\r\na=rtpmap:97 pcmu/8000/1\r\n",
+        )
+        .unwrap();
+        assert_eq!((agreed.codec, agreed.payload_type), (Codec::Pcmu, 97));
+        assert_eq!(agreed.remote, Some("[2001:db8::1]:4000".parse().unwrap()));
+    }
+
+    #[test]
+    fn no_common_codec_and_no_audio_are_told_apart() {
+        let g729 = CARRIER.replace("18 8 0 101", "18");
+        assert_eq!(answered(&g729), Err(NegotiationError::NoCommonCodec));
+        let secure = CARRIER.replace("RTP/AVP", "RTP/SAVP");
+        assert_eq!(answered(&secure), Err(NegotiationError::NoAudio));
+    }
+
+    #[test]
+    fn our_own_offer_reads_back_and_its_answer_is_accepted() {
+        let text = offer(&local());
+        let back = read(text.as_bytes()).unwrap();
+        let far = LocalMedia { address: "192.0.2.5:6000".parse().unwrap(), ..local() };
+        let (reply, theirs) = answer(&back, &far).unwrap();
+        let ours = accept_answer(&read(reply.as_bytes()).unwrap(), &local()).unwrap();
+        assert_eq!((ours.codec, theirs.codec, ours.telephone_event), (Codec::Pcmu, Codec::Pcmu, Some(101)));
+        assert_eq!(ours.remote, Some("192.0.2.5:6000".parse().unwrap()));
+    }
+}
