@@ -10,9 +10,17 @@
     clippy::wildcard_enum_match_arm
 )]
 
+mod builder;
+mod dialog;
+pub mod endpoint;
 pub mod header;
 mod lex;
 pub mod message;
 mod parse;
 pub mod sdp;
+mod transaction;
 pub mod uri;
+mod wheel;
+
+pub use builder::reason_phrase;
+pub use transaction::TimerValues;

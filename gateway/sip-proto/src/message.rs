@@ -16,7 +16,10 @@ pub const HEADERS_MAX: usize = 64;
 
 /// A request's method (a closed list of what we know; methods are case-sensitive).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[expect(missing_docs, reason = "the variants are the method names of RFC 3261, 3262, 3311, 3428, 3515, 3903, 6086, 6665")]
+#[expect(
+    missing_docs,
+    reason = "the variants are the method names of RFC 3261, 3262, 3311, 3428, 3515, 3903, 6086, 6665"
+)]
 pub enum Method {
     Invite,
     Ack,
@@ -39,7 +42,10 @@ pub enum Method {
 impl Method {
     /// The method a token names.
     pub fn from_bytes(token: &[u8]) -> Self {
-        ALL_METHODS.iter().find(|(_, name)| name.as_bytes() == token).map_or(Self::Unknown, |(method, _)| *method)
+        ALL_METHODS
+            .iter()
+            .find(|(_, name)| name.as_bytes() == token)
+            .map_or(Self::Unknown, |(method, _)| *method)
     }
 
     /// The method's token; empty for an unknown one.

@@ -113,9 +113,12 @@ fn start_line(line: &[u8]) -> Result<StartLine<'_>, StartLineFault<'_>> {
         return Err((malformed, salvage(uri)));
     }
     match Uri::parse(uri) {
-        Ok(parsed) if parsed.headers.is_none() => {
-            Ok(StartLine::Request { method, token, uri, version_known: version.eq_ignore_ascii_case(b"SIP/2.0") })
-        }
+        Ok(parsed) if parsed.headers.is_none() => Ok(StartLine::Request {
+            method,
+            token,
+            uri,
+            version_known: version.eq_ignore_ascii_case(b"SIP/2.0"),
+        }),
         Ok(_) => Err(("Headers in Request-URI", salvage(uri))),
         Err(_) => Err(("Malformed Request-URI", salvage(uri))),
     }
@@ -125,8 +128,12 @@ fn start_line(line: &[u8]) -> Result<StartLine<'_>, StartLineFault<'_>> {
 fn is_version(bytes: &[u8]) -> bool {
     let Some((name, number)) = bytes.split_at_checked(4) else { return false };
     let mut parts = number.split(|&b| b == b'.');
-    let digits = |part: Option<&[u8]>| part.is_some_and(|p| !p.is_empty() && p.iter().all(u8::is_ascii_digit));
-    name.eq_ignore_ascii_case(b"SIP/") && digits(parts.next()) && digits(parts.next()) && parts.next().is_none()
+    let digits =
+        |part: Option<&[u8]>| part.is_some_and(|p| !p.is_empty() && p.iter().all(u8::is_ascii_digit));
+    name.eq_ignore_ascii_case(b"SIP/")
+        && digits(parts.next())
+        && digits(parts.next())
+        && parts.next().is_none()
 }
 
 fn header_line(line: &[u8]) -> Result<Header<'_>, &'static str> {

@@ -156,9 +156,9 @@ impl Media<'_> {
     /// The payload type of telephone-event at 8000 Hz.
     pub(crate) fn telephone_event(&self) -> Option<u8> {
         self.payload_types().find(|pt| {
-            self.rtpmaps
-                .iter()
-                .any(|(p, name, rate)| p == pt && *rate == 8000 && name.eq_ignore_ascii_case("telephone-event"))
+            self.rtpmaps.iter().any(|(p, name, rate)| {
+                p == pt && *rate == 8000 && name.eq_ignore_ascii_case("telephone-event")
+            })
         })
     }
 

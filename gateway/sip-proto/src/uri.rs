@@ -75,7 +75,15 @@ impl<'a> Uri<'a> {
             if number.is_empty() {
                 return Err(UriError::Host);
             }
-            Ok(Self { raw, scheme: Scheme::Tel, user: Some(number), host: b"", port: None, params, headers: None })
+            Ok(Self {
+                raw,
+                scheme: Scheme::Tel,
+                user: Some(number),
+                host: b"",
+                port: None,
+                params,
+                headers: None,
+            })
         } else {
             let scheme = Scheme::Other(scheme);
             Ok(Self { raw, scheme, user: None, host: b"", port: None, params: b"", headers: None })

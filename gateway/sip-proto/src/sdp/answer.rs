@@ -91,7 +91,9 @@ fn is_audio(media: &Media<'_>) -> bool {
 
 /// The first offered payload type that we may speak: the offerer's preference decides (RFC 3264 §6.1).
 fn choose(media: &Media<'_>, allowed: &[Codec]) -> Option<(u8, Codec)> {
-    media.payload_types().find_map(|pt| media.codec(pt).filter(|codec| allowed.contains(codec)).map(|c| (pt, c)))
+    media
+        .payload_types()
+        .find_map(|pt| media.codec(pt).filter(|codec| allowed.contains(codec)).map(|c| (pt, c)))
 }
 
 fn agree(session: &Session<'_>, media: &Media<'_>, payload_type: u8, codec: Codec) -> Negotiated {
@@ -205,7 +207,12 @@ mod tests {
         let lines: Vec<&str> = text.lines().filter(|l| l.starts_with("m=")).collect();
         assert_eq!(
             lines,
-            ["m=video 0 RTP/AVP 97", "m=audio 30000 RTP/AVP 8 101", "m=image 0 udptl t38", "m=video 0 RTP/AVP 96"]
+            [
+                "m=video 0 RTP/AVP 97",
+                "m=audio 30000 RTP/AVP 8 101",
+                "m=image 0 udptl t38",
+                "m=video 0 RTP/AVP 96"
+            ]
         );
         assert_eq!(agreed.remote, Some("192.0.2.1:4000".parse().unwrap()), "the fax address is not ours");
     }

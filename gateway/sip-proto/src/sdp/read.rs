@@ -43,7 +43,8 @@ pub fn read(bytes: &[u8]) -> Result<Session<'_>, SdpError> {
     if lines.next().map(str::trim_end) != Some("v=0") {
         return Err(SdpError::Version);
     }
-    let mut session = Session { origin: "", connection: None, direction: None, timing: "0 0", media: Vec::new() };
+    let mut session =
+        Session { origin: "", connection: None, direction: None, timing: "0 0", media: Vec::new() };
     for line in lines {
         let (kind, value) = line.split_once('=').ok_or(SdpError::Line)?;
         let value = value.trim_end();

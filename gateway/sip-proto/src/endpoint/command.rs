@@ -1,0 +1,187 @@
+//! What the application wants of a call.
+
+use std::time::Instant;
+
+use super::{
+    CallKey, Command, Endpoint, Event, HangUpCause, Outputs, Path, Transport,
+    call::{PendingProvisional, Phase, Unacknowledged},
+    respond::{ALLOW, Extra, SUPPORTED},
+    session_timer,
+    tables::Handle,
+};
+use crate::{
+    builder::reason_phrase,
+    sdp::{self, Codec, LocalMedia},
+};
+
+impl Endpoint {
+    /// Does what the application wants. A command that comes too late, or for a call that is gone, does
+    /// nothing.
+    pub fn command(&mut self, now: Instant, call: CallKey, command: Command, out: &mut Outputs) {
+        let Some(phase) = self.calls.entry(call).map(|call| call.phase) else { return };
+        match (phase, command) {
+            (Phase::Early, Command::Progress { status }) => self.progress(now, call, status, out),
+            (Phase::Early, Command::Answer { media, codecs }) => self.answer(now, call, media, codecs, out),
+            (Phase::Early, Command::Reject { status, retry_after_seconds }) => {
+                let seconds = retry_after_seconds.map(|seconds| seconds.to_string());
+                let extra: Vec<Extra<'_>> = seconds.iter().map(|s| ("Retry-After", s.as_str())).collect();
+                self.end_early(now, call, status.clamp(300, 699), None, &extra, out);
+            }
+            (Phase::Early, Command::HangUp { .. }) => self.end_early(now, call, 480, None, &[], out),
+            (Phase::Answered, Command::HangUp { cause } | Command::Reject { status: cause, .. }) => {
+                self.hang_up(now, call, cause, out);
+            }
+            (Phase::Answered, Command::Progress { .. } | Command::Answer { .. }) | (Phase::Ending, _) => {}
+        }
+    }
+
+    fn progress(&mut self, now: Instant, handle: Handle, status: u16, out: &mut Outputs) {
+        let Some(call) = self.calls.entry(handle) else { return };
+        call.trying_at = None;
+        if call.reliable.pending.is_some() {
+            // One at a time (RFC 3262 §3); what it says is repeated anyway.
+            return;
+        }
+        let (transaction, head, path) = (call.invite, call.invite_head.clone(), call.path);
+        let rseq = call.reliable.required.then(|| {
+            call.reliable.next_rseq = call.reliable.next_rseq.wrapping_add(1);
+            call.reliable.next_rseq
+        });
+        let contact = self.contact(path);
+        let number = rseq.map(|rseq| rseq.to_string());
+        let mut extra = vec![("Contact", contact.as_str())];
+        if let Some(number) = &number {
+            extra.extend([("Require", "100rel"), ("RSeq", number.as_str())]);
+        }
+        let status = status.clamp(101, 199);
+        let response = self.respond_invite(now, (transaction, &head), status, (&extra, None), out);
+        let t1 = self.settings.timers.t1;
+        let give_up_at = now.checked_add(self.settings.timers.timeout()).unwrap_or(now);
+        if let (Some(rseq), Some(call)) = (rseq, self.calls.entry(handle)) {
+            let resend_at = now.checked_add(t1).unwrap_or(now);
+            call.reliable.pending =
+                Some(PendingProvisional { rseq, response, resend_at, interval: t1, give_up_at });
+        }
+        self.wake_call(handle);
+    }
+
+    fn answer(
+        &mut self,
+        now: Instant,
+        handle: Handle,
+        address: std::net::SocketAddr,
+        codecs: Vec<Codec>,
+        out: &mut Outputs,
+    ) {
+        let session_id = u64::from(rand::Rng::random::<u32>(&mut self.rng));
+        let Some(call) = self.calls.entry(handle) else { return };
+        let local = LocalMedia { address, codecs, session_id, version: 1 };
+        let described = match call.offer.take() {
+            Some(offer) => match sdp::read(&offer) {
+                Ok(session) => sdp::answer(&session, &local).map(|(text, agreed)| (text, Some(agreed))),
+                Err(_) => Err(sdp::NegotiationError::NoAudio),
+            },
+            None => Ok((sdp::offer(&local), None)),
+        };
+        let (body, agreed) = match described {
+            Ok(described) => described,
+            Err(error) => {
+                // RFC 3261 §20.43: 304 is "media type not available", 305 "incompatible format".
+                let warning = format!("305 vestibule \"{error}\"");
+                let cause = Some(HangUpCause::MediaRefused);
+                return self.end_early(now, handle, 488, cause, &[("Warning", &warning)], out);
+            }
+        };
+        call.phase = Phase::Answered;
+        call.trying_at = None;
+        call.reliable.pending = None;
+        call.media = Some(local);
+        call.negotiated = agreed;
+        call.session = call.session.map(|timer| session_timer::started(timer.seconds, timer.ours, now));
+        let head = std::mem::take(&mut call.invite_head);
+        let (transaction, cseq) = (call.invite, call.invite_cseq);
+        self.send_ok(now, handle, (transaction, &head), (cseq, agreed.is_none()), &body, out);
+        if let Some(agreed) = agreed {
+            out.events.push((handle, Event::Media(agreed)));
+        }
+    }
+
+    /// Sends the 200 to an INVITE, and repeats it until its ACK comes.
+    pub(super) fn send_ok(
+        &mut self,
+        now: Instant,
+        handle: Handle,
+        (transaction, head): (Handle, &[u8]),
+        (cseq, wants_answer): (u32, bool),
+        body: &str,
+        out: &mut Outputs,
+    ) {
+        let Some(call) = self.calls.entry(handle) else { return };
+        let headers = call.session.as_ref().map(session_timer::headers).unwrap_or_default();
+        let call_path = call.path;
+        let contact = self.contact(call_path);
+        let mut extra: Vec<Extra<'_>> =
+            vec![("Contact", contact.as_str()), ("Allow", ALLOW), ("Supported", SUPPORTED)];
+        extra.extend(headers.iter().map(|(name, value)| (*name, value.as_str())));
+        let body = Some(("application/sdp", body.as_bytes()));
+        let response = self.respond_invite(now, (transaction, head), 200, (&extra, body), out);
+        let (t1, timeout) = (self.settings.timers.t1, self.settings.timers.timeout());
+        let Some(path) = self.servers.entry(transaction).map(|entry| entry.path) else { return };
+        if let Some(call) = self.calls.entry(handle) {
+            call.unacknowledged = Some(Unacknowledged {
+                cseq,
+                response,
+                path,
+                resend_at: now.checked_add(t1).unwrap_or(now),
+                interval: t1,
+                give_up_at: now.checked_add(timeout).unwrap_or(now),
+                wants_answer,
+            });
+        }
+        self.wake_call(handle);
+    }
+
+    /// Ends a call that is not answered: a final response to its INVITE.
+    pub(super) fn end_early(
+        &mut self,
+        now: Instant,
+        handle: Handle,
+        status: u16,
+        cause: Option<HangUpCause>,
+        extra: &[Extra<'_>],
+        out: &mut Outputs,
+    ) {
+        let Some(call) = self.calls.entry(handle).filter(|call| call.phase == Phase::Early) else { return };
+        let (transaction, head) = (call.invite, std::mem::take(&mut call.invite_head));
+        self.respond_invite(now, (transaction, &head), status, (extra, None), out);
+        if let Some(cause) = cause {
+            out.events.push((handle, Event::HungUp(cause)));
+        }
+        self.forget_call(handle);
+    }
+
+    fn hang_up(&mut self, now: Instant, handle: Handle, cause: u16, out: &mut Outputs) {
+        let Some(call) = self.calls.entry(handle) else { return };
+        if call.unacknowledged.is_some() {
+            call.phase = Phase::Ending;
+            call.hang_up_after_ack = Some(cause);
+        } else {
+            self.send_bye(now, handle, Some(cause), out);
+        }
+    }
+
+    /// The value of a Contact header for a peer on this path.
+    pub(super) fn contact(&self, path: Path) -> String {
+        let host = self.contact_host(path.listener, path.peer);
+        match path.transport {
+            Transport::Udp => format!("<sip:{host}>"),
+            Transport::Tcp => format!("<sip:{host};transport=tcp>"),
+            Transport::Tls => format!("<sips:{host};transport=tls>"),
+        }
+    }
+}
+
+/// The value of a Reason header (RFC 3326).
+pub(super) fn reason_value(cause: u16) -> String {
+    format!("SIP;cause={cause};text=\"{}\"", reason_phrase(cause))
+}

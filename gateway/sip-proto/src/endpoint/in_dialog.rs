@@ -1,0 +1,295 @@
+//! Requests within a call: ACK, BYE, re-INVITE, UPDATE, INFO, PRACK, OPTIONS.
+
+use std::time::Instant;
+
+use super::{
+    Endpoint, Event, HangUpCause, Outputs, Path, Wake,
+    call::Phase,
+    session_timer,
+    tables::{Handle, ServerMachine, ServerTransaction},
+};
+use crate::{
+    builder::response_head,
+    header::{HeaderName, RAck},
+    lex::{number, split_once, trim},
+    message::{Message, Method},
+    sdp::{self, LocalMedia},
+    transaction::server_invite::ServerInvite,
+};
+
+impl Endpoint {
+    /// The call a request with a To tag belongs to.
+    pub(super) fn call_of(&mut self, message: &Message<'_>) -> Option<Handle> {
+        let (call_id, from, to) = (message.call_id()?, message.from()?, message.to()?);
+        let remote_tag = from.tag().unwrap_or_default();
+        let handle = self.call_index.get(&self.call_key(call_id, remote_tag)).copied()?;
+        let call = self.calls.entry(handle)?;
+        call.dialog.matches(call_id, to.tag()?, remote_tag).then_some(handle)
+    }
+
+    pub(super) fn in_dialog(&mut self, now: Instant, path: Path, message: &Message<'_>, out: &mut Outputs) {
+        let Some(handle) = self.call_of(message) else {
+            return self.refuse(now, path, message, 481, &[], out);
+        };
+        let (Some(method), Some(cseq)) = (message.method(), message.cseq()) else { return };
+        let Some(call) = self.calls.entry(handle) else { return };
+        // RFC 3261 §12.2.2: out of order, and not a retransmission (those met their transaction).
+        if cseq.number < call.dialog.remote_cseq {
+            return self.refuse(now, path, message, 500, &[], out);
+        }
+        call.dialog.remote_cseq = cseq.number;
+        let ending = call.phase == Phase::Ending;
+        match method {
+            Method::Bye => self.bye(now, path, handle, message, out),
+            _ if ending => self.refuse(now, path, message, 481, &[], out),
+            Method::Invite => self.reinvite(now, path, handle, message, out),
+            Method::Update => self.update(now, path, handle, message, out),
+            Method::Info => self.info(now, path, handle, message, out),
+            Method::Prack => self.prack(now, path, handle, message, out),
+            _ => self.options(now, path, message, out),
+        }
+    }
+
+    fn bye(&mut self, now: Instant, path: Path, handle: Handle, message: &Message<'_>, out: &mut Outputs) {
+        self.respond(now, message, path, 200, (&[], None), out);
+        let Some(call) = self.calls.entry(handle) else { return };
+        match call.phase {
+            // RFC 3261 §15.1.2: requests still pending are answered with 487.
+            Phase::Early => self.end_early(now, handle, 487, Some(HangUpCause::Bye), &[], out),
+            Phase::Answered => {
+                out.events.push((handle, Event::HungUp(HangUpCause::Bye)));
+                self.forget_call(handle);
+            }
+            // Our own BYE crossed this one.
+            Phase::Ending => self.forget_call(handle),
+        }
+    }
+
+    /// An ACK that matches no refused INVITE: for a 2xx.
+    pub(super) fn acknowledged(&mut self, now: Instant, message: &Message<'_>, out: &mut Outputs) {
+        let Some(handle) = self.call_of(message) else { return };
+        let cseq = message.cseq().map(|cseq| cseq.number);
+        let Some(call) = self.calls.entry(handle) else { return };
+        let Some(waiting) = call.unacknowledged.take_if(|waiting| Some(waiting.cseq) == cseq) else { return };
+        let first = waiting.cseq == call.invite_cseq;
+        let hang_up = call.hang_up_after_ack.take();
+        if call.phase == Phase::Answered && first {
+            out.events.push((handle, Event::Acknowledged));
+        }
+        if waiting.wants_answer && call.phase == Phase::Answered {
+            self.take_answer(now, handle, message.body, out);
+        }
+        if let Some(cause) = hang_up {
+            self.send_bye(now, handle, Some(cause), out);
+        }
+    }
+
+    /// The answer to our offer, out of the ACK. Without a usable one there is no session: BYE.
+    fn take_answer(&mut self, now: Instant, handle: Handle, body: &[u8], out: &mut Outputs) {
+        let Some(call) = self.calls.entry(handle) else { return };
+        let agreed = call.media.as_ref().and_then(|local| {
+            let answer = sdp::read(body).ok()?;
+            sdp::accept_answer(&answer, local).ok()
+        });
+        match agreed {
+            Some(agreed) => {
+                call.negotiated = Some(agreed);
+                out.events.push((handle, Event::Media(agreed)));
+            }
+            None if call.negotiated.is_some() => {}
+            None => {
+                out.events.push((handle, Event::HungUp(HangUpCause::MediaRefused)));
+                self.send_bye(now, handle, Some(488), out);
+            }
+        }
+    }
+
+    /// RFC 3261 §14.2. The endpoint answers by itself: our media stays where it is.
+    fn reinvite(
+        &mut self,
+        now: Instant,
+        path: Path,
+        handle: Handle,
+        message: &Message<'_>,
+        out: &mut Outputs,
+    ) {
+        let Some(call) = self.calls.entry(handle) else { return };
+        if call.phase == Phase::Early || call.unacknowledged.is_some() {
+            return self.refuse(now, path, message, 500, &[("Retry-After", "1")], out);
+        }
+        if call.refreshing {
+            return self.refuse(now, path, message, 491, &[], out);
+        }
+        let described = if message.body.is_empty() {
+            call.media.as_mut().map(|local| {
+                local.version = local.version.wrapping_add(1);
+                (sdp::offer(local), None)
+            })
+        } else {
+            self.answered_offer(handle, message.body)
+        };
+        let Some((body, agreed)) = described else {
+            return self.refuse(now, path, message, 488, &[], out);
+        };
+        let Some(via) = message.top_via() else { return };
+        let Some(call) = self.calls.entry(handle) else { return };
+        call.path = path;
+        call.dialog.refresh_target(message);
+        let mut head = Vec::with_capacity(512);
+        response_head(&mut head, message, path.peer, b"");
+        let transaction = ServerTransaction {
+            key: self.server_key(message, &via, Method::Invite),
+            machine: ServerMachine::Invite(ServerInvite::new(path.transport.is_reliable())),
+            path: Self::response_path(message, path),
+            last_response: Box::default(),
+            call: None,
+        };
+        let key = transaction.key;
+        let Some(transaction) = self.servers.insert(transaction) else { return };
+        self.server_index.insert(key, transaction);
+        self.restart_session(now, handle, message);
+        let wants_answer = agreed.is_none();
+        let cseq = message.cseq().map_or(0, |cseq| cseq.number);
+        self.send_ok(now, handle, (transaction, &head), (cseq, wants_answer), &body, out);
+        if let Some(agreed) = agreed {
+            self.media_changed(handle, agreed, out);
+        }
+    }
+
+    /// RFC 3311 §5.2.
+    fn update(&mut self, now: Instant, path: Path, handle: Handle, message: &Message<'_>, out: &mut Outputs) {
+        let described = if message.body.is_empty() {
+            None
+        } else {
+            if self.calls.entry(handle).is_some_and(|call| call.refreshing || call.unacknowledged.is_some()) {
+                return self.respond(now, message, path, 491, (&[], None), out);
+            }
+            match self.answered_offer(handle, message.body) {
+                Some(described) => Some(described),
+                None => return self.respond(now, message, path, 488, (&[], None), out),
+            }
+        };
+        self.restart_session(now, handle, message);
+        let Some(call) = self.calls.entry(handle) else { return };
+        call.dialog.refresh_target(message);
+        let timer = call.session.filter(|_| call.phase == Phase::Answered);
+        let headers = timer.as_ref().map(session_timer::headers).unwrap_or_default();
+        let contact = self.contact(path);
+        let mut extra: Vec<(&str, &str)> = headers.iter().map(|(n, v)| (*n, v.as_str())).collect();
+        extra.push(("Contact", &contact));
+        let body = described.as_ref().map(|(text, _)| ("application/sdp", text.as_bytes()));
+        self.respond(now, message, path, 200, (&extra, body), out);
+        if let Some((_, Some(agreed))) = described {
+            self.media_changed(handle, agreed, out);
+        }
+    }
+
+    /// The answer to an offer within a call; none when it cannot be taken, and the session stays.
+    fn answered_offer(&mut self, handle: Handle, body: &[u8]) -> Option<(String, Option<sdp::Negotiated>)> {
+        let call = self.calls.entry(handle)?;
+        let local = call.media.as_mut()?;
+        let next = LocalMedia { version: local.version.wrapping_add(1), ..local.clone() };
+        let (text, agreed) = sdp::answer(&sdp::read(body).ok()?, &next).ok()?;
+        *local = next;
+        Some((text, Some(agreed)))
+    }
+
+    fn media_changed(&mut self, handle: Handle, agreed: sdp::Negotiated, out: &mut Outputs) {
+        if let Some(call) = self.calls.entry(handle) {
+            call.negotiated = Some(agreed);
+            out.events.push((handle, Event::Media(agreed)));
+        }
+    }
+
+    /// A re-INVITE or UPDATE refreshes the session (RFC 4028 §10).
+    fn restart_session(&mut self, now: Instant, handle: Handle, message: &Message<'_>) {
+        let wanted = session_timer::wanted(message, &self.settings, now);
+        if let Some(call) = self.calls.entry(handle)
+            && (wanted.is_some() || call.session.is_some())
+        {
+            call.session = wanted;
+        }
+        self.wake_call(handle);
+    }
+
+    /// Digits by INFO: `application/dtmf-relay` (`Signal=5`) or `application/dtmf` (`5`).
+    fn info(&mut self, now: Instant, path: Path, handle: Handle, message: &Message<'_>, out: &mut Outputs) {
+        if message.body.is_empty() {
+            return self.respond(now, message, path, 200, (&[], None), out);
+        }
+        let kind = message.content_type().unwrap_or_default();
+        let relay = kind.eq_ignore_ascii_case(b"application/dtmf-relay");
+        if !relay && !kind.eq_ignore_ascii_case(b"application/dtmf") {
+            let accept = [("Accept", "application/dtmf-relay, application/dtmf")];
+            return self.respond(now, message, path, 415, (&accept, None), out);
+        }
+        match info_digit(message.body, relay) {
+            Some(digit) => {
+                self.respond(now, message, path, 200, (&[], None), out);
+                if self.calls.entry(handle).is_some_and(|call| call.phase == Phase::Answered) {
+                    out.events.push((handle, Event::Digit(digit)));
+                }
+            }
+            None => self.respond(now, message, path, 400, (&[], None), out),
+        }
+    }
+
+    /// RFC 3262 §3.
+    fn prack(&mut self, now: Instant, path: Path, handle: Handle, message: &Message<'_>, out: &mut Outputs) {
+        let rack = message.header(HeaderName::RAck).and_then(RAck::parse);
+        let Some(call) = self.calls.entry(handle) else { return };
+        let cseq = call.invite_cseq;
+        let matched = call.reliable.pending.take_if(|pending| {
+            rack.is_some_and(|rack| rack.rseq == pending.rseq && rack.cseq.number == cseq)
+        });
+        let status = if matched.is_some() { 200 } else { 481 };
+        self.respond(now, message, path, status, (&[], None), out);
+    }
+
+    /// Forgets a transaction.
+    pub(super) fn forget_server(&mut self, handle: Handle) {
+        if let Some(entry) = self.servers.remove(handle) {
+            self.server_index.remove(&entry.key);
+        }
+    }
+
+    /// Forgets a call; what its transactions still owe lives on in them.
+    pub(super) fn forget_call(&mut self, handle: Handle) {
+        let Some(call) = self.calls.remove(handle) else { return };
+        if self.call_index.get(&call.key) == Some(&handle) {
+            self.call_index.remove(&call.key);
+        }
+    }
+
+    /// Wakes a server transaction's timer after its state changed.
+    pub(super) fn wake_server(&mut self, handle: Handle) {
+        let deadline = self.servers.entry(handle).and_then(|entry| match &entry.machine {
+            ServerMachine::Invite(machine) => machine.deadline(),
+            ServerMachine::Other(machine) => machine.deadline(),
+        });
+        self.wake_at(deadline.map(|(at, _)| at), Wake::Server(handle));
+    }
+}
+
+fn info_digit(body: &[u8], relay: bool) -> Option<char> {
+    let signal = if relay {
+        body.split(|b| matches!(b, b'\r' | b'\n')).find_map(|line| {
+            let (name, value) = split_once(line, b'=')?;
+            trim(name).eq_ignore_ascii_case(b"Signal").then_some(trim(value))
+        })?
+    } else {
+        trim(body)
+    };
+    match signal {
+        [key] if key.is_ascii_digit() || b"*#ABCDabcd".contains(key) => {
+            Some(char::from(*key).to_ascii_uppercase())
+        }
+        // Some devices send the event's number: 10 is the star, 11 the hash key.
+        _ => match number(signal)? {
+            10 => Some('*'),
+            11 => Some('#'),
+            n @ 12..=15 => char::from_u32(u32::from(b'A').saturating_add(n.saturating_sub(12))),
+            _ => None,
+        },
+    }
+}

@@ -1,0 +1,150 @@
+//! A new call: the INVITE without a To tag.
+
+use std::time::Instant;
+
+use super::{
+    CallKey, Endpoint, Event, Invite, Outputs, Party, Path, Wake,
+    call::{Call, PeerAbilities, Phase, Reliable},
+    session_timer,
+    tables::{ServerMachine, ServerTransaction},
+};
+use crate::{
+    builder::response_head,
+    dialog::Dialog,
+    header::{HeaderName, NameAddr},
+    lex::trim,
+    message::{Message, Method, StartLine},
+    sdp,
+    transaction::server_invite::ServerInvite,
+    uri::Uri,
+};
+
+impl Endpoint {
+    pub(super) fn invite(&mut self, now: Instant, path: Path, message: &Message<'_>, out: &mut Outputs) {
+        if let Some((status, extra)) = unacceptable(message) {
+            return self.refuse(now, path, message, status, &extra, out);
+        }
+        let min_se = self.settings.min_se_seconds;
+        if session_timer::too_small(message, min_se) {
+            return self.refuse(now, path, message, 422, &[("Min-SE", &min_se.to_string())], out);
+        }
+        if self.calls.len() >= self.settings.calls_max || self.servers.len() >= self.settings.transactions_max
+        {
+            return self.refuse(now, path, message, 503, &[("Retry-After", "5")], out);
+        }
+        let (Some(call_id), Some(from), Some(via)) = (message.call_id(), message.from(), message.top_via())
+        else {
+            return;
+        };
+        let key = self.call_key(call_id, from.tag().unwrap_or_default());
+        if self.is_merged(key, message) {
+            return self.refuse(now, path, message, 482, &[], out);
+        }
+        let tag = self.new_tag();
+        let first_cseq = rand::Rng::random_range(&mut self.rng, 1..1 << 20);
+        let Some(dialog) = Dialog::of_server(message, tag.as_bytes(), first_cseq) else { return };
+        let mut head = Vec::with_capacity(512);
+        response_head(&mut head, message, path.peer, tag.as_bytes());
+        let transaction = ServerTransaction {
+            key: self.server_key(message, &via, Method::Invite),
+            machine: ServerMachine::Invite(ServerInvite::new(path.transport.is_reliable())),
+            path: Self::response_path(message, path),
+            last_response: Box::default(),
+            call: None,
+        };
+        let server_key = transaction.key;
+        let Some(transaction) = self.servers.insert(transaction) else { return };
+        self.server_index.insert(server_key, transaction);
+        let call = Call {
+            key,
+            phase: Phase::Early,
+            path,
+            invite_cseq: dialog.remote_cseq,
+            dialog,
+            invite_head: head.into(),
+            invite: transaction,
+            offer: (!message.body.is_empty()).then(|| message.body.into()),
+            media: None,
+            negotiated: None,
+            unacknowledged: None,
+            hang_up_after_ack: None,
+            reliable: Reliable {
+                required: message.lists(HeaderName::Require, "100rel"),
+                next_rseq: rand::Rng::random_range(&mut self.rng, 1..1 << 20),
+                pending: None,
+            },
+            trying_at: now.checked_add(self.settings.trying_after),
+            session: session_timer::wanted(message, &self.settings, now),
+            peer: PeerAbilities { update: message.lists(HeaderName::Allow, "UPDATE") },
+            refreshing: false,
+        };
+        let Some(handle) = self.calls.insert(call) else { return };
+        self.call_index.insert(key, handle);
+        if let Some(entry) = self.servers.entry(transaction) {
+            entry.call = Some(handle);
+        }
+        self.wake_at(now.checked_add(self.settings.trying_after), Wake::Call(handle));
+        out.events.push((handle, Event::Incoming(Box::new(described(message, path)))));
+    }
+
+    /// RFC 3261 §8.2.2.2: the same request by another way (a forked INVITE that met again here).
+    fn is_merged(&mut self, key: u128, message: &Message<'_>) -> bool {
+        let cseq = message.cseq().map(|cseq| cseq.number);
+        let known: Option<CallKey> = self.call_index.get(&key).copied();
+        known.and_then(|call| self.calls.entry(call)).is_some_and(|call| Some(call.invite_cseq) == cseq)
+    }
+}
+
+/// Body, encoding and acceptable answers (RFC 3261 §8.2.3, §13.2.1).
+fn unacceptable(message: &Message<'_>) -> Option<(u16, Vec<(&'static str, &'static str)>)> {
+    if !message.body.is_empty() {
+        let is_sdp = message.content_type().is_some_and(|kind| kind.eq_ignore_ascii_case(b"application/sdp"));
+        if !is_sdp {
+            return Some((415, vec![("Accept", "application/sdp")]));
+        }
+        if message.elements(HeaderName::ContentEncoding).any(|e| !e.eq_ignore_ascii_case(b"identity")) {
+            return Some((415, vec![("Accept-Encoding", "identity")]));
+        }
+        if sdp::read(message.body).is_err() {
+            return Some((488, vec![("Warning", "399 vestibule \"malformed session description\"")]));
+        }
+    }
+    let mut accepts = message.elements(HeaderName::Accept).peekable();
+    if accepts.peek().is_some()
+        && !accepts.any(|kind| {
+            let kind = trim(kind.split(|&b| b == b';').next().unwrap_or(kind));
+            [&b"application/sdp"[..], b"application/*", b"*/*"].iter().any(|k| kind.eq_ignore_ascii_case(k))
+        })
+    {
+        return Some((406, Vec::new()));
+    }
+    None
+}
+
+fn described(message: &Message<'_>, path: Path) -> Invite {
+    let user = match message.start {
+        StartLine::Request { uri, .. } => Uri::parse(uri).ok().and_then(|uri| uri.user_text()),
+        StartLine::Response { .. } => None,
+    };
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let party = |address: NameAddr<'_>| Party {
+        user: address.uri.user_text().unwrap_or_default(),
+        host: text(address.uri.host),
+        display: text(address.display).replace("\\\"", "\"").replace("\\\\", "\\"),
+    };
+    Invite {
+        path,
+        call_id: message.call_id().map(text).unwrap_or_default(),
+        user: user.unwrap_or_default(),
+        from: message.from().map(party).unwrap_or_default(),
+        asserted: message.elements(HeaderName::PAssertedIdentity).find_map(NameAddr::parse).map(party),
+        private: message
+            .all(HeaderName::Privacy)
+            .flat_map(|value| value.split(|b| matches!(b, b';' | b',')))
+            .any(|value| {
+                [&b"id"[..], b"user", b"header"].iter().any(|p| trim(value).eq_ignore_ascii_case(p))
+            }),
+        has_offer: !message.body.is_empty(),
+        authorization: message.header(HeaderName::Authorization).map(text),
+    }
+}

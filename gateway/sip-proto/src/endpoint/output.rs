@@ -1,0 +1,107 @@
+//! What an endpoint gives back: bytes to send and things that happened.
+
+use super::{CallKey, Path};
+use crate::sdp::Negotiated;
+
+/// A reusable sink. All messages to send lie one after the other in one buffer.
+#[derive(Debug, Default)]
+pub struct Outputs {
+    pub(super) buffer: Vec<u8>,
+    pub(super) transmits: Vec<Transmit>,
+    /// What happened, in order.
+    pub events: Vec<(CallKey, Event)>,
+}
+
+/// One message to send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Transmit {
+    /// Where to.
+    pub path: Path,
+    start: usize,
+    end: usize,
+}
+
+impl Outputs {
+    /// Messages to send, in order.
+    pub fn messages(&self) -> impl ExactSizeIterator<Item = (Path, &[u8])> {
+        self.transmits.iter().map(|t| (t.path, self.buffer.get(t.start..t.end).unwrap_or_default()))
+    }
+
+    /// Empties the sink, keeping its memory.
+    pub fn clear(&mut self) {
+        self.buffer.clear();
+        self.transmits.clear();
+        self.events.clear();
+    }
+
+    /// Lets `write` append one message, and lists it.
+    pub(super) fn message(&mut self, path: Path, write: impl FnOnce(&mut Vec<u8>)) -> &[u8] {
+        let start = self.buffer.len();
+        write(&mut self.buffer);
+        let end = self.buffer.len();
+        self.transmits.push(Transmit { path, start, end });
+        self.buffer.get(start..end).unwrap_or_default()
+    }
+}
+
+/// Something that happened to a call.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A new call. The application answers, refuses or hangs up.
+    Incoming(Box<Invite>),
+    /// The caller has acknowledged our 200.
+    Acknowledged,
+    /// Media was agreed, or changed by a re-INVITE or UPDATE.
+    Media(Negotiated),
+    /// A digit came by INFO.
+    Digit(char),
+    /// The call is over; nothing follows.
+    HungUp(HangUpCause),
+}
+
+/// Why a call is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HangUpCause {
+    /// The caller cancelled before the answer.
+    Cancelled,
+    /// The caller sent BYE.
+    Bye,
+    /// No ACK came within 64·T1; BYE was sent.
+    NoAck,
+    /// The session timer ran out, or a refresh failed; BYE was sent.
+    SessionExpired,
+    /// The offer could not be taken; 488 was sent, or BYE when it came in the ACK.
+    MediaRefused,
+}
+
+/// What a new call's INVITE says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invite {
+    /// Where it came from.
+    pub path: Path,
+    /// The Call-ID as received, bytes that are not UTF-8 replaced.
+    pub call_id: String,
+    /// The Request-URI's user part, decoded, or the number of a `tel:` URI.
+    pub user: String,
+    /// The From header.
+    pub from: Party,
+    /// The P-Asserted-Identity header (RFC 3325); to be believed only from trusted trunks.
+    pub asserted: Option<Party>,
+    /// Privacy asks that the identity be withheld (RFC 3323).
+    pub private: bool,
+    /// The INVITE carries an offer.
+    pub has_offer: bool,
+    /// The Authorization header, as received.
+    pub authorization: Option<String>,
+}
+
+/// One party's identity.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Party {
+    /// User part, decoded.
+    pub user: String,
+    /// Host.
+    pub host: String,
+    /// Display name.
+    pub display: String,
+}

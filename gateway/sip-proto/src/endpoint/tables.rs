@@ -1,0 +1,97 @@
+//! The tables: slabs with generations, so that a stale handle finds nothing.
+
+use crate::{
+    message::Method,
+    transaction::{client::Client, client_invite::ClientInvite, server::Server, server_invite::ServerInvite},
+};
+
+use super::{CallKey, Path};
+
+/// A place in a slab, good for one life of that place.
+pub(super) type Handle = CallKey;
+
+/// A table whose places are reused under a new generation.
+#[derive(Debug)]
+pub(super) struct Slab<T> {
+    entries: Vec<(u32, Option<T>)>,
+    free: Vec<u32>,
+}
+
+impl<T> Default for Slab<T> {
+    fn default() -> Self {
+        Self { entries: Vec::new(), free: Vec::new() }
+    }
+}
+
+impl<T> Slab<T> {
+    pub(super) fn len(&self) -> usize {
+        self.entries.len().saturating_sub(self.free.len())
+    }
+
+    /// Puts a value in; none when four thousand million places are taken.
+    pub(super) fn insert(&mut self, value: T) -> Option<Handle> {
+        if let Some(index) = self.free.pop() {
+            let (generation, slot) = self.entries.get_mut(usize::try_from(index).ok()?)?;
+            *generation = generation.wrapping_add(1);
+            *slot = Some(value);
+            return Some(Handle { index, generation: *generation });
+        }
+        let index = u32::try_from(self.entries.len()).ok()?;
+        self.entries.push((0, Some(value)));
+        Some(Handle { index, generation: 0 })
+    }
+
+    pub(super) fn entry(&mut self, handle: Handle) -> Option<&mut T> {
+        let (generation, slot) = self.entries.get_mut(usize::try_from(handle.index).ok()?)?;
+        if *generation == handle.generation { slot.as_mut() } else { None }
+    }
+
+    pub(super) fn remove(&mut self, handle: Handle) -> Option<T> {
+        let (generation, slot) = self.entries.get_mut(usize::try_from(handle.index).ok()?)?;
+        if *generation != handle.generation {
+            return None;
+        }
+        let value = slot.take()?;
+        self.free.push(handle.index);
+        Some(value)
+    }
+}
+
+/// A server transaction with what it repeats.
+#[derive(Debug)]
+pub(super) struct ServerTransaction {
+    pub(super) key: u128,
+    pub(super) machine: ServerMachine,
+    /// Where responses go.
+    pub(super) path: Path,
+    /// The last response sent; empty when there is none yet, or when it need not be repeated any more.
+    pub(super) last_response: Box<[u8]>,
+    /// The call, for INVITEs.
+    pub(super) call: Option<Handle>,
+}
+
+#[derive(Debug)]
+pub(super) enum ServerMachine {
+    Invite(ServerInvite),
+    Other(Server),
+}
+
+/// A client transaction with what it repeats.
+#[derive(Debug)]
+pub(super) struct ClientTransaction {
+    pub(super) key: u128,
+    pub(super) machine: ClientMachine,
+    pub(super) method: Method,
+    /// Where the request went.
+    pub(super) path: Path,
+    /// The request; the ACK once one was sent.
+    pub(super) bytes: Box<[u8]>,
+    pub(super) call: Handle,
+    pub(super) cseq: u32,
+}
+
+#[derive(Debug)]
+pub(super) enum ClientMachine {
+    Invite(ClientInvite),
+    Other(Client),
+}
