@@ -1,3 +1,5 @@
 //! The edges and the wiring.
+pub mod journal;
 pub mod queue;
 pub mod sip;
+pub mod telemetry;

@@ -81,13 +81,18 @@ impl BatchSocket {
         let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(BATCH, Some(cmsg_space!(u32)));
         let mut slices: Vec<[IoSliceMut<'_>; 1]> =
             self.buffers.iter_mut().map(|buffer| [IoSliceMut::new(buffer)]).collect();
-        let received =
-            match recvmmsg(self.socket.as_raw_fd(), &mut headers, slices.iter_mut(), MsgFlags::MSG_DONTWAIT, None) {
-                Ok(received) => received,
-                // ECONNREFUSED is the echo of an ICMP error for something sent earlier.
-                Err(Errno::EAGAIN | Errno::EINTR | Errno::ECONNREFUSED) => return Ok(0),
-                Err(error) => return Err(error.into()),
-            };
+        let received = match recvmmsg(
+            self.socket.as_raw_fd(),
+            &mut headers,
+            slices.iter_mut(),
+            MsgFlags::MSG_DONTWAIT,
+            None,
+        ) {
+            Ok(received) => received,
+            // ECONNREFUSED is the echo of an ICMP error for something sent earlier.
+            Err(Errno::EAGAIN | Errno::EINTR | Errno::ECONNREFUSED) => return Ok(0),
+            Err(error) => return Err(error.into()),
+        };
         let mut count = 0;
         for message in received {
             count += 1;
@@ -135,7 +140,14 @@ impl BatchSocket {
                 break;
             }
             let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(slices.len(), None);
-            match sendmmsg(self.socket.as_raw_fd(), &mut headers, slices, addresses, [], MsgFlags::MSG_DONTWAIT) {
+            match sendmmsg(
+                self.socket.as_raw_fd(),
+                &mut headers,
+                slices,
+                addresses,
+                [],
+                MsgFlags::MSG_DONTWAIT,
+            ) {
                 Ok(results) => {
                     let count = results.count();
                     sent += count;
@@ -198,8 +210,7 @@ mod tests {
     fn a_refused_destination_does_not_hold_the_others_up() {
         let (sender, mut receiver) = (bound(), bound());
         let nowhere: SocketAddr = "[::1]:9".parse().unwrap();
-        let unsent =
-            sender.send([(nowhere, &b"lost"[..]), (receiver.local(), &b"heard"[..])].into_iter());
+        let unsent = sender.send([(nowhere, &b"lost"[..]), (receiver.local(), &b"heard"[..])].into_iter());
         assert_eq!(unsent, 1);
         let mut seen = Vec::new();
         receiver.receive(|_, bytes| seen.push(bytes.to_vec())).unwrap();

@@ -1,0 +1,310 @@
+//! The durable log of contacts and their records: SQLite, one writer thread, group commit.
+//!
+//! Contact tasks append, the feed and the control API read. An acknowledgement towards the outside
+//! (a 200 to an INVITE, a 2xx to a webhook) needs a [`Receipt`], and a receipt comes out of nothing but a
+//! commit that the disk has confirmed. This module decides nothing about routing, and sends nothing.
+
+mod contact;
+mod event;
+mod queue;
+mod reader;
+mod recover;
+mod retention;
+mod schema;
+mod writer;
+
+use std::{
+    future::Future,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use tokio::sync::{oneshot, watch};
+use vestibule_routing::id::ContactId;
+
+pub use self::{
+    contact::{ContactEnd, ContactProgress, ContactStart, ContactUpdate, Place},
+    event::{Entry, Event, EventKind},
+    reader::{ContactFilter, ContactRow, ContactState, FeedRow, Page, Reader},
+};
+use self::{
+    queue::{Job, Queue},
+    writer::Writer,
+};
+use crate::telemetry::JournalMetrics;
+
+/// How the journal is kept.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The database file; its folder must exist.
+    pub path: PathBuf,
+    /// Longest wait of an entry for others to share its commit with.
+    pub commit_window: Duration,
+    /// Most events waiting for the writer before appends are refused.
+    pub queue_events_max: usize,
+    /// Most bytes waiting for the writer before appends are refused.
+    pub queue_bytes_max: usize,
+    /// What is kept, and for how long.
+    pub retention: Retention,
+}
+
+/// What the journal keeps. Trimming goes on in small batches between commits.
+#[derive(Clone, Debug)]
+pub struct Retention {
+    /// Age at which events are trimmed.
+    pub events_age_max: Duration,
+    /// Age at which records of ended contacts are trimmed.
+    pub contacts_age_max: Duration,
+    /// Size of the database at which the oldest events are trimmed before their age.
+    pub bytes_max: u64,
+    /// A consumer that has not moved its cursor for so long holds trimming back no more; it finds a
+    /// `feed.gap` when it comes back.
+    pub consumer_idle_max: Duration,
+}
+
+impl Options {
+    /// The usual limits, for a database file at `path`.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self {
+            path: path.into(),
+            commit_window: Duration::from_millis(5),
+            queue_events_max: 8192,
+            queue_bytes_max: 64 << 20,
+            retention: Retention {
+                events_age_max: DAY * 30,
+                contacts_age_max: DAY * 90,
+                bytes_max: 20 << 30,
+                consumer_idle_max: DAY * 7,
+            },
+        }
+    }
+}
+
+/// Why something could not be written or read.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum JournalError {
+    /// Too many events wait for the writer; try again in a moment.
+    #[error("the journal's queue is full")]
+    Overloaded,
+    /// Less than 5 % of the disk is free.
+    #[error("the disk of the journal is full: less than 5 % is free")]
+    DiskFull,
+    /// The commit failed; nothing of it was acknowledged, and it will not be tried again.
+    #[error("the journal could not commit")]
+    CommitFailed(#[source] Arc<rusqlite::Error>),
+    /// The database cannot be opened at the moment; it is tried again every quarter of a second.
+    #[error("the journal's database is not open")]
+    Down,
+    /// A contact with this id was started already.
+    #[error("contact {0} was started before")]
+    DuplicateContact(ContactId),
+    /// This contact has ended already, and ends once.
+    #[error("contact {0} has ended already, or was never started")]
+    NotOpen(ContactId),
+    /// The journal was closed.
+    #[error("the journal is closed")]
+    Closed,
+    /// A stored cursor was not where the consumer thought.
+    #[error("the cursor stands at {current}, not at {expected}")]
+    CursorMoved {
+        /// Where the consumer thought it was.
+        expected: u64,
+        /// Where it is.
+        current: u64,
+    },
+    /// A cursor cannot stand behind the last event.
+    #[error("the cursor {cursor} is beyond the last event, {last}")]
+    CursorAhead {
+        /// What was asked for.
+        cursor: u64,
+        /// The last event's sequence.
+        last: u64,
+    },
+    /// As many consumers have a stored cursor as may have one.
+    #[error("{max} consumers have a cursor already")]
+    TooManyConsumers {
+        /// The bound.
+        max: u32,
+    },
+    /// The file system does not let SQLite keep a write-ahead log.
+    #[error("the database runs in journal mode {mode}, not in WAL: is the data folder on a network disk?")]
+    NotWal {
+        /// The mode SQLite chose.
+        mode: String,
+    },
+    /// The file was written by another version of the gateway.
+    #[error("the database has schema version {found}; this gateway knows {known}")]
+    UnknownVersion {
+        /// What the file says.
+        found: i64,
+        /// What we know.
+        known: i64,
+    },
+    /// SQLite refused.
+    #[error("the journal's database failed")]
+    Sqlite(#[source] Arc<rusqlite::Error>),
+    /// A stored row could not be read back.
+    #[error("the events at {seq} cannot be read")]
+    Corrupt {
+        /// The first sequence of the row.
+        seq: u64,
+    },
+    /// The writer's thread could not be started.
+    #[error("the journal's thread could not be started")]
+    Thread(#[source] Arc<std::io::Error>),
+}
+
+impl From<rusqlite::Error> for JournalError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(Arc::new(error))
+    }
+}
+
+/// Proof that events are on the disk. It has no constructor outside the journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "a receipt is what an acknowledgement may be given for"]
+pub struct Receipt {
+    first: u64,
+    count: u32,
+}
+
+impl Receipt {
+    /// Sequence of the first event of the entry; that of the next event when the entry had none.
+    pub fn first_seq(&self) -> u64 {
+        self.first
+    }
+
+    /// How many events the entry had.
+    pub fn count(&self) -> u32 {
+        self.count
+    }
+}
+
+/// The journal, shared by everyone who writes to it or reads from it.
+#[derive(Clone, Debug)]
+pub struct Journal {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    queue: Arc<Queue>,
+    committed: watch::Receiver<u64>,
+    reader: Reader,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Journal {
+    /// Opens (or makes) the journal, ends the contacts that a crash left open, and starts the writer.
+    ///
+    /// # Errors
+    /// When the file cannot be opened, is of another version, or recovery cannot be committed.
+    pub fn open(options: Options, metrics: JournalMetrics) -> Result<(Self, Recovered), JournalError> {
+        let mut connection = schema::open_writer(&options.path)?;
+        let run = schema::new_run();
+        let recovered = recover::recover(&mut connection, run, jiff::Timestamp::now())?;
+        let last = schema::last_seq(&connection)?;
+        let reader = Reader::open(&options.path)?;
+        let (tell, committed) = watch::channel(last);
+        let queue = Arc::new(Queue::new(&options, metrics.clone()));
+        let writer = Writer::new(connection, options, run, last, queue.clone(), tell, metrics);
+        let thread = std::thread::Builder::new()
+            .name("journal".into())
+            .spawn(move || writer.run())
+            .map_err(|error| JournalError::Thread(Arc::new(error)))?;
+        let inner = Inner { queue, committed, reader, thread: Mutex::new(Some(thread)) };
+        Ok((Self { inner: Arc::new(inner) }, recovered))
+    }
+
+    /// Queues an entry at once; the future is ready when it is on the disk, or is known not to be.
+    ///
+    /// Dropping the future does not take the entry back.
+    ///
+    /// # Errors
+    /// [`JournalError::Overloaded`] and [`JournalError::DiskFull`] before anything was written; the others
+    /// when the commit failed. Whatever the error, nothing may be acknowledged.
+    pub fn append(
+        &self,
+        entry: Entry,
+    ) -> impl Future<Output = Result<Receipt, JournalError>> + Send + 'static + use<> {
+        let (reply, answer) = oneshot::channel();
+        let queued = self.inner.queue.push(Job::Append { entry, reply: Some(reply) });
+        async move {
+            queued?;
+            answer.await.unwrap_or(Err(JournalError::Closed))
+        }
+    }
+
+    /// Queues an entry that nobody waits for.
+    ///
+    /// The end of a contact is always taken while the journal is open, and is kept until it could be
+    /// written; other entries are refused as by [`Journal::append`], and are lost if their commit fails.
+    ///
+    /// # Errors
+    /// [`JournalError::Overloaded`], [`JournalError::DiskFull`], [`JournalError::Closed`].
+    pub fn append_later(&self, entry: Entry) -> Result<(), JournalError> {
+        self.inner.queue.push(Job::Append { entry, reply: None })
+    }
+
+    /// Moves a consumer's stored cursor from `expected` (0 for a new consumer) to `cursor`.
+    ///
+    /// # Errors
+    /// [`JournalError::CursorMoved`] when it stands elsewhere; nothing is changed then.
+    pub async fn set_cursor(&self, consumer: String, expected: u64, cursor: u64) -> Result<(), JournalError> {
+        let (reply, answer) = oneshot::channel();
+        self.inner.queue.push(Job::Cursor { consumer, expected, cursor, reply })?;
+        answer.await.unwrap_or(Err(JournalError::Closed))
+    }
+
+    /// The sequence of the last event on the disk, and word of every change.
+    pub fn committed(&self) -> watch::Receiver<u64> {
+        self.inner.committed.clone()
+    }
+
+    /// Reads beside the writer.
+    pub fn reader(&self) -> &Reader {
+        &self.inner.reader
+    }
+
+    /// Whether an entry would be accepted now: open, committing, and room on the disk.
+    pub fn is_ready(&self) -> bool {
+        self.inner.queue.is_ready()
+    }
+
+    /// Writes what is queued and stops. Later appends are refused. Blocks until the writer is done.
+    pub fn close(&self) {
+        self.inner.queue.close();
+        let thread = self.inner.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if thread.is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the journal's thread had panicked");
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.queue.close();
+    }
+}
+
+/// What recovery found at the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Recovered {
+    /// Contacts that were live when the gateway stopped, and are ended now as `gateway`/`restarted`.
+    pub contacts: usize,
+}
+
+/// The share of the disk that is free, in thousandths; none when it cannot be told.
+fn free_permille(folder: &Path) -> Option<(u64, u64)> {
+    let stat = nix::sys::statvfs::statvfs(folder).ok()?;
+    let total = stat.blocks();
+    let free = stat.blocks_available();
+    (total > 0).then(|| (free.saturating_mul(1000) / total, free.saturating_mul(stat.fragment_size())))
+}
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+#[cfg(test)]
+mod tests;

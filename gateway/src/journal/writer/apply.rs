@@ -1,0 +1,177 @@
+//! Entries and cursors as SQL, inside the writer's transaction.
+
+use std::fmt::Write as _;
+
+use jiff::Timestamp;
+use rusqlite::{OptionalExtension, Transaction, params};
+
+use crate::journal::{
+    ContactEnd, ContactProgress, ContactStart, ContactUpdate, Entry, Event, JournalError, Receipt,
+};
+
+/// Writes an entry and moves `seq` on. The inner error answers this entry only; the outer one ends the
+/// transaction.
+pub(in crate::journal) fn apply_entry(
+    transaction: &Transaction<'_>,
+    entry: &Entry,
+    run: u64,
+    now: Timestamp,
+    seq: &mut u64,
+) -> rusqlite::Result<Result<Receipt, JournalError>> {
+    let id = entry.contact.as_str();
+    match &entry.record {
+        Some(ContactUpdate::Started(start)) => {
+            if insert_contact(transaction, id, start)? == 0 {
+                return Ok(Err(JournalError::DuplicateContact(entry.contact.clone())));
+            }
+        }
+        Some(ContactUpdate::Progress(progress)) => update_contact(transaction, id, progress)?,
+        Some(ContactUpdate::Ended(end)) => {
+            if end_contact(transaction, id, end)? == 0 {
+                return Ok(Err(JournalError::NotOpen(entry.contact.clone())));
+            }
+        }
+        None => {}
+    }
+    let first = *seq + 1;
+    let count = u32::try_from(entry.events.len()).unwrap_or(u32::MAX);
+    if count > 0 {
+        transaction
+            .prepare_cached(
+                "INSERT INTO event(seq, count, run, written_us, contact, events) VALUES(?,?,?,?,?,?)",
+            )?
+            .execute(params![
+                signed(first),
+                count,
+                signed(run),
+                now.as_microsecond(),
+                id,
+                events_json(&entry.events)
+            ])?;
+        *seq += u64::from(count);
+    }
+    Ok(Ok(Receipt { first, count }))
+}
+
+/// Moves a consumer's cursor if it stands at `expected`.
+pub(super) fn apply_cursor(
+    transaction: &Transaction<'_>,
+    consumer: &str,
+    expected: u64,
+    cursor: u64,
+    last: u64,
+    now: Timestamp,
+) -> rusqlite::Result<Result<(), JournalError>> {
+    let stored: Option<i64> = transaction
+        .prepare_cached("SELECT cursor FROM consumer WHERE name = ?")?
+        .query_row([consumer], |row| row.get(0))
+        .optional()?;
+    let current = stored.and_then(|cursor| u64::try_from(cursor).ok()).unwrap_or(0);
+    if current != expected {
+        return Ok(Err(JournalError::CursorMoved { expected, current }));
+    }
+    if cursor > last {
+        return Ok(Err(JournalError::CursorAhead { cursor, last }));
+    }
+    if stored.is_none() {
+        let consumers: u32 =
+            transaction.prepare_cached("SELECT count(*) FROM consumer")?.query_row([], |row| row.get(0))?;
+        if consumers >= CONSUMERS_MAX {
+            return Ok(Err(JournalError::TooManyConsumers { max: CONSUMERS_MAX }));
+        }
+    }
+    transaction
+        .prepare_cached("INSERT OR REPLACE INTO consumer(name, cursor, updated_us) VALUES(?,?,?)")?
+        .execute(params![consumer, signed(cursor), now.as_microsecond()])?;
+    Ok(Ok(()))
+}
+
+fn insert_contact(transaction: &Transaction<'_>, id: &str, start: &ContactStart) -> rusqlite::Result<usize> {
+    transaction
+        .prepare_cached(
+            "INSERT OR IGNORE INTO contact(id, channel, from_address, to_address, arrived_us, entry_point, \
+             revision, trunk, call_id) VALUES(?,?,?,?,?,?,?,?,?)",
+        )?
+        .execute(params![
+            id,
+            snake_case(&start.channel),
+            start.from,
+            start.to,
+            start.arrived.as_microsecond(),
+            start.entry_point,
+            start.revision.map(signed),
+            start.trunk.as_ref().map(|trunk| trunk.as_str()),
+            start.call_id,
+        ])
+}
+
+fn update_contact(
+    transaction: &Transaction<'_>,
+    id: &str,
+    progress: &ContactProgress,
+) -> rusqlite::Result<()> {
+    transaction
+        .prepare_cached(
+            "UPDATE contact SET answered_us = coalesce(?2, answered_us), ivr = coalesce(?3, ivr), \
+             inbox = coalesce(?4, inbox) WHERE id = ?1 AND ended_us IS NULL",
+        )?
+        .execute(params![
+            id,
+            progress.answered.map(Timestamp::as_microsecond),
+            progress.ivr.as_ref().map(|ivr| ivr.as_str()),
+            progress.inbox.as_ref().map(|inbox| inbox.as_str()),
+        ])?;
+    Ok(())
+}
+
+fn end_contact(transaction: &Transaction<'_>, id: &str, end: &ContactEnd) -> rusqlite::Result<usize> {
+    transaction
+        .prepare_cached(
+            "UPDATE contact SET ended_us = ?2, outcome_side = ?3, outcome_reason = ?4, \
+             answered_us = coalesce(?5, answered_us), ivr = coalesce(?6, ivr), inbox = coalesce(?7, inbox), \
+             abandoned_at = ?8, trace = ?9 WHERE id = ?1 AND ended_us IS NULL",
+        )?
+        .execute(params![
+            id,
+            end.ended.as_microsecond(),
+            snake_case(&end.outcome.side),
+            snake_case(&end.outcome.reason),
+            end.answered.map(Timestamp::as_microsecond),
+            end.ivr.as_ref().map(|ivr| ivr.as_str()),
+            end.inbox.as_ref().map(|inbox| inbox.as_str()),
+            end.abandoned_at.as_ref().and_then(|place| serde_json::to_string(place).ok()),
+            end.trace,
+        ])
+}
+
+fn events_json(events: &[Event]) -> String {
+    let bytes: usize = events.iter().map(|event| event.data().len() + 64).sum();
+    let mut json = String::with_capacity(bytes + 2);
+    for event in events {
+        json.push(if json.is_empty() { '[' } else { ',' });
+        // Writing to a string cannot fail.
+        let _ok = write!(
+            json,
+            r#"{{"type":"{}","at":{},"data":{}}}"#,
+            event.kind.as_str(),
+            event.at.as_microsecond(),
+            event.data()
+        );
+    }
+    json.push(']');
+    json
+}
+
+/// The name serde gives a unit variant.
+fn snake_case(value: &impl serde::Serialize) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(name)) => name,
+        _ => String::new(),
+    }
+}
+
+fn signed(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+const CONSUMERS_MAX: u32 = 1000;

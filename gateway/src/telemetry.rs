@@ -1,0 +1,16 @@
+//! What operators see: metric families, log set-up, and the wrapper that keeps personal data out of logs.
+//!
+//! Metrics are plain structs handed to those who count; nothing here knows what is counted.
+
+mod logs;
+mod metrics;
+mod pii;
+
+pub use self::{
+    logs::{LogFormat, LogsError, start_logs},
+    metrics::{
+        ApiMetrics, CallMetrics, Counters, DigitSource, JournalMetrics, JournalRefusal, Label, MediaMetrics,
+        Metrics, OutcomeLabel, QueueMetrics, SipMethod, SipMetrics, SipRejection, StatusClass,
+    },
+    pii::Pii,
+};

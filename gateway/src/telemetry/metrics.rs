@@ -1,0 +1,312 @@
+//! Every metric family, in one struct.
+//!
+//! Names are `vestibule_<noun>_<unit>[_total]` in base units. Labels are closed enums: no number, address
+//! or Call-ID ever becomes a label, so the number of series is known beforehand.
+
+mod labels;
+
+use std::sync::Arc;
+
+use prometheus::{
+    Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
+};
+
+pub use self::labels::{
+    DigitSource, JournalRefusal, Label, OutcomeLabel, SipMethod, SipRejection, StatusClass,
+};
+
+/// Counters of one family, one for each value of a closed label; looked up by index, not by text.
+#[derive(Clone, Debug)]
+pub struct Counters<L> {
+    counters: Arc<[IntCounter]>,
+    label: std::marker::PhantomData<fn(L)>,
+}
+
+impl<L: Label> Counters<L> {
+    /// The counter of a label value.
+    pub fn of(&self, label: L) -> &IntCounter {
+        let index = L::ALL.iter().position(|one| *one == label).unwrap_or(0);
+        &self.counters[index]
+    }
+}
+
+/// All families of the process. Cloning shares them.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    /// SIP.
+    pub sip: SipMetrics,
+    /// Calls.
+    pub call: CallMetrics,
+    /// Queues of inboxes.
+    pub queue: QueueMetrics,
+    /// Media.
+    pub media: MediaMetrics,
+    /// The journal.
+    pub journal: JournalMetrics,
+    /// The control API.
+    pub api: ApiMetrics,
+    registry: Registry,
+}
+
+macro_rules! families {
+    ($($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $kind:tt $args:tt,)* })*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Debug)]
+        pub struct $name { $($(#[$field_doc])* pub $field: families!(@type $kind $args),)* }
+
+        impl $name {
+            fn register(registry: &Registry) -> prometheus::Result<Self> {
+                Ok(Self { $($field: families!(@make registry $kind $args),)* })
+            }
+
+            /// These families without a registry that shows them: for tests and tools.
+            ///
+            /// # Errors
+            /// Never in practice; a name would have to be malformed.
+            pub fn unregistered() -> prometheus::Result<Self> {
+                Self::register(&Registry::new())
+            }
+        }
+    )*};
+    (@type counter $args:tt) => { IntCounter };
+    (@type gauge $args:tt) => { IntGauge };
+    (@type seconds $args:tt) => { Histogram };
+    (@type counters ($name:literal, $help:literal, $label:literal: $kind:ty)) => { Counters<$kind> };
+    (@make $r:ident counter ($name:literal, $help:literal)) => { counter($r, $name, $help)? };
+    (@make $r:ident gauge ($name:literal, $help:literal)) => { gauge($r, $name, $help)? };
+    (@make $r:ident seconds ($name:literal, $help:literal, $buckets:expr)) => { seconds($r, $name, $help, $buckets)? };
+    (@make $r:ident counters ($name:literal, $help:literal, $label:literal: $kind:ty)) => {
+        counters::<$kind>($r, $name, $help, $label)?
+    };
+}
+
+families! {
+    /// The SIP edge.
+    SipMetrics {
+        /// Requests received, by method; retransmissions count too.
+        requests: counters("vestibule_sip_requests_total", "Requests received.", "method": SipMethod),
+        /// Responses sent, by class of status.
+        responses: counters("vestibule_sip_responses_total", "Responses sent.", "class": StatusClass),
+        /// Requests refused before a transaction was made.
+        rejected: counters("vestibule_sip_rejected_total", "Requests refused before a transaction was made.", "reason": SipRejection),
+        /// Messages sent again for want of an answer.
+        retransmissions: counter("vestibule_sip_retransmissions_total", "Messages sent again for want of an answer."),
+        /// INVITE received to first answer above 100 (RFC 6076 SRD).
+        setup_seconds: seconds("vestibule_sip_setup_seconds", "INVITE received to first answer above 100.", FAST),
+        /// Time a datagram waited before it was looked at.
+        queue_delay_seconds: seconds("vestibule_sip_queue_delay_seconds", "Time a datagram waited before it was looked at.", FAST),
+        /// Datagrams the kernel dropped because the socket's buffer was full.
+        udp_drops: counter("vestibule_sip_udp_drops_total", "Datagrams dropped by the kernel for want of buffer."),
+        /// Things dropped because a ring between threads was full.
+        rings_full: counter("vestibule_sip_ring_full_total", "Items refused because a ring between threads was full."),
+        /// Transactions alive.
+        transactions: gauge("vestibule_sip_transactions", "Transactions alive."),
+        /// Dialogs alive.
+        dialogs: gauge("vestibule_sip_dialogs", "Dialogs alive."),
+        /// TCP and TLS connections open.
+        connections: gauge("vestibule_sip_connections", "Stream connections open."),
+    }
+    /// Calls, from INVITE past admission to their record.
+    CallMetrics {
+        /// Calls going on.
+        active: gauge("vestibule_calls_active", "Calls going on."),
+        /// Calls that began.
+        started: counter("vestibule_calls_started_total", "Calls that began."),
+        /// Calls that ended, by outcome side and reason.
+        ended: counters("vestibule_calls_ended_total", "Calls that ended, by outcome.", "side,reason": OutcomeLabel),
+        /// Answer to end.
+        duration_seconds: seconds("vestibule_call_duration_seconds", "Answer to end.", LONG),
+        /// Contacts ended by a panic of their task.
+        panics: counter("vestibule_call_panics_total", "Contacts ended by a panic of their task."),
+        /// Calls refused because the gateway held as many as it may.
+        full: counter("vestibule_calls_full_total", "Calls refused because the limit of calls was reached."),
+    }
+    /// Waiting for people.
+    QueueMetrics {
+        /// Contacts waiting.
+        waiting: gauge("vestibule_queue_waiting_contacts", "Contacts waiting in all inboxes."),
+        /// How long the longest waiting contact has waited.
+        oldest_seconds: gauge("vestibule_queue_oldest_seconds", "Wait of the contact that waits longest."),
+        /// Entry to leaving, however it left.
+        wait_seconds: seconds("vestibule_queue_wait_seconds", "Wait in a queue, however it ended.", LONG),
+        /// Callers who hung up waiting.
+        abandoned: counter("vestibule_queue_abandoned_total", "Contacts abandoned while waiting."),
+        /// Entries refused because a queue was at its maximum length.
+        full: counter("vestibule_queue_full_total", "Entries refused because a queue was full."),
+    }
+    /// Media.
+    MediaMetrics {
+        /// Streams open.
+        streams: gauge("vestibule_media_streams", "Streams open."),
+        /// RTP packets accepted.
+        received: counter("vestibule_media_received_packets_total", "RTP packets accepted."),
+        /// RTP packets sent.
+        sent: counter("vestibule_media_sent_packets_total", "RTP packets sent."),
+        /// Packets missing by their sequence numbers.
+        lost: counter("vestibule_media_lost_packets_total", "RTP packets missing by sequence number."),
+        /// Packets that came too late to be heard.
+        late: counter("vestibule_media_late_packets_total", "RTP packets that came too late."),
+        /// Packets from a source that is not the latched one.
+        wrong_source: counter("vestibule_media_wrong_source_packets_total", "RTP packets from a source that is not the latched one."),
+        /// Frames skipped because the thread was late.
+        skipped: counter("vestibule_media_skipped_frames_total", "Frames skipped because a media thread was late."),
+        /// Keys heard, by how they came.
+        digits: counters("vestibule_media_digits_total", "Keys heard.", "source": DigitSource),
+        /// How late slots were served.
+        pacing_seconds: seconds("vestibule_media_pacing_seconds", "How late slots were served.", FAST),
+        /// Port pairs in use.
+        ports_used: gauge("vestibule_media_ports_used", "Port pairs in use."),
+        /// Port pairs that drain before reuse.
+        ports_draining: gauge("vestibule_media_ports_draining", "Port pairs that drain before reuse."),
+        /// Calls ended because no media came.
+        timeouts: counter("vestibule_media_timeouts_total", "Calls ended because no media came."),
+        /// Commands refused because a ring to a media thread was full.
+        rings_full: counter("vestibule_media_ring_full_total", "Commands refused because a ring was full."),
+        /// 1 when media threads run with real-time priority.
+        realtime: gauge("vestibule_media_realtime", "1 when media threads run with real-time priority."),
+    }
+    /// The journal.
+    JournalMetrics {
+        /// Events on the disk.
+        events: counter("vestibule_journal_events_total", "Events committed."),
+        /// Commits.
+        commits: counter("vestibule_journal_commits_total", "Commits."),
+        /// Commits that failed; each is a page at once.
+        failed_commits: counter("vestibule_journal_failed_commits_total", "Commits that failed."),
+        /// Time of a commit, with its statements.
+        commit_seconds: seconds("vestibule_journal_commit_seconds", "Time of a commit.", FAST),
+        /// Entries refused, by reason.
+        refused: counters("vestibule_journal_refused_total", "Entries refused.", "reason": JournalRefusal),
+        /// Events waiting for the writer.
+        queue_events: gauge("vestibule_journal_queue_events", "Events waiting for the writer."),
+        /// Bytes waiting for the writer.
+        queue_bytes: gauge("vestibule_journal_queue_bytes", "Bytes waiting for the writer."),
+        /// The last sequence on the disk.
+        last_seq: gauge("vestibule_journal_last_seq", "Sequence of the last event committed."),
+        /// Free bytes on the disk.
+        free_bytes: gauge("vestibule_journal_free_bytes", "Free bytes on the journal's disk."),
+        /// 1 when less than 20 % of the disk is free.
+        disk_low: gauge("vestibule_journal_disk_low", "1 when less than 20 % of the journal's disk is free."),
+        /// Bytes of the database in use.
+        size_bytes: gauge("vestibule_journal_size_bytes", "Bytes of the journal's database in use."),
+        /// Events trimmed by age or size.
+        trimmed: counter("vestibule_journal_trimmed_events_total", "Events trimmed by age or size."),
+    }
+    /// The control API.
+    ApiMetrics {
+        /// Requests answered, by class of status.
+        responses: counters("vestibule_api_responses_total", "Requests answered.", "class": StatusClass),
+        /// Time of a request; long polls and streams are not in it.
+        request_seconds: seconds("vestibule_api_request_seconds", "Time of a request, long polls and streams apart.", FAST),
+        /// Connections open.
+        connections: gauge("vestibule_api_connections", "Connections open."),
+        /// Connections refused because as many as allowed were open.
+        refused: counter("vestibule_api_connections_refused_total", "Connections refused because too many were open."),
+        /// Requests with a missing or wrong key.
+        unauthorised: counter("vestibule_api_unauthorised_total", "Requests with a missing or wrong key."),
+    }
+}
+
+impl Metrics {
+    /// Makes and registers every family.
+    ///
+    /// # Errors
+    /// When two families share a name: a fault of this table, found by its test.
+    pub fn new() -> prometheus::Result<Self> {
+        let registry = Registry::new();
+        let build = Opts::new("vestibule_build_info", "The version that runs; always 1.")
+            .const_label("version", env!("CARGO_PKG_VERSION"));
+        let build = IntGauge::with_opts(build)?;
+        build.set(1);
+        registry.register(Box::new(build))?;
+        Ok(Self {
+            sip: SipMetrics::register(&registry)?,
+            call: CallMetrics::register(&registry)?,
+            queue: QueueMetrics::register(&registry)?,
+            media: MediaMetrics::register(&registry)?,
+            journal: JournalMetrics::register(&registry)?,
+            api: ApiMetrics::register(&registry)?,
+            registry,
+        })
+    }
+
+    /// All families in the Prometheus text format.
+    ///
+    /// # Errors
+    /// When a family cannot be encoded.
+    pub fn text(&self) -> prometheus::Result<Vec<u8>> {
+        let mut text = Vec::with_capacity(16 << 10);
+        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        Ok(text)
+    }
+
+    /// The reference page: every family with its kind, labels and meaning, as Markdown.
+    pub fn reference(&self) -> String {
+        use std::fmt::Write as _;
+
+        let mut page = String::from(REFERENCE_HEAD);
+        for family in self.registry.gather() {
+            let kind = format!("{:?}", family.get_field_type()).to_lowercase();
+            let labels = family.get_metric().first().map_or(String::new(), |metric| {
+                let names: Vec<_> =
+                    metric.get_label().iter().map(|pair| format!("`{}`", pair.name())).collect();
+                names.join(", ")
+            });
+            // Writing to a string cannot fail.
+            let _ok = writeln!(page, "| `{}` | {kind} | {labels} | {} |", family.name(), family.help());
+        }
+        page.push_str(&labels::reference());
+        page
+    }
+}
+
+fn counter(registry: &Registry, name: &str, help: &str) -> prometheus::Result<IntCounter> {
+    let counter = IntCounter::new(name, help)?;
+    registry.register(Box::new(counter.clone()))?;
+    Ok(counter)
+}
+
+fn gauge(registry: &Registry, name: &str, help: &str) -> prometheus::Result<IntGauge> {
+    let gauge = IntGauge::new(name, help)?;
+    registry.register(Box::new(gauge.clone()))?;
+    Ok(gauge)
+}
+
+fn seconds(registry: &Registry, name: &str, help: &str, buckets: &[f64]) -> prometheus::Result<Histogram> {
+    let histogram = Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec()))?;
+    registry.register(Box::new(histogram.clone()))?;
+    Ok(histogram)
+}
+
+fn counters<L: Label>(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    label_names: &str,
+) -> prometheus::Result<Counters<L>> {
+    let names: Vec<_> = label_names.split(',').collect();
+    let family = IntCounterVec::new(Opts::new(name, help), &names)?;
+    let counters = L::ALL
+        .iter()
+        .map(|value| family.get_metric_with_label_values(&value.text().split('/').collect::<Vec<_>>()))
+        .collect::<prometheus::Result<_>>()?;
+    registry.register(Box::new(family))?;
+    Ok(Counters { counters, label: std::marker::PhantomData })
+}
+
+const FAST: &[f64] = &[0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
+const LONG: &[f64] = &[1.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0];
+
+const REFERENCE_HEAD: &str = "\
+# Metrics
+
+What `/metrics` shows, in the Prometheus text format. The page is made from the code
+(`Metrics::reference`) and checked by a test. Labels are closed: no number, address or Call-ID is
+ever one.
+
+| Name | Kind | Labels | Meaning |
+| --- | --- | --- | --- |
+";
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,192 @@
+//! The closed sets of label values.
+
+use vestibule_routing::outcome::{Outcome, Reason, Side};
+
+/// A label with a closed set of values.
+pub trait Label: Copy + PartialEq + 'static {
+    /// Every value.
+    const ALL: &'static [Self];
+
+    /// The value as Prometheus shows it; several labels are separated by `/`.
+    fn text(self) -> String;
+}
+
+macro_rules! labels {
+    ($($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:literal,)* })*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum $name { $($(#[$variant_doc])* $variant,)* }
+
+        impl Label for $name {
+            const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            fn text(self) -> String {
+                match self { $(Self::$variant => $text,)* }.to_owned()
+            }
+        }
+    )*};
+}
+
+labels! {
+    /// A SIP method.
+    SipMethod {
+        /// INVITE.
+        Invite = "INVITE",
+        /// ACK.
+        Ack = "ACK",
+        /// BYE.
+        Bye = "BYE",
+        /// CANCEL.
+        Cancel = "CANCEL",
+        /// OPTIONS.
+        Options = "OPTIONS",
+        /// REGISTER.
+        Register = "REGISTER",
+        /// PRACK.
+        Prack = "PRACK",
+        /// UPDATE.
+        Update = "UPDATE",
+        /// INFO.
+        Info = "INFO",
+        /// REFER.
+        Refer = "REFER",
+        /// SUBSCRIBE.
+        Subscribe = "SUBSCRIBE",
+        /// NOTIFY.
+        Notify = "NOTIFY",
+        /// MESSAGE.
+        Message = "MESSAGE",
+        /// PUBLISH.
+        Publish = "PUBLISH",
+        /// Any other.
+        Other = "other",
+    }
+    /// The class of a status code.
+    StatusClass {
+        /// 1xx.
+        Provisional = "1xx",
+        /// 2xx.
+        Success = "2xx",
+        /// 3xx.
+        Redirection = "3xx",
+        /// 4xx.
+        ClientError = "4xx",
+        /// 5xx.
+        ServerError = "5xx",
+        /// 6xx, and what is no status.
+        GlobalError = "6xx",
+    }
+    /// Why a SIP request was refused before a transaction was made.
+    SipRejection {
+        /// The source is on no trunk's list.
+        Acl = "acl",
+        /// The source or its trunk sends too fast.
+        Rate = "rate",
+        /// It could not be parsed.
+        Parse = "parse",
+        /// Overload control refused a share of new calls.
+        Overload = "overload",
+        /// Credentials were missing or wrong.
+        Auth = "auth",
+    }
+    /// How a key came.
+    DigitSource {
+        /// As a telephone event (RFC 4733).
+        TelephoneEvent = "telephone_event",
+        /// As tones in the audio.
+        Inband = "inband",
+        /// In a SIP INFO.
+        Info = "info",
+    }
+    /// Why the journal refused an entry.
+    JournalRefusal {
+        /// Its queue was full.
+        QueueFull = "queue_full",
+        /// The disk was full.
+        DiskFull = "disk_full",
+        /// The database was not open.
+        Down = "down",
+        /// The journal was closed.
+        Closed = "closed",
+    }
+}
+
+impl StatusClass {
+    /// The class of a status code.
+    pub const fn of(status: u16) -> Self {
+        match status / 100 {
+            1 => Self::Provisional,
+            2 => Self::Success,
+            3 => Self::Redirection,
+            4 => Self::ClientError,
+            5 => Self::ServerError,
+            _ => Self::GlobalError,
+        }
+    }
+}
+
+/// An outcome as two labels, side and reason. A closed set, the product of both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct OutcomeLabel(pub Outcome);
+
+impl Label for OutcomeLabel {
+    const ALL: &'static [Self] = &all_outcomes();
+
+    fn text(self) -> String {
+        let name = |value| match value {
+            Ok(serde_json::Value::String(name)) => name,
+            _ => String::new(),
+        };
+        let Outcome { side, reason } = self.0;
+        format!("{}/{}", name(serde_json::to_value(side)), name(serde_json::to_value(reason)))
+    }
+}
+
+const fn all_outcomes() -> [OutcomeLabel; SIDES.len() * REASONS.len()] {
+    let mut all = [OutcomeLabel(Outcome::new(Side::Gateway, Reason::Failed)); SIDES.len() * REASONS.len()];
+    let mut index = 0;
+    while index < all.len() {
+        let (side, reason) = (SIDES[index / REASONS.len()], REASONS[index % REASONS.len()]);
+        all[index] = OutcomeLabel(Outcome::new(side, reason));
+        index += 1;
+    }
+    all
+}
+
+/// The label values, for the reference page.
+pub(super) fn reference() -> String {
+    fn values<L: Label>(name: &str, page: &mut String) {
+        let values: Vec<_> = L::ALL.iter().map(|value| format!("`{}`", value.text())).collect();
+        page.push_str(&format!("| {name} | {} |\n", values.join(", ")));
+    }
+    let mut page = String::from("\n## Label values\n\n| Label | Values |\n| --- | --- |\n");
+    values::<SipMethod>("`method`", &mut page);
+    values::<StatusClass>("`class`", &mut page);
+    values::<SipRejection>("`reason` of `vestibule_sip_rejected_total`", &mut page);
+    values::<JournalRefusal>("`reason` of `vestibule_journal_refused_total`", &mut page);
+    values::<DigitSource>("`source`", &mut page);
+    page.push_str(
+        "| `side`, `reason` of `vestibule_calls_ended_total` | side and reason of a contact's outcome |\n",
+    );
+    page
+}
+
+const SIDES: [Side; 5] = [Side::Caller, Side::Inbox, Side::Carrier, Side::Plan, Side::Gateway];
+const REASONS: [Reason; 16] = [
+    Reason::Completed,
+    Reason::Cancelled,
+    Reason::AbandonedInIvr,
+    Reason::AbandonedInQueue,
+    Reason::HungUpByIvr,
+    Reason::UnknownNumber,
+    Reason::VoiceOff,
+    Reason::Blocked,
+    Reason::QueueLimit,
+    Reason::MediaRefused,
+    Reason::MediaTimeout,
+    Reason::SignallingTimeout,
+    Reason::HungUpByApi,
+    Reason::Overloaded,
+    Reason::Failed,
+    Reason::Restarted,
+];
