@@ -1,4 +1,6 @@
 //! The edges and the wiring.
+pub mod api;
+pub mod feed;
 pub mod journal;
 pub mod queue;
 pub mod sip;

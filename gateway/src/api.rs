@@ -1,0 +1,99 @@
+//! The control API: what it serves, and to whom. Everything under `/api/v1` needs a key.
+//!
+//! Handlers read the journal, the live contacts and the plan; they never touch SIP or media. Groups of
+//! endpoints are modules with a `routes()`; [`router`] merges them.
+
+pub mod contacts;
+pub mod events;
+pub mod extract;
+pub mod health;
+pub mod keys;
+pub mod live;
+pub mod problem;
+pub mod readiness;
+pub mod server;
+
+mod guard;
+
+use axum::{Router, middleware, routing::get};
+use utoipa::openapi::{
+    OpenApi, OpenApiBuilder,
+    info::{InfoBuilder, LicenseBuilder},
+    security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
+};
+use utoipa_axum::router::OpenApiRouter;
+
+use self::{keys::Keys, live::LiveContacts, readiness::Readiness};
+use crate::{feed::Feed, journal::Journal, telemetry::Metrics};
+
+/// What handlers work with; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct AppState {
+    /// The journal.
+    pub journal: Journal,
+    /// The feed of the journal.
+    pub feed: Feed,
+    /// Contacts that go on.
+    pub live: LiveContacts,
+    /// Who may ask.
+    pub keys: Keys,
+    /// Whether calls are taken.
+    pub readiness: Readiness,
+    /// All metric families.
+    pub metrics: Metrics,
+}
+
+/// Every path of the process's HTTP listener.
+pub fn router(state: AppState) -> Router {
+    let (protected, _described) = described().split_for_parts();
+    let protected = protected.layer(middleware::from_fn_with_state(state.clone(), guard::need_key));
+    Router::new()
+        .merge(protected)
+        .merge(health::routes())
+        .route("/api/v1/openapi.json", get(serve_openapi))
+        .fallback(problem::not_found)
+        .method_not_allowed_fallback(problem::method_not_allowed)
+        .layer(middleware::from_fn(guard::limit_body))
+        .layer(middleware::from_fn_with_state(state.clone(), guard::measure))
+        .with_state(state)
+}
+
+/// The description of the API, as served at `/api/v1/openapi.json` and kept in `gateway/openapi.json`.
+pub fn openapi() -> OpenApi {
+    let mut api = described().split_for_parts().1;
+    let key = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .description(Some("An API key, `vk_…`: made at the first start and shown once."))
+        .build();
+    let components = api.components.get_or_insert_with(Default::default);
+    components.add_security_scheme("key", SecurityScheme::Http(key));
+    api.security = Some(vec![SecurityRequirement::new("key", Vec::<String>::new())]);
+    api
+}
+
+/// The description as pretty JSON with a final newline.
+///
+/// # Errors
+/// Never in practice: the description is plain data.
+pub fn openapi_json() -> serde_json::Result<String> {
+    serde_json::to_string_pretty(&openapi()).map(|json| json + "\n")
+}
+
+/// The endpoints under `/api/v1`; a new group of endpoints is merged here.
+fn described() -> OpenApiRouter<AppState> {
+    let info = InfoBuilder::new()
+        .title("Vestibule control API")
+        .version("1")
+        .description(Some(
+            "Contacts, the event feed and routing. Errors are RFC 9457 problem documents with a stable \
+             `code` and a `remedy`; lists are pages with a cursor.",
+        ))
+        .license(Some(LicenseBuilder::new().name("MIT OR Apache-2.0").build()));
+    let base = OpenApiBuilder::new().info(info.build()).build();
+    OpenApiRouter::with_openapi(base).merge(events::routes()).merge(contacts::routes())
+}
+
+async fn serve_openapi() -> axum::response::Response {
+    use axum::response::IntoResponse;
+    axum::Json(openapi()).into_response()
+}

@@ -1,0 +1,103 @@
+//! The HTTP listener: bounded connections, time-outs on heads, graceful end.
+
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{Router, body::Body, http::Request};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    server::graceful::GracefulShutdown,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+};
+
+use super::{AppState, health::Peer};
+use crate::telemetry::ApiMetrics;
+
+/// Serves the API until the phase is [`Stopping`](super::readiness::Phase::Stopping); then lets requests
+/// that are being answered finish, for at most ten seconds.
+pub async fn serve(listener: TcpListener, state: AppState) {
+    let router = super::router(state.clone());
+    let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let graceful = GracefulShutdown::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = state.readiness.stopping() => break,
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of descriptors, most likely: accepting again at once would spin.
+                tracing::warn!(%error, "a connection to the API could not be accepted");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        let Ok(permit) = permits.clone().try_acquire_owned() else {
+            state.metrics.api.refused.inc();
+            continue;
+        };
+        connect(stream, peer, router.clone(), &graceful, Open::new(permit, state.metrics.api.clone()));
+    }
+    drop(listener);
+    if tokio::time::timeout(FINISH_WITHIN, graceful.shutdown()).await.is_err() {
+        tracing::warn!("connections to the API were cut off at the end");
+    }
+}
+
+fn connect(stream: TcpStream, peer: SocketAddr, router: Router, graceful: &GracefulShutdown, open: Open) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "no TCP_NODELAY");
+    }
+    let service = service_fn(move |request: Request<Incoming>| {
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(Peer(peer));
+        let mut router = router.clone();
+        async move {
+            use tower_service::Service;
+            Ok::<_, Infallible>(match router.call(request).await {
+                Ok(response) => response,
+                Err(never) => match never {},
+            })
+        }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .serve_connection(TokioIo::new(stream), service);
+    let connection = graceful.watch(connection);
+    tokio::spawn(async move {
+        let _open = open;
+        if let Err(error) = connection.await {
+            tracing::debug!(%error, "a connection to the API ended badly");
+        }
+    });
+}
+
+/// A connection's place among those allowed.
+struct Open {
+    _permit: OwnedSemaphorePermit,
+    metrics: ApiMetrics,
+}
+
+impl Open {
+    fn new(permit: OwnedSemaphorePermit, metrics: ApiMetrics) -> Self {
+        metrics.connections.inc();
+        Self { _permit: permit, metrics }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.metrics.connections.dec();
+    }
+}
+
+const CONNECTIONS_MAX: usize = 1024;
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+const HEAD_BYTES_MAX: usize = 64 << 10;
+const FINISH_WITHIN: Duration = Duration::from_secs(10);
