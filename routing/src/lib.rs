@@ -22,4 +22,5 @@ pub mod id;
 pub mod journey;
 pub mod outcome;
 pub mod plan;
+pub mod resolve;
 pub mod time;
