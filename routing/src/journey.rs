@@ -1,7 +1,400 @@
 //! One contact's run through routing, pinned to the plan it began with.
+//!
+//! | stage | what it is | leaves by |
+//! | --- | --- | --- |
+//! | `InIvr` | the Initial IVR runs | exit → `Waiting`, hang-up → `Ended`, failure → fallback |
+//! | `Waiting` | in an inbox's queue | limits' treatments, hang-up → `Ended` |
+//! | `LastWords` | a prompt plays before the end | its end → `Ended` |
+//! | `Ended` | nothing follows | – |
+//!
+//! Spurious calls are harmless; whatever comes after `Ended` is ignored.
+
+use std::{sync::Arc, time::Instant};
 
 pub mod action;
 pub mod event;
+mod ivr_run;
+mod queue_wait;
+mod scope;
+pub mod trace;
 
-pub use action::{Action, Actions, FeedEvent, Playback, PlaybackId, Sound};
+pub use action::{Action, Actions, DataDip, FeedEvent, Playback, PlaybackId, Sound};
 pub use event::Event;
+pub use trace::{Step, Trace};
+
+use crate::{
+    contact::Contact,
+    id::{InboxId, PromptId},
+    outcome::{Outcome, Reason, Side},
+    plan::{AnswerMode, Ivr, NumberVoice, Plan, Treatment},
+    resolve::Route,
+    time::Now,
+};
+use ivr_run::{IvrRun, RunEnd, Told};
+use queue_wait::QueueWait;
+use scope::Scope;
+
+/// The music of the gateway itself, heard where nobody named another.
+pub const BUILT_IN_MUSIC: &str = "builtin:queue_music";
+
+/// Treatments applied one after the other before a contact is let go.
+const TREATMENTS_MAX: u32 = 8;
+
+/// Why a journey wants to be woken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Timer {
+    /// A menu heard no key.
+    MenuTimeout,
+    /// An input heard no first key.
+    FirstDigitTimeout,
+    /// An input heard no further key.
+    NextDigitTimeout,
+    /// A web service took too long.
+    DataDipTimeout,
+    /// A `wait_music` node is over.
+    WaitMusicEnd,
+    /// The first interval of a queue wait is over.
+    FirstInterval,
+    /// The Queue IVR is to run again.
+    QueueIvrAgain,
+    /// The longest wait is over.
+    WaitMax,
+}
+
+/// One contact's run. See the module's text.
+#[derive(Debug)]
+pub struct Journey {
+    scope: Scope,
+    number: Arc<NumberVoice>,
+    answered: bool,
+    treatments: u32,
+    stage: Stage,
+}
+
+#[derive(Debug)]
+enum Stage {
+    InIvr(IvrRun),
+    Waiting(QueueWait),
+    LastWords { playback: PlaybackId, outcome: Outcome },
+    Ended(Outcome),
+}
+
+impl Journey {
+    /// Resolves a call that has just arrived, and takes its first steps.
+    pub fn new(plan: Arc<Plan>, contact: Contact, now: Now, out: &mut Actions) -> Self {
+        let route = plan.resolve_voice(&contact);
+        let refused = Outcome::new(Side::Plan, Reason::VoiceOff);
+        let mut journey = Self {
+            scope: Scope::new(plan, contact),
+            number: Arc::new(NumberVoice::default()),
+            answered: false,
+            treatments: 0,
+            stage: Stage::Ended(refused),
+        };
+        out.push(Action::Emit(FeedEvent::Started));
+        match route {
+            Route::Reject { status, reason } => {
+                journey.scope.note(now, format!("refused with {status}: {reason:?}"));
+                journey.end(now, Outcome::new(Side::Plan, reason), status, out);
+            }
+            Route::Ivr(number, ivr) => {
+                journey.number = number;
+                journey.run_ivr(now, ivr, out);
+            }
+            Route::Inbox(number, inbox) => {
+                journey.number = number;
+                journey.scope.note(now, format!("direct to {inbox}"));
+                journey.enter_queue(now, inbox, out);
+            }
+        }
+        journey
+    }
+
+    /// Tells the journey what happened.
+    pub fn handle(&mut self, now: Now, event: Event, out: &mut Actions) {
+        if matches!(self.stage, Stage::Ended(_)) {
+            return;
+        }
+        match event {
+            Event::HungUp(outcome) => return self.gone(now, outcome, out),
+            Event::HangUpRequested => {
+                return self.end(now, Outcome::new(Side::Inbox, Reason::HungUpByApi), 200, out);
+            }
+            Event::QueueFull => return self.queue_full(now, out),
+            Event::Availability(Some(0)) => return self.no_one_available(now, out),
+            Event::Digit(_)
+            | Event::PlaybackDone(_)
+            | Event::DataDip { .. }
+            | Event::Position(_)
+            | Event::Availability(_)
+            | Event::TechnicalFailure(_)
+            | Event::Deadline => {}
+        }
+        match &mut self.stage {
+            Stage::LastWords { playback, outcome } => {
+                if matches!(event, Event::PlaybackDone(done) if done == *playback)
+                    || matches!(event, Event::TechnicalFailure(_))
+                {
+                    let outcome = *outcome;
+                    self.end(now, outcome, 200, out);
+                }
+            }
+            Stage::InIvr(run) => {
+                if let Some(told) = told(&event) {
+                    let end = run.handle(now, told, &mut self.scope, out);
+                    self.ivr_ended(now, end, out);
+                }
+            }
+            Stage::Waiting(_) => self.waiting(now, &event, out),
+            Stage::Ended(_) => {}
+        }
+    }
+
+    /// When [`Event::Deadline`] is due, and why.
+    pub fn deadline(&self) -> Option<(Instant, Timer)> {
+        match &self.stage {
+            Stage::InIvr(run) => run.deadline(),
+            Stage::Waiting(wait) => wait.deadline(),
+            Stage::LastWords { .. } | Stage::Ended(_) => None,
+        }
+    }
+
+    /// How it ended, once it has.
+    pub fn outcome(&self) -> Option<Outcome> {
+        match &self.stage {
+            Stage::Ended(outcome) => Some(*outcome),
+            Stage::InIvr(_) | Stage::Waiting(_) | Stage::LastWords { .. } => None,
+        }
+    }
+
+    /// Why it went where it went.
+    pub fn trace(&self) -> &Trace {
+        &self.scope.trace
+    }
+
+    /// The contact.
+    pub fn contact(&self) -> &Contact {
+        &self.scope.contact
+    }
+
+    /// The plan the journey is pinned to.
+    pub fn plan(&self) -> &Arc<Plan> {
+        &self.scope.plan
+    }
+
+    /// Where it is, in one word and its object: for live views.
+    pub fn place(&self) -> (&'static str, String) {
+        match &self.stage {
+            Stage::InIvr(run) => ("ivr", run.ivr.id.to_string()),
+            Stage::Waiting(wait) => ("queue", wait.inbox().to_string()),
+            Stage::LastWords { .. } => ("last_words", String::new()),
+            Stage::Ended(_) => ("ended", String::new()),
+        }
+    }
+
+    fn answer(&mut self, out: &mut Actions) {
+        if !self.answered {
+            self.answered = true;
+            out.push(Action::Answer);
+        }
+    }
+
+    fn run_ivr(&mut self, now: Now, ivr: Arc<Ivr>, out: &mut Actions) {
+        self.answer(out);
+        self.scope.emit(FeedEvent::IvrEntered { ivr: ivr.id.clone(), queue: false }, out);
+        let (run, end) = IvrRun::begin(ivr, self.music(None), now, &mut self.scope, out);
+        self.stage = Stage::InIvr(run);
+        self.ivr_ended(now, end, out);
+    }
+
+    /// The Initial IVR went on, or ended.
+    fn ivr_ended(&mut self, now: Now, end: Option<RunEnd>, out: &mut Actions) {
+        let (Some(end), Stage::InIvr(run)) = (end, &self.stage) else { return };
+        let ivr = run.ivr.id.clone();
+        match end {
+            RunEnd::Exit(node) => {
+                let inbox = self.scope.plan.exit_inbox(&ivr, &node);
+                let exited =
+                    FeedEvent::IvrExited { ivr, node: Some(node), inbox: inbox.clone(), failure: None };
+                self.scope.emit(exited, out);
+                match inbox {
+                    Some(inbox) => self.enter_queue(now, inbox, out),
+                    None => self.technical_failure(now, "exit without inbox", out),
+                }
+            }
+            RunEnd::HangUp { node, sip_status } => {
+                self.scope
+                    .emit(FeedEvent::IvrExited { ivr, node: Some(node), inbox: None, failure: None }, out);
+                self.end(now, Outcome::new(Side::Plan, Reason::HungUpByIvr), sip_status, out);
+            }
+            RunEnd::Continue(_) => self.technical_failure(now, "continue outside a queue", out),
+            RunEnd::Failed(why) => {
+                self.scope
+                    .emit(FeedEvent::IvrExited { ivr, node: None, inbox: None, failure: Some(why) }, out);
+                self.technical_failure(now, why, out);
+            }
+        }
+    }
+
+    /// A caller is never dropped for a broken IVR: the number's fallback, else its direct inbox.
+    fn technical_failure(&mut self, now: Now, why: &'static str, out: &mut Actions) {
+        self.scope.note(now, format!("the IVR failed: {why}"));
+        match self.number.fallback.clone() {
+            Some(treatment) => self.treat(now, &treatment, out),
+            None => self.to_direct_inbox(now, out),
+        }
+    }
+
+    fn to_direct_inbox(&mut self, now: Now, out: &mut Actions) {
+        match self.scope.plan.direct_inbox(&self.scope.contact) {
+            Some(inbox) => self.enter_queue(now, inbox, out),
+            None => self.end(now, Outcome::new(Side::Gateway, Reason::Failed), 500, out),
+        }
+    }
+
+    fn enter_queue(&mut self, now: Now, inbox: InboxId, out: &mut Actions) {
+        if let Stage::Waiting(wait) = &mut self.stage {
+            return wait.move_to(now, inbox, &mut self.scope, out);
+        }
+        let silent = self.number.answer == AnswerMode::Taken && !self.answered;
+        if silent {
+            out.push(Action::Ring);
+        } else {
+            self.answer(out);
+        }
+        let music = self.music(Some(&inbox));
+        self.stage =
+            Stage::Waiting(QueueWait::begin(now, inbox, (&self.number, music, silent), &mut self.scope, out));
+    }
+
+    fn waiting(&mut self, now: Now, event: &Event, out: &mut Actions) {
+        let Stage::Waiting(wait) = &mut self.stage else { return };
+        match wait.handle(now, told(event), &mut self.scope, out) {
+            queue_wait::Next::Stay => {}
+            queue_wait::Next::HangUp(sip_status) => {
+                self.end(now, Outcome::new(Side::Plan, Reason::HungUpByIvr), sip_status, out);
+            }
+            queue_wait::Next::WaitedTooLong => {
+                let treatment =
+                    self.inbox_limit(|inbox| inbox.wait_max.clone().map(|(_, treatment)| treatment));
+                self.limit(now, "longest wait reached", treatment, out);
+            }
+        }
+    }
+
+    fn queue_full(&mut self, now: Now, out: &mut Actions) {
+        let treatment =
+            self.inbox_limit(|inbox| inbox.queue_length_max.clone().map(|(_, treatment)| treatment));
+        self.limit(now, "queue full", treatment, out);
+    }
+
+    fn no_one_available(&mut self, now: Now, out: &mut Actions) {
+        if let Some(treatment) = self.inbox_limit(|inbox| inbox.no_one_available.clone()) {
+            self.limit(now, "no one available", Some(treatment), out);
+        }
+    }
+
+    fn inbox_limit(&self, pick: impl Fn(&crate::plan::Inbox) -> Option<Treatment>) -> Option<Treatment> {
+        let Stage::Waiting(wait) = &self.stage else { return None };
+        self.scope.plan.inbox(wait.inbox()).and_then(|inbox| pick(inbox))
+    }
+
+    fn limit(&mut self, now: Now, why: &str, treatment: Option<Treatment>, out: &mut Actions) {
+        if !matches!(self.stage, Stage::Waiting(_)) {
+            return;
+        }
+        self.scope.note(now, why);
+        match treatment {
+            Some(treatment) => self.treat(now, &treatment, out),
+            None => self.end(now, Outcome::new(Side::Plan, Reason::QueueLimit), 486, out),
+        }
+    }
+
+    fn treat(&mut self, now: Now, treatment: &Treatment, out: &mut Actions) {
+        self.treatments = self.treatments.saturating_add(1);
+        let outcome = Outcome::new(Side::Plan, Reason::QueueLimit);
+        if self.treatments > TREATMENTS_MAX {
+            self.scope.note(now, "too many treatments");
+            return self.end(now, outcome, 480, out);
+        }
+        self.scope.note(now, format!("treatment: {treatment:?}"));
+        match treatment {
+            Treatment::PromptThenHangUp(prompt) => {
+                self.leave_queue(out);
+                self.answer(out);
+                let playback = self.scope.play_prompts(&[prompt], out);
+                self.stage = Stage::LastWords { playback, outcome };
+            }
+            Treatment::Inbox(inbox) => self.enter_queue(now, inbox.clone(), out),
+            Treatment::Ivr(ivr) => match self.scope.plan.ivrs.get(ivr).cloned() {
+                Some(ivr) => {
+                    self.leave_queue(out);
+                    self.run_ivr(now, ivr, out);
+                }
+                None => self.end(now, outcome, 480, out),
+            },
+            Treatment::SipCode(status) => self.end(now, outcome, *status, out),
+            Treatment::Voicemail(inbox) => {
+                // Until recording exists the caller is better kept than dropped.
+                let inbox = inbox.clone();
+                self.scope.note(now, "voicemail is not available: queued for its inbox");
+                if matches!(&self.stage, Stage::Waiting(wait) if *wait.inbox() == inbox) {
+                    return self.end(now, outcome, 480, out);
+                }
+                self.enter_queue(now, inbox, out);
+            }
+            Treatment::Forward(_) => {
+                self.scope.note(now, "forwarding is not available");
+                self.end(now, outcome, 480, out);
+            }
+        }
+    }
+
+    fn leave_queue(&mut self, out: &mut Actions) {
+        if matches!(self.stage, Stage::Waiting(_)) {
+            out.push(Action::LeaveQueue);
+        }
+    }
+
+    /// The call is gone: say where it was left.
+    fn gone(&mut self, now: Now, outcome: Outcome, out: &mut Actions) {
+        let reason = match (outcome.side, outcome.reason, &self.stage) {
+            (Side::Caller, Reason::Completed, Stage::InIvr(_)) => Reason::AbandonedInIvr,
+            (Side::Caller, Reason::Completed, Stage::Waiting(_)) => Reason::AbandonedInQueue,
+            (_, reason, _) => reason,
+        };
+        self.end(now, Outcome::new(outcome.side, reason), 0, out);
+    }
+
+    fn end(&mut self, now: Now, outcome: Outcome, sip_status: u16, out: &mut Actions) {
+        self.leave_queue(out);
+        self.scope.note(now, format!("ended: {:?}, {:?}", outcome.side, outcome.reason));
+        self.stage = Stage::Ended(outcome);
+        out.push(Action::Emit(FeedEvent::Ended(outcome)));
+        out.push(Action::End { outcome, sip_status });
+    }
+
+    fn music(&self, inbox: Option<&InboxId>) -> PromptId {
+        let of_inbox =
+            || inbox.and_then(|id| self.scope.plan.inbox(id)).and_then(|inbox| inbox.queue_music.clone());
+        self.number.queue_music.clone().or_else(of_inbox).unwrap_or_else(|| PromptId::from(BUILT_IN_MUSIC))
+    }
+}
+
+/// What an event means to an IVR.
+fn told(event: &Event) -> Option<Told<'_>> {
+    match event {
+        Event::Digit(digit) => Some(Told::Digit(*digit)),
+        Event::PlaybackDone(id) => Some(Told::PlaybackDone(*id)),
+        Event::DataDip { request, values } => {
+            Some(Told::DataDip { request: *request, values: values.as_deref() })
+        }
+        Event::Deadline => Some(Told::Time),
+        Event::TechnicalFailure(why) => Some(Told::Failure(why)),
+        Event::Position(_)
+        | Event::QueueFull
+        | Event::Availability(_)
+        | Event::HungUp(_)
+        | Event::HangUpRequested => None,
+    }
+}

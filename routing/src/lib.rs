@@ -23,4 +23,5 @@ pub mod journey;
 pub mod outcome;
 pub mod plan;
 pub mod resolve;
+pub mod simulate;
 pub mod time;

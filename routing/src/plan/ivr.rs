@@ -80,7 +80,11 @@ impl Ivr {
             let Ok(mapped) = mapped;
             compiled.push((id.clone(), mapped));
         }
-        if dangling.is_empty() { Ok(Self { id, name, kind, start: start_index, nodes: compiled }) } else { Err(dangling) }
+        if dangling.is_empty() {
+            Ok(Self { id, name, kind, start: start_index, nodes: compiled })
+        } else {
+            Err(dangling)
+        }
     }
 
     /// Where it begins.

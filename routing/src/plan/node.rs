@@ -14,7 +14,10 @@ use crate::id::{CalendarId, InboxId, ListId, PromptId};
 /// One step of an IVR.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
-#[expect(missing_docs, reason = "the fields are documented with their defaults in the reference of documents")]
+#[expect(
+    missing_docs,
+    reason = "the fields are documented with their defaults in the reference of documents"
+)]
 pub enum Node<T> {
     /// Where an IVR begins.
     Start { next: T },
@@ -194,15 +197,19 @@ impl<T> Node<T> {
             Self::Schedule { rows, calendar, calendar_rows, default } => Node::Schedule {
                 rows: rows
                     .iter()
-                    .map(|row| Ok(ScheduleRow { period: row.period.clone(), next: to(&row.period.name, &row.next)? }))
+                    .map(|row| {
+                        Ok(ScheduleRow { period: row.period.clone(), next: to(&row.period.name, &row.next)? })
+                    })
                     .collect::<Result<_, E>>()?,
                 calendar: calendar.clone(),
                 calendar_rows: targets(calendar_rows, &mut to)?,
                 default: to("default", default)?,
             },
-            Self::Message { prompt, interruptible, next } => {
-                Node::Message { prompt: prompt.clone(), interruptible: *interruptible, next: to("next", next)? }
-            }
+            Self::Message { prompt, interruptible, next } => Node::Message {
+                prompt: prompt.clone(),
+                interruptible: *interruptible,
+                next: to("next", next)?,
+            },
             Self::Menu {
                 prompt,
                 timeout_seconds,
@@ -275,14 +282,16 @@ impl<T> Node<T> {
                     .collect::<Result<_, E>>()?,
                 default: to("default", default)?,
             },
-            Self::CallerMatch { list, prefixes, anonymous, attestation, matched, no_match } => Node::CallerMatch {
-                list: list.clone(),
-                prefixes: prefixes.clone(),
-                anonymous: *anonymous,
-                attestation: attestation.clone(),
-                matched: to("match", matched)?,
-                no_match: to("no_match", no_match)?,
-            },
+            Self::CallerMatch { list, prefixes, anonymous, attestation, matched, no_match } => {
+                Node::CallerMatch {
+                    list: list.clone(),
+                    prefixes: prefixes.clone(),
+                    anonymous: *anonymous,
+                    attestation: attestation.clone(),
+                    matched: to("match", matched)?,
+                    no_match: to("no_match", no_match)?,
+                }
+            }
             Self::BlockList { list, blocked, default } => Node::BlockList {
                 list: list.clone(),
                 blocked: to("blocked", blocked)?,
@@ -293,10 +302,14 @@ impl<T> Node<T> {
                 next: to("next", next)?,
                 exceeded: to("exceeded", exceeded)?,
             },
-            Self::WaitMusic { seconds, next } => Node::WaitMusic { seconds: *seconds, next: to("next", next)? },
+            Self::WaitMusic { seconds, next } => {
+                Node::WaitMusic { seconds: *seconds, next: to("next", next)? }
+            }
             Self::Continue {} => Node::Continue {},
             Self::Exit {} => Node::Exit {},
-            Self::HangUp { sip_status, prompt } => Node::HangUp { sip_status: *sip_status, prompt: prompt.clone() },
+            Self::HangUp { sip_status, prompt } => {
+                Node::HangUp { sip_status: *sip_status, prompt: prompt.clone() }
+            }
             other => return other.try_map_reserved(to),
         })
     }
@@ -337,7 +350,9 @@ impl<T> Node<T> {
             Self::ChangePriority { priority, next } => {
                 Node::ChangePriority { priority: *priority, next: to("next", next)? }
             }
-            Self::MoveInbox { inbox, next } => Node::MoveInbox { inbox: inbox.clone(), next: to("next", next)? },
+            Self::MoveInbox { inbox, next } => {
+                Node::MoveInbox { inbox: inbox.clone(), next: to("next", next)? }
+            }
             // Every other node was mapped before this function was reached.
             _ => Node::Exit {},
         })
@@ -389,9 +404,14 @@ impl<T> Node<T> {
     /// Every prompt the node names.
     pub fn prompts(&self) -> Vec<&PromptId> {
         match self {
-            Self::Message { prompt, .. } | Self::Input { prompt, .. } | Self::Callback { prompt, .. } => vec![prompt],
+            Self::Message { prompt, .. } | Self::Input { prompt, .. } | Self::Callback { prompt, .. } => {
+                vec![prompt]
+            }
             Self::Menu { prompt, no_input_prompt, no_match_prompt, .. } => {
-                [Some(prompt), no_input_prompt.as_ref(), no_match_prompt.as_ref()].into_iter().flatten().collect()
+                [Some(prompt), no_input_prompt.as_ref(), no_match_prompt.as_ref()]
+                    .into_iter()
+                    .flatten()
+                    .collect()
             }
             Self::Voicemail { greeting, .. } => vec![greeting],
             Self::HangUp { prompt, .. } => prompt.iter().collect(),

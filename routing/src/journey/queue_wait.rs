@@ -1,0 +1,223 @@
+//! Waiting in an inbox's queue.
+//!
+//! ```text
+//! arrival ── D seconds of initial sound ──► Queue IVR ──► music ── repeat_every ──► Queue IVR ──► …
+//!                                     └─ without one: music for as long as it takes
+//! ```
+//! Moving to another inbox keeps the arrival time and the timers.
+
+use std::{sync::Arc, time::Instant};
+
+use super::{
+    Timer,
+    action::{Action, Actions, FeedEvent, Sound},
+    ivr_run::{IvrRun, RunEnd, Told},
+    scope::{Scope, in_seconds},
+};
+use crate::{
+    channel::Channel,
+    id::{InboxId, PromptId},
+    plan::{InitialSound, Ivr, NumberVoice},
+    time::Now,
+};
+
+/// One wait.
+#[derive(Debug)]
+pub(super) struct QueueWait {
+    inbox: InboxId,
+    since: Now,
+    queue_ivr: Option<Arc<Ivr>>,
+    repeat_every_seconds: u32,
+    music: PromptId,
+    /// When the longest wait is over.
+    wait_max: Option<Instant>,
+    /// Nothing is heard before somebody takes the call.
+    silent: bool,
+    phase: Phase,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// The first interval.
+    Initial { until: Instant },
+    /// Music, until the Queue IVR runs again; for ever without one.
+    Music { again: Option<Instant> },
+    /// The Queue IVR runs.
+    InIvr(IvrRun),
+}
+
+/// What the journey has to do.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    Stay,
+    HangUp(u16),
+    WaitedTooLong,
+}
+
+impl QueueWait {
+    pub(super) fn begin(
+        now: Now,
+        inbox: InboxId,
+        (number, music, silent): (&NumberVoice, PromptId, bool),
+        scope: &mut Scope,
+        out: &mut Actions,
+    ) -> Self {
+        let entry_key = (Channel::Voice, scope.contact.to.clone());
+        let sla = scope.plan.sla_minutes(scope.plan.entry_points.get(&entry_key), &inbox);
+        let due = std::time::Duration::from_secs(u64::from(sla).saturating_mul(60));
+        let sla_due = scope.contact.arrived.after(due).wall;
+        scope.note(now, format!("waits in {inbox}"));
+        scope.emit(FeedEvent::Queued { inbox: inbox.clone(), sla_due }, out);
+        let mut wait = Self {
+            queue_ivr: number.queue_ivr.as_ref().and_then(|ivr| scope.plan.ivrs.get(ivr)).cloned(),
+            repeat_every_seconds: number.repeat_every_seconds.unwrap_or(number.queue_wait_seconds),
+            since: now,
+            music,
+            wait_max: None,
+            silent,
+            phase: Phase::Initial { until: in_seconds(now, number.queue_wait_seconds) },
+            inbox,
+        };
+        wait.wait_max = wait.deadline_of_wait(scope);
+        wait.join(scope, out);
+        // Keys pressed before the queue belong to the IVR that is over.
+        scope.digits.clear();
+        if !silent {
+            match number.initial_sound {
+                InitialSound::Ringback => scope.play(vec![Sound::Ringback], true, false, out),
+                InitialSound::QueueMusic => {
+                    scope.play(vec![Sound::Prompt(wait.music.clone())], true, true, out)
+                }
+            };
+        }
+        wait
+    }
+
+    pub(super) fn inbox(&self) -> &InboxId {
+        &self.inbox
+    }
+
+    fn deadline_of_wait(&self, scope: &Scope) -> Option<Instant> {
+        let inbox = scope.plan.inbox(&self.inbox)?;
+        inbox.wait_max.as_ref().map(|(seconds, _)| in_seconds(self.since, *seconds))
+    }
+
+    pub(super) fn deadline(&self) -> Option<(Instant, Timer)> {
+        let phase = match &self.phase {
+            Phase::Initial { .. } | Phase::Music { .. } if self.silent => None,
+            Phase::Initial { until } => Some((*until, Timer::FirstInterval)),
+            Phase::Music { again } => again.map(|at| (at, Timer::QueueIvrAgain)),
+            Phase::InIvr(run) => run.deadline(),
+        };
+        [phase, self.wait_max.map(|at| (at, Timer::WaitMax))].into_iter().flatten().min_by_key(|(at, _)| *at)
+    }
+
+    /// To another inbox, keeping the arrival time; to the same one is no move at all.
+    pub(super) fn move_to(&mut self, now: Now, inbox: InboxId, scope: &mut Scope, out: &mut Actions) {
+        if inbox != self.inbox {
+            scope.note(now, format!("moves to {inbox}"));
+            let from = std::mem::replace(&mut self.inbox, inbox);
+            scope.emit(FeedEvent::Moved { from, to: self.inbox.clone() }, out);
+            self.wait_max = self.deadline_of_wait(scope).filter(|at| *at > now.mono);
+            self.join(scope, out);
+        }
+    }
+
+    pub(super) fn handle(
+        &mut self,
+        now: Now,
+        told: Option<Told<'_>>,
+        scope: &mut Scope,
+        out: &mut Actions,
+    ) -> Next {
+        if self.wait_max.is_some_and(|at| at <= now.mono) {
+            self.wait_max = None;
+            return Next::WaitedTooLong;
+        }
+        let Some(told) = told else { return Next::Stay };
+        match &mut self.phase {
+            Phase::InIvr(run) => {
+                let end = run.handle(now, told, scope, out);
+                self.ivr_ended(now, end, scope, out)
+            }
+            Phase::Initial { .. } | Phase::Music { .. } => match told {
+                Told::Time => self.time(now, scope, out),
+                Told::Digit(_) => {
+                    scope.note(now, "key dropped: no IVR runs");
+                    Next::Stay
+                }
+                Told::PlaybackDone(_) | Told::DataDip { .. } | Told::Failure(_) => Next::Stay,
+            },
+        }
+    }
+
+    fn time(&mut self, now: Now, scope: &mut Scope, out: &mut Actions) -> Next {
+        let due = match &self.phase {
+            Phase::Initial { until } => *until <= now.mono,
+            Phase::Music { again } => again.is_some_and(|at| at <= now.mono),
+            Phase::InIvr(_) => false,
+        };
+        if !due || self.silent {
+            return Next::Stay;
+        }
+        match self.queue_ivr.clone() {
+            Some(ivr) => {
+                scope.emit(FeedEvent::IvrEntered { ivr: ivr.id.clone(), queue: true }, out);
+                let (run, end) = IvrRun::begin(ivr, self.music.clone(), now, scope, out);
+                self.phase = Phase::InIvr(run);
+                self.ivr_ended(now, end, scope, out)
+            }
+            None => {
+                self.play_music(None, scope, out);
+                Next::Stay
+            }
+        }
+    }
+
+    fn ivr_ended(&mut self, now: Now, end: Option<RunEnd>, scope: &mut Scope, out: &mut Actions) -> Next {
+        let (Some(end), Phase::InIvr(run)) = (end, &self.phase) else { return Next::Stay };
+        let ivr = run.ivr.id.clone();
+        let exited = |node, inbox, failure| FeedEvent::IvrExited { ivr: ivr.clone(), node, inbox, failure };
+        match end {
+            RunEnd::Exit(node) => {
+                let inbox = scope.plan.exit_inbox(&ivr, &node);
+                scope.emit(exited(Some(node), inbox.clone(), None), out);
+                if let Some(inbox) = inbox {
+                    self.move_to(now, inbox, scope, out);
+                }
+            }
+            RunEnd::Continue(node) => scope.emit(exited(Some(node), Some(self.inbox.clone()), None), out),
+            RunEnd::HangUp { node, sip_status } => {
+                scope.emit(exited(Some(node), None, None), out);
+                return Next::HangUp(sip_status);
+            }
+            RunEnd::Failed(why) => {
+                // The caller keeps the place and hears music; a broken IVR is not tried again.
+                scope.note(now, format!("the Queue IVR failed: {why}"));
+                scope.emit(exited(None, None, Some(why)), out);
+                self.queue_ivr = None;
+            }
+        }
+        scope.digits.clear();
+        let again = self.queue_ivr.is_some().then(|| in_seconds(now, self.repeat_every_seconds));
+        self.play_music(again, scope, out);
+        Next::Stay
+    }
+
+    fn play_music(&mut self, again: Option<Instant>, scope: &mut Scope, out: &mut Actions) {
+        self.phase = Phase::Music { again };
+        scope.play(vec![Sound::Prompt(self.music.clone())], true, true, out);
+    }
+
+    fn join(&self, scope: &Scope, out: &mut Actions) {
+        let inbox = scope.plan.inbox(&self.inbox);
+        out.push(Action::EnterQueue {
+            inbox: self.inbox.clone(),
+            priority: inbox.map_or(PRIORITY_DEFAULT, |inbox| inbox.priority),
+            length_max: inbox.and_then(|inbox| inbox.queue_length_max.as_ref()).map(|(length, _)| *length),
+        });
+    }
+}
+
+/// The middle of 0 to 9.
+const PRIORITY_DEFAULT: u8 = 5;

@@ -1,0 +1,155 @@
+//! What would happen to a contact: a journey in virtual time, with scripted keys.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    contact::Contact,
+    digit::Digit,
+    id::{InboxId, NodeId},
+    journey::{Action, Event, FeedEvent, Journey, PlaybackId, Step},
+    outcome::{Outcome, Reason, Side},
+    plan::Plan,
+    time::Now,
+};
+
+/// Steps of virtual time taken at most; a journey that re-arms its timers for hours stays below it.
+const WAKE_UPS_MAX: u32 = 100_000;
+
+/// A scripted caller.
+#[derive(Clone, Debug)]
+pub struct Script {
+    /// The contact; its arrival is the beginning of virtual time.
+    pub contact: Contact,
+    /// Keys, each pressed so long after the arrival.
+    pub digits: Vec<(Duration, Digit)>,
+    /// When the caller hangs up.
+    pub hangs_up_after: Duration,
+    /// How long every prompt lasts.
+    pub prompt_length: Duration,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Simulation {
+    /// The steps.
+    pub steps: Vec<Step>,
+    /// Whether the call was answered.
+    pub answered: bool,
+    /// The SIP status of a refusal.
+    pub refused_with: Option<u16>,
+    /// The last exit or hang-up node reached.
+    pub exit: Option<NodeId>,
+    /// The inbox the contact waited in last.
+    pub inbox: Option<InboxId>,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+/// Runs a script against a plan.
+pub fn simulate(plan: Arc<Plan>, script: &Script) -> Simulation {
+    let mut run = Run {
+        result: Simulation {
+            steps: Vec::new(),
+            answered: false,
+            refused_with: None,
+            exit: None,
+            inbox: None,
+            outcome: Outcome::new(Side::Gateway, Reason::Failed),
+        },
+        playback: None,
+        dip: None,
+    };
+    let start = script.contact.arrived;
+    let mut out = Vec::new();
+    let mut journey = Journey::new(plan, script.contact.clone(), start, &mut out);
+    let mut now = start;
+    run.take(now, script.prompt_length, &mut out);
+    let mut keys: Vec<(Instant, Digit)> =
+        script.digits.iter().map(|(after, digit)| (start.after(*after).mono, *digit)).collect();
+    keys.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
+    let end = start.after(script.hangs_up_after).mono;
+    for _ in 0..WAKE_UPS_MAX {
+        if journey.outcome().is_some() {
+            break;
+        }
+        let (at, event) = run.next(&journey, &mut keys, end);
+        now = start.after(at.saturating_duration_since(start.mono));
+        journey.handle(now, event, &mut out);
+        run.take(now, script.prompt_length, &mut out);
+    }
+    run.result.steps = journey.trace().steps().to_vec();
+    if let Some(outcome) = journey.outcome() {
+        run.result.outcome = outcome;
+    }
+    run.result
+}
+
+struct Run {
+    result: Simulation,
+    /// The playback under way, and when it ends.
+    playback: Option<(Instant, PlaybackId)>,
+    /// A data dip to be answered: the simulation asks nobody, so it fails.
+    dip: Option<(Instant, u32)>,
+}
+
+impl Run {
+    /// The next thing to happen, and when.
+    fn next(
+        &mut self,
+        journey: &Journey,
+        keys: &mut Vec<(Instant, Digit)>,
+        end: Instant,
+    ) -> (Instant, Event) {
+        let deadline = journey.deadline().map(|(at, _)| at);
+        let key = keys.last().map(|(at, _)| *at);
+        let playback = self.playback.map(|(at, _)| at);
+        let dip = self.dip.map(|(at, _)| at);
+        let soonest = [deadline, key, playback, dip, Some(end)].into_iter().flatten().min().unwrap_or(end);
+        if dip == Some(soonest)
+            && let Some((at, request)) = self.dip.take()
+        {
+            return (at, Event::DataDip { request, values: None });
+        }
+        if playback == Some(soonest)
+            && let Some((at, id)) = self.playback.take()
+        {
+            return (at, Event::PlaybackDone(id));
+        }
+        if key == Some(soonest)
+            && let Some((at, digit)) = keys.pop()
+        {
+            return (at, Event::Digit(digit));
+        }
+        if deadline == Some(soonest) {
+            return (soonest, Event::Deadline);
+        }
+        (end, Event::HungUp(Outcome::new(Side::Caller, Reason::Completed)))
+    }
+
+    fn take(&mut self, now: Now, prompt_length: Duration, out: &mut Vec<Action>) {
+        for action in out.drain(..) {
+            match action {
+                Action::Answer => self.result.answered = true,
+                Action::Play(playback) => {
+                    let count = u32::try_from(playback.sounds.len()).unwrap_or(1);
+                    let length = prompt_length.saturating_mul(count);
+                    self.playback = (!playback.looped).then(|| (now.after(length).mono, playback.id));
+                }
+                Action::StopPlayback => self.playback = None,
+                Action::EnterQueue { inbox, .. } => self.result.inbox = Some(inbox),
+                Action::DataDip(dip) => self.dip = Some((now.mono, dip.request)),
+                Action::Emit(FeedEvent::IvrExited { node, .. }) => self.result.exit = node,
+                Action::End { sip_status, .. } => {
+                    self.result.refused_with =
+                        (!self.result.answered && sip_status >= 300).then_some(sip_status);
+                }
+                Action::Emit(_) | Action::Ring | Action::LeaveQueue => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,385 @@
+//! Scenarios in virtual time: one call against one plan.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use proptest::prelude::*;
+use vestibule_routing::{
+    address::{Address, E164},
+    channel::Channel,
+    contact::{Caller, Contact},
+    digit::Digit,
+    id::{InboxId, IvrId, NodeId, PromptId},
+    journey::{Action, Event, FeedEvent, Journey, PlaybackId, Sound, Timer},
+    outcome::{Outcome, Reason, Side},
+    plan::{AnswerMode, EntryPoint, Inbox, Ivr, IvrKind, NumberVoice, Plan, Treatment, node::Node},
+    resolve::exit_key,
+    time::Now,
+};
+
+const NUMBER: &str = "+14155550100";
+
+fn inbox(id: &str) -> (InboxId, Arc<Inbox>) {
+    let id = InboxId::from(id);
+    let inbox = Inbox {
+        id: id.clone(),
+        name: id.to_string(),
+        sla_minutes: 1440,
+        wait_max: None,
+        queue_length_max: None,
+        no_one_available: None,
+        queue_music: None,
+        priority: 5,
+    };
+    (id, Arc::new(inbox))
+}
+
+fn plan() -> Plan {
+    let mut plan = Plan::default();
+    plan.default_inboxes.insert(Channel::Voice, "ib_general".into());
+    plan.default_inboxes.insert(Channel::Ivr, "ib_general".into());
+    plan.inboxes.extend([inbox("ib_general"), inbox("ib_sales")]);
+    plan
+}
+
+fn with_number(mut plan: Plan, voice: NumberVoice) -> Plan {
+    plan.numbers.insert(E164::parse(NUMBER).unwrap(), Arc::new(voice));
+    plan
+}
+
+fn with_ivr(mut plan: Plan, id: &str, kind: IvrKind, nodes: &str) -> Plan {
+    let nodes: serde_json::Map<String, serde_json::Value> = serde_json::from_str(nodes).unwrap();
+    let nodes: Vec<(NodeId, Node<NodeId>)> = nodes
+        .into_iter()
+        .map(|(id, node)| (NodeId::new(id), serde_json::from_value(node).unwrap()))
+        .collect();
+    let ivr = Ivr::build(id.into(), id.to_owned(), kind, &"start".into(), &nodes).unwrap();
+    plan.ivrs.insert(IvrId::from(id), Arc::new(ivr));
+    plan
+}
+
+const MENU: &str = r#"{
+    "start": {"type": "message", "prompt": "welcome", "interruptible": false, "next": "menu"},
+    "menu": {"type": "menu", "prompt": "menu", "no_match_prompt": "no_match", "no_input_prompt": "no_input",
+             "choices": {"1": "sales", "2": "again"}, "default": "other"},
+    "again": {"type": "message", "prompt": "again", "next": "menu"},
+    "sales": {"type": "exit"},
+    "other": {"type": "exit"}
+}"#;
+
+struct Bench {
+    journey: Journey,
+    now: Now,
+    start: Now,
+    actions: Vec<Action>,
+    playing: Option<(PlaybackId, Vec<Sound>)>,
+    events: Vec<FeedEvent>,
+    ended: Option<(Outcome, u16)>,
+    answered: bool,
+}
+
+impl Bench {
+    fn new(plan: Plan) -> Self {
+        let now = Now { mono: Instant::now(), wall: "2026-03-02T10:00:00Z".parse().unwrap() };
+        let contact = Contact {
+            id: "ct_1".into(),
+            channel: Channel::Voice,
+            to: Address::Number(E164::parse(NUMBER).unwrap()),
+            from: Caller { number: E164::parse("+12125550199").ok(), text: String::new(), anonymous: false },
+            arrived: now,
+        };
+        let mut out = Vec::new();
+        let journey = Journey::new(Arc::new(plan), contact, now, &mut out);
+        let mut bench = Self {
+            journey,
+            now,
+            start: now,
+            actions: out,
+            playing: None,
+            events: Vec::new(),
+            ended: None,
+            answered: false,
+        };
+        bench.take();
+        bench
+    }
+
+    fn take(&mut self) {
+        for action in self.actions.drain(..) {
+            assert!(self.ended.is_none(), "nothing follows the end: {action:?}");
+            match action {
+                Action::Answer => {
+                    assert!(!self.answered, "answered once");
+                    self.answered = true;
+                }
+                Action::Play(playback) => {
+                    assert!(self.answered, "nothing is played before the answer");
+                    self.playing = Some((playback.id, playback.sounds));
+                }
+                Action::StopPlayback => self.playing = None,
+                Action::Emit(event) => self.events.push(event),
+                Action::End { outcome, sip_status } => self.ended = Some((outcome, sip_status)),
+                Action::Ring | Action::EnterQueue { .. } | Action::LeaveQueue | Action::DataDip(_) => {}
+            }
+        }
+    }
+
+    fn tell(&mut self, event: Event) {
+        self.journey.handle(self.now, event, &mut self.actions);
+        self.take();
+    }
+
+    fn press(&mut self, keys: &str) {
+        for key in keys.chars() {
+            self.tell(Event::Digit(Digit::from_char(key).unwrap()));
+        }
+    }
+
+    fn played(&mut self) {
+        let (id, _) = self.playing.take().expect("something plays");
+        self.tell(Event::PlaybackDone(id));
+    }
+
+    fn pass(&mut self, seconds: u64) {
+        let end = self.now.after(Duration::from_secs(seconds));
+        while let Some((at, _)) = self.journey.deadline().filter(|(at, _)| *at <= end.mono) {
+            self.now = self.start.after(at - self.start.mono);
+            self.tell(Event::Deadline);
+        }
+        self.now = end;
+    }
+
+    fn hears(&self) -> Vec<String> {
+        let sounds = self.playing.as_ref().map(|(_, sounds)| sounds.as_slice()).unwrap_or_default();
+        sounds
+            .iter()
+            .map(|sound| match sound {
+                Sound::Prompt(prompt) => prompt.to_string(),
+                other => format!("{other:?}"),
+            })
+            .collect()
+    }
+
+    fn queued_in(&self) -> Option<&str> {
+        self.events.iter().rev().find_map(|event| match event {
+            FeedEvent::Queued { inbox, .. } => Some(inbox.as_str()),
+            FeedEvent::Moved { to, .. } => Some(to.as_str()),
+            _ => None,
+        })
+    }
+}
+
+#[test]
+fn a_number_nobody_holds_is_refused_and_recorded() {
+    let bench = Bench::new(plan());
+    assert_eq!(bench.ended, Some((Outcome::new(Side::Plan, Reason::UnknownNumber), 404)));
+    assert!(matches!(bench.events[..], [FeedEvent::Started, FeedEvent::Ended(_)]));
+}
+
+#[test]
+fn voice_off_and_disarmed_are_480_and_a_blocked_caller_is_603() {
+    let off = Bench::new(with_number(plan(), NumberVoice { active: false, ..NumberVoice::default() }));
+    assert_eq!(off.ended.unwrap().1, 480);
+    let mut disarmed = with_number(plan(), NumberVoice::default());
+    let key = (Channel::Voice, Address::Number(E164::parse(NUMBER).unwrap()));
+    disarmed.entry_points.insert(key, EntryPoint { disarmed: true, ..EntryPoint::default() });
+    assert_eq!(Bench::new(disarmed).ended.unwrap().1, 480);
+    let mut blocked = with_number(plan(), NumberVoice::default());
+    let list =
+        vestibule_routing::plan::list::NumberList { prefixes: vec!["+1212".into()], ..Default::default() };
+    blocked.lists.insert("ls_blocked".into(), Arc::new(list));
+    blocked.block_list = Some("ls_blocked".into());
+    assert_eq!(Bench::new(blocked).ended.unwrap(), (Outcome::new(Side::Plan, Reason::Blocked), 603));
+}
+
+#[test]
+fn a_direct_line_rings_for_the_wait_duration_then_plays_music_for_ever() {
+    let mut bench = Bench::new(with_number(plan(), NumberVoice::default()));
+    assert!(bench.answered);
+    assert_eq!((bench.queued_in(), bench.hears()), (Some("ib_general"), vec!["Ringback".to_owned()]));
+    bench.pass(29);
+    assert_eq!(bench.hears(), ["Ringback"]);
+    bench.pass(1);
+    assert_eq!(bench.hears(), ["builtin:queue_music"]);
+    bench.pass(7200);
+    assert_eq!(bench.hears(), ["builtin:queue_music"]);
+    bench.tell(Event::HungUp(Outcome::new(Side::Caller, Reason::Completed)));
+    assert_eq!(bench.ended.unwrap().0, Outcome::new(Side::Caller, Reason::AbandonedInQueue));
+}
+
+fn initial() -> Plan {
+    let voice = NumberVoice { initial_ivr: Some("ivr_main".into()), ..NumberVoice::default() };
+    let mut plan = with_ivr(with_number(plan(), voice), "ivr_main", IvrKind::Initial, MENU);
+    let sales = EntryPoint { inbox: Some("ib_sales".into()), ..EntryPoint::default() };
+    plan.entry_points.insert(exit_key(&"ivr_main".into(), &"sales".into()), sales);
+    plan
+}
+
+#[test]
+fn a_key_pressed_during_a_finish_first_message_is_used_by_the_menu() {
+    let mut bench = Bench::new(initial());
+    assert_eq!(bench.hears(), ["welcome"]);
+    bench.press("1");
+    assert_eq!(bench.hears(), ["welcome"], "not interruptible");
+    bench.played();
+    assert_eq!(bench.queued_in(), Some("ib_sales"));
+}
+
+#[test]
+fn keys_are_buffered_over_several_nodes() {
+    let mut bench = Bench::new(initial());
+    bench.press("21");
+    bench.played();
+    assert_eq!(bench.queued_in(), Some("ib_sales"), "2 leads to the message, 1 is used by the menu after it");
+}
+
+#[test]
+fn wrong_keys_and_silence_are_asked_again_twice_and_then_leave_by_default() {
+    let mut bench = Bench::new(initial());
+    bench.played();
+    bench.press("9");
+    assert_eq!(bench.hears(), ["no_match", "menu"]);
+    bench.played();
+    bench.pass(5);
+    assert_eq!(bench.hears(), ["no_input", "menu"]);
+    bench.played();
+    bench.pass(5);
+    assert_eq!(
+        bench.queued_in(),
+        Some("ib_general"),
+        "the exit without exception goes to the section's default"
+    );
+}
+
+#[test]
+fn an_input_collects_until_its_terminator_and_masks_secrets() {
+    let nodes = r##"{
+        "start": {"type": "input", "prompt": "ask", "secret": true, "digits_max": 6, "next": "set", "timeout": "gone"},
+        "set": {"type": "match", "value": "{{node.start}}", "patterns": [{"pattern": "12*", "next": "sales"}], "default": "gone"},
+        "sales": {"type": "exit"}, "gone": {"type": "hang_up"}
+    }"##;
+    let voice = NumberVoice { initial_ivr: Some("ivr_in".into()), ..NumberVoice::default() };
+    let plan = with_ivr(with_number(plan(), voice), "ivr_in", IvrKind::Initial, nodes);
+    let mut bench = Bench::new(plan.clone());
+    bench.press("99*123#");
+    assert_eq!(bench.queued_in(), Some("ib_general"));
+    let shown = bench.events.iter().find_map(|event| match event {
+        FeedEvent::NodeEntered { node, digits, .. } if node.as_str() == "set" => Some(digits.clone()),
+        _ => None,
+    });
+    assert_eq!(shown.as_deref(), Some("***"));
+    let mut slow = Bench::new(plan);
+    slow.played();
+    slow.pass(5);
+    assert_eq!(slow.ended.unwrap().0, Outcome::new(Side::Plan, Reason::HungUpByIvr));
+}
+
+#[test]
+fn a_cycle_without_waiting_fails_over_to_the_direct_inbox() {
+    let nodes = r#"{"start": {"type": "start", "next": "a"},
+        "a": {"type": "set_variable", "name": "x", "value": "y", "next": "start"}}"#;
+    let voice = NumberVoice { initial_ivr: Some("ivr_loop".into()), ..NumberVoice::default() };
+    let bench = Bench::new(with_ivr(with_number(plan(), voice), "ivr_loop", IvrKind::Initial, nodes));
+    assert_eq!(bench.queued_in(), Some("ib_general"));
+    assert!(bench.events.iter().any(|e| matches!(e, FeedEvent::IvrExited { failure: Some(_), .. })));
+}
+
+const QUEUE: &str = r#"{
+    "start": {"type": "message", "prompt": "busy", "next": "menu"},
+    "menu": {"type": "menu", "prompt": "stay", "retries": 0, "choices": {"1": "stay", "2": "leave"}, "default": "stay"},
+    "stay": {"type": "continue"},
+    "leave": {"type": "exit"}
+}"#;
+
+fn queue() -> Plan {
+    let voice = NumberVoice {
+        queue_ivr: Some("ivr_wait".into()),
+        queue_wait_seconds: 30,
+        repeat_every_seconds: Some(45),
+        ..NumberVoice::default()
+    };
+    let mut plan = with_ivr(with_number(plan(), voice), "ivr_wait", IvrKind::Queue, QUEUE);
+    let leave = EntryPoint { inbox: Some("ib_sales".into()), ..EntryPoint::default() };
+    plan.entry_points.insert(exit_key(&"ivr_wait".into(), &"leave".into()), leave);
+    plan
+}
+
+#[test]
+fn the_queue_ivr_starts_after_the_wait_duration_and_repeats_after_its_end() {
+    let mut bench = Bench::new(queue());
+    assert_eq!(bench.journey.deadline().unwrap().1, Timer::FirstInterval);
+    bench.pass(30);
+    assert_eq!(bench.hears(), ["busy"]);
+    bench.pass(10);
+    bench.played();
+    bench.press("1");
+    assert_eq!(bench.hears(), ["builtin:queue_music"]);
+    bench.pass(44);
+    assert_eq!(bench.hears(), ["builtin:queue_music"]);
+    bench.pass(1);
+    assert_eq!(bench.hears(), ["busy"], "45 s after the end of its last run");
+}
+
+#[test]
+fn moving_to_another_inbox_keeps_the_timers() {
+    let mut bench = Bench::new(queue());
+    bench.pass(30);
+    bench.press("2");
+    assert_eq!(bench.queued_in(), Some("ib_sales"));
+    assert_eq!(bench.events.iter().filter(|e| matches!(e, FeedEvent::Queued { .. })).count(), 1);
+    assert_eq!(bench.hears(), ["builtin:queue_music"]);
+    assert_eq!(bench.journey.deadline().unwrap().1, Timer::QueueIvrAgain);
+}
+
+#[test]
+fn the_longest_wait_is_treated_even_while_the_queue_ivr_runs() {
+    let mut plan = queue();
+    let mut general = (**plan.inboxes.get(&InboxId::from("ib_general")).unwrap()).clone();
+    general.wait_max = Some((33, Treatment::PromptThenHangUp(PromptId::from("sorry"))));
+    plan.inboxes.insert("ib_general".into(), Arc::new(general));
+    let mut bench = Bench::new(plan);
+    bench.pass(33);
+    assert_eq!(bench.hears(), ["sorry"]);
+    bench.played();
+    assert_eq!(bench.ended.unwrap().0, Outcome::new(Side::Plan, Reason::QueueLimit));
+}
+
+#[test]
+fn a_full_queue_without_treatment_ends_the_call() {
+    let mut bench = Bench::new(queue());
+    bench.tell(Event::QueueFull);
+    assert_eq!(bench.ended.unwrap(), (Outcome::new(Side::Plan, Reason::QueueLimit), 486));
+}
+
+#[test]
+fn answer_on_taken_rings_without_answering() {
+    let bench =
+        Bench::new(with_number(plan(), NumberVoice { answer: AnswerMode::Taken, ..NumberVoice::default() }));
+    assert!(!bench.answered && bench.ended.is_none());
+    assert_eq!(bench.queued_in(), Some("ib_general"));
+}
+
+proptest! {
+    #[test]
+    fn any_order_of_events_ends_once_and_nothing_follows(steps in prop::collection::vec((0_u8..8, 0_u8..16, 0_u64..40), 1..120), which in 0..2) {
+        let mut bench = Bench::new(if which == 0 { initial() } else { queue() });
+        for (kind, value, seconds) in steps {
+            match kind {
+                0..=2 => bench.tell(Event::Digit(Digit::from_event(value).unwrap())),
+                3 => if bench.playing.is_some() { bench.played() },
+                4 => bench.tell(Event::PlaybackDone(PlaybackId(u32::from(value)))),
+                5 => bench.tell(Event::TechnicalFailure("test")),
+                6 => bench.tell(Event::DataDip { request: u32::from(value), values: None }),
+                _ => bench.pass(seconds),
+            }
+        }
+        bench.tell(Event::HungUp(Outcome::new(Side::Caller, Reason::Completed)));
+        bench.tell(Event::Digit(Digit::from_event(1).unwrap()));
+        prop_assert!(bench.ended.is_some());
+        prop_assert!(matches!(bench.events.first(), Some(FeedEvent::Started)));
+        prop_assert_eq!(bench.events.iter().filter(|e| matches!(e, FeedEvent::Ended(_))).count(), 1);
+        prop_assert!(matches!(bench.events.last(), Some(FeedEvent::Ended(_))));
+    }
+}
