@@ -62,14 +62,14 @@ fn top_via(out: &mut Vec<u8>, raw: &[u8], source: SocketAddr) {
         }
         if index > 0 && name.eq_ignore_ascii_case(b"rport") {
             has_rport = true;
-            let _ = write!(out, "rport={}", source.port());
+            write!(out, "rport={}", source.port()).ok();
         } else {
             out.extend_from_slice(trim(piece));
         }
     }
     let named = parsed.and_then(|via| std::str::from_utf8(via.host).ok()?.parse().ok());
     if has_rport || named != Some(source.ip()) {
-        let _ = write!(out, ";received={}", source.ip());
+        write!(out, ";received={}", source.ip()).ok();
     }
 }
 
@@ -83,14 +83,14 @@ pub(crate) fn line(out: &mut Vec<u8>, name: &str, value: &[u8]) {
 
 /// The status line.
 pub(crate) fn status_line(out: &mut Vec<u8>, status: u16, reason: &str) {
-    let _ = write!(out, "SIP/2.0 {status} {}\r\n", clean(reason));
+    write!(out, "SIP/2.0 {status} {}\r\n", clean(reason)).ok();
 }
 
 /// The end of the headers, and the body.
 pub(crate) fn finish(out: &mut Vec<u8>, body: Option<(&str, &[u8])>) {
     match body {
         Some((kind, bytes)) => {
-            let _ = write!(out, "Content-Type: {kind}\r\nContent-Length: {}\r\n\r\n", bytes.len());
+            write!(out, "Content-Type: {kind}\r\nContent-Length: {}\r\n\r\n", bytes.len()).ok();
             out.extend_from_slice(bytes);
         }
         None => out.extend_from_slice(b"Content-Length: 0\r\n\r\n"),
@@ -143,11 +143,18 @@ pub fn reason_phrase(status: u16) -> &'static str {
         600 => "Busy Everywhere",
         603 => "Decline",
         604 => "Does Not Exist Anywhere",
-        100..=199 => "Progress",
-        200..=299 => "OK",
-        300..=399 => "Redirection",
-        500..=599 => "Server Failure",
+        _ => class_phrase(status),
+    }
+}
+
+/// What a status means by its first digit (RFC 3261 §8.1.3.2).
+fn class_phrase(status: u16) -> &'static str {
+    match status {
+        ..200 => "Progress",
+        200..300 => "OK",
+        300..400 => "Redirection",
+        400..500 => "Request Failure",
+        500..600 => "Server Failure",
         600.. => "Global Failure",
-        _ => "Request Failure",
     }
 }

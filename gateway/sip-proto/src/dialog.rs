@@ -96,14 +96,14 @@ impl Dialog {
         out.extend_from_slice(name.as_bytes());
         out.push(b' ');
         out.extend_from_slice(&self.remote_target);
-        let _ = write!(out, " SIP/2.0\r\nVia: {via}\r\nMax-Forwards: 70\r\n");
+        write!(out, " SIP/2.0\r\nVia: {via}\r\nMax-Forwards: 70\r\n").ok();
         for route in &self.routes {
             line(out, "Route", route);
         }
         line(out, "From", &self.local);
         line(out, "To", &self.remote);
         line(out, "Call-ID", &self.call_id);
-        let _ = write!(out, "CSeq: {cseq} {name}\r\n");
+        write!(out, "CSeq: {cseq} {name}\r\n").ok();
         cseq
     }
 }

@@ -1,7 +1,7 @@
 //! Sans-IO SIP: bytes and time in, bytes and events out.
 //!
 //! Layers, bottom up: [`message`] reads a message as borrowed slices; [`sdp`] reads and answers
-//! offers; [`endpoint`] runs transactions (RFC 3261 §17, RFC 6026) and calls. No socket, clock, task or
+//! offers, [`digest`] checks credentials; [`endpoint`] runs transactions (RFC 3261 §17, RFC 6026) and calls. No socket, clock, task or
 //! thread: the caller brings the bytes, the time and the random numbers.
 #![deny(
     clippy::disallowed_methods,
@@ -12,6 +12,7 @@
 
 mod builder;
 mod dialog;
+pub mod digest;
 pub mod endpoint;
 pub mod header;
 mod lex;

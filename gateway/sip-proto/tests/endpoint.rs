@@ -1,4 +1,10 @@
 //! The endpoint in virtual time: one scripted caller, one endpoint, every message seen.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests may fail loudly"
+)]
 
 use std::time::{Duration, Instant};
 

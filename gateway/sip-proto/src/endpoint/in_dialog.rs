@@ -5,6 +5,7 @@ use std::time::Instant;
 use super::{
     Endpoint, Event, HangUpCause, Outputs, Path, Wake,
     call::Phase,
+    respond::ALLOW,
     session_timer,
     tables::{Handle, ServerMachine, ServerTransaction},
 };
@@ -46,7 +47,16 @@ impl Endpoint {
             Method::Update => self.update(now, path, handle, message, out),
             Method::Info => self.info(now, path, handle, message, out),
             Method::Prack => self.prack(now, path, handle, message, out),
-            _ => self.options(now, path, message, out),
+            Method::Options => self.options(now, path, message, out),
+            Method::Ack
+            | Method::Cancel
+            | Method::Register
+            | Method::Message
+            | Method::Refer
+            | Method::Subscribe
+            | Method::Notify
+            | Method::Publish
+            | Method::Unknown => self.respond(now, message, path, 405, (&[("Allow", ALLOW)], None), out),
         }
     }
 

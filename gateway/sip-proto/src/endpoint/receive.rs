@@ -75,10 +75,11 @@ impl Endpoint {
         if let Some(handle) = self.server_index.get(&key).copied() {
             return self.known_transaction(now, handle, method, message, out);
         }
-        match method {
-            Method::Ack => return self.acknowledged(now, message, out),
-            Method::Cancel => return self.cancel(now, path, message, out),
-            _ => {}
+        if method == Method::Ack {
+            return self.acknowledged(now, message, out);
+        }
+        if method == Method::Cancel {
+            return self.cancel(now, path, message, out);
         }
         if method == Method::Unknown {
             return self.respond(now, message, path, 501, (&[("Allow", ALLOW)], None), out);
@@ -98,10 +99,12 @@ impl Endpoint {
         if message.to().is_some_and(|to| to.tag().is_some()) {
             return self.in_dialog(now, path, message, out);
         }
-        match method {
-            Method::Invite => self.invite(now, path, message, out),
-            Method::Options => self.options(now, path, message, out),
-            _ => self.respond(now, message, path, 481, (&[], None), out),
+        if method == Method::Invite {
+            self.invite(now, path, message, out);
+        } else if method == Method::Options {
+            self.options(now, path, message, out);
+        } else {
+            self.respond(now, message, path, 481, (&[], None), out);
         }
     }
 

@@ -146,6 +146,6 @@ fn extras(buffer: &mut Vec<u8>, extra: &[Extra<'_>], server: &str) {
         crate::builder::line(buffer, name, crate::builder::clean(value).as_bytes());
     }
     if !server.is_empty() {
-        let _ = write!(buffer, "Server: {server}\r\n");
+        write!(buffer, "Server: {server}\r\n").ok();
     }
 }

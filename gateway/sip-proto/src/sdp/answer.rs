@@ -61,13 +61,13 @@ pub fn answer(offer: &Session<'_>, local: &LocalMedia) -> Result<(String, Negoti
 /// An offer of our own, for an INVITE that came without one (RFC 3261 §13.2.1).
 pub fn offer(local: &LocalMedia) -> String {
     let mut text = head(local, "0 0");
-    let _ = write!(text, "m=audio {} RTP/AVP", local.address.port());
+    write!(text, "m=audio {} RTP/AVP", local.address.port()).ok();
     for codec in &local.codecs {
-        let _ = write!(text, " {}", codec.static_payload_type());
+        write!(text, " {}", codec.static_payload_type()).ok();
     }
     text.push_str(" 101\r\n");
     for codec in &local.codecs {
-        let _ = write!(text, "a=rtpmap:{} {}/8000\r\n", codec.static_payload_type(), codec.name());
+        write!(text, "a=rtpmap:{} {}/8000\r\n", codec.static_payload_type(), codec.name()).ok();
     }
     text.push_str("a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\na=ptime:20\r\na=sendrecv\r\n");
     text
@@ -108,7 +108,9 @@ fn agree(session: &Session<'_>, media: &Media<'_>, payload_type: u8, codec: Code
     let direction = match offered.reversed() {
         Direction::SendRecv if old_hold => Direction::RecvOnly,
         Direction::SendOnly if old_hold => Direction::Inactive,
-        other => other,
+        other @ (Direction::SendRecv | Direction::SendOnly | Direction::RecvOnly | Direction::Inactive) => {
+            other
+        }
     };
     let wanted = media.ptime_ms.unwrap_or(20).min(media.maxptime_ms.unwrap_or(u32::MAX));
     let ptime_ms = u8::try_from(wanted.clamp(10, 60)).unwrap_or(20);
@@ -139,26 +141,26 @@ fn family(ip: IpAddr) -> &'static str {
 
 fn audio_section(text: &mut String, port: u16, protocol: &str, agreed: &Negotiated) {
     let (payload_type, name) = (agreed.payload_type, agreed.codec.name());
-    let _ = write!(text, "m=audio {port} {protocol} {payload_type}");
+    write!(text, "m=audio {port} {protocol} {payload_type}").ok();
     if let Some(event) = agreed.telephone_event {
-        let _ = write!(text, " {event}");
+        write!(text, " {event}").ok();
     }
-    let _ = write!(text, "\r\na=rtpmap:{payload_type} {name}/8000\r\n");
+    write!(text, "\r\na=rtpmap:{payload_type} {name}/8000\r\n").ok();
     if let Some(event) = agreed.telephone_event {
-        let _ = write!(text, "a=rtpmap:{event} telephone-event/8000\r\na=fmtp:{event} 0-15\r\n");
+        write!(text, "a=rtpmap:{event} telephone-event/8000\r\na=fmtp:{event} 0-15\r\n").ok();
     }
-    let _ = write!(text, "a=ptime:{}\r\n", agreed.ptime_ms);
+    write!(text, "a=ptime:{}\r\n", agreed.ptime_ms).ok();
     if agreed.rtcp_mux {
         text.push_str("a=rtcp-mux\r\n");
     }
-    let _ = write!(text, "a={}\r\n", agreed.direction.as_str());
+    write!(text, "a={}\r\n", agreed.direction.as_str()).ok();
 }
 
 /// RFC 3264 §6: a refused stream keeps its m= line with port 0 and at least one format.
 fn refuse(text: &mut String, media: &Media<'_>) {
-    let _ = write!(text, "m={} 0 {}", media.kind, media.protocol);
+    write!(text, "m={} 0 {}", media.kind, media.protocol).ok();
     for format in &media.formats {
-        let _ = write!(text, " {format}");
+        write!(text, " {format}").ok();
     }
     if media.formats.is_empty() {
         text.push_str(" 0");
