@@ -114,6 +114,8 @@ class Call:
         self._direction = "sendrecv"
         self._change = threading.Condition()
         self._stop = False
+        self.acknowledge = True
+        self.fault = None  # what the far end did that ends this call's thread
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     # -- what a case does -------------------------------------------------------------------------------------
@@ -144,6 +146,8 @@ class Call:
         with self._change:
             while not what():
                 left = end - time.monotonic()
+                if self.fault:
+                    raise self.fault
                 if left <= 0:
                     raise CallError(f"waited {seconds} s for {name}; saw {[m.start for _, m in self.responses]}")
                 self._change.wait(min(left, 0.05))
@@ -323,7 +327,8 @@ class Call:
 
     def _on_success(self, message, now):
         if message.cseq in self._acks:
-            self._send(self._acks[message.cseq])  # the 200 came again: our ACK was lost
+            if self.acknowledge:
+                self._send(self._acks[message.cseq])  # the 200 came again: our ACK was lost
             return
         if not self.answered_at:
             self.remote_to = message.first("to")
@@ -336,7 +341,8 @@ class Call:
         body = self._sdp() if self.late_offer and not self.answered_at else b""
         ack = self._request("ACK", self.remote_target, message.cseq, self._branch(), body)
         self._acks[message.cseq] = ack
-        self._send(ack)
+        if self.acknowledge:
+            self._send(ack)
         with self._change:
             self.answered_at = self.answered_at or now
             self._change.notify_all()
@@ -371,6 +377,12 @@ class Call:
     # -- the thread: receives, repeats, and keeps the 20 ms of our own audio ------------------------------------
 
     def _run(self):
+        try:
+            self._converse()
+        except (CallError, ValueError, IndexError) as error:
+            self.fault = CallError(f"not understood: {error!r}")
+
+    def _converse(self):
         voice = Voice(self)
         due = time.monotonic()
         while not self._stop:

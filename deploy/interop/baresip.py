@@ -1,0 +1,90 @@
+"""baresip as a caller: made for one call, with its configuration in a folder of its own, recorded to a file."""
+
+import math
+import pathlib
+import re
+import shutil
+import socket
+import struct
+import subprocess
+import time
+import wave
+
+from gateway import Failure, check
+
+MODULES = ("/usr/lib/baresip/modules", "/usr/lib/x86_64-linux-gnu/baresip/modules",
+           "/usr/lib/aarch64-linux-gnu/baresip/modules", "/usr/local/lib/baresip/modules")
+
+CONFIG = """\
+poll_method epoll
+sip_listen 127.0.0.1:0
+call_local_timeout 20
+call_max_calls 1
+audio_player aufile,{player}
+audio_source aufile,{folder}/said.wav
+audio_alert aufile,{folder}/alert.wav
+audio_srate 8000
+audio_channels 1
+audio_txmode thread
+audio_level no
+ausrc_format s16
+auplay_format s16
+rtp_ports {port}-{port_end}
+rtcp_mux no
+jitter_buffer_type fixed
+jitter_buffer_delay 2-6
+snd_path {folder}
+net_interface 127.0.0.1
+module_path {modules}
+module g711.so
+module aufile.so
+module sndfile.so
+module_app account.so
+module_app menu.so
+module_app ctrl_tcp.so
+ctrl_tcp_listen 127.0.0.1:{control}
+"""
+
+
+def _free(kind):
+    with socket.socket(socket.AF_INET, kind) as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
+def _quiet_hum(path, seconds):
+    """What baresip says: 200 Hz, soft, so that the line is not silent and no key is meant."""
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, 8000, 0, "NONE", ""))
+        file.writeframes(b"".join(struct.pack("<h", int(500 * math.sin(math.pi * n / 20)))
+                                  for n in range(8000 * seconds)))
+
+
+def call(folder, port, number, seconds):
+    """Calls a number, listens for so long, hangs up. Gives back the recording and what baresip printed of the call."""
+    folder = pathlib.Path(folder)
+    modules = next((path for path in MODULES if pathlib.Path(path).is_dir()), None)
+    check(shutil.which("baresip") and modules, "baresip is not installed: deploy/setup")
+    rtp = _free(socket.SOCK_DGRAM) & ~1
+    (folder / "config").write_text(CONFIG.format(
+        folder=folder, player=folder / "heard.wav", port=rtp, port_end=rtp + 8, modules=modules,
+        control=_free(socket.SOCK_STREAM)))
+    (folder / "accounts").write_text("<sip:interop@127.0.0.1;transport=udp>;regint=0;audio_codecs=PCMU,PCMA\n")
+    (folder / "contacts").write_text("")
+    _quiet_hum(folder / "said.wav", seconds + 5)
+    with open(folder / "baresip.log", "wb") as log:
+        phone = subprocess.Popen(
+            ["baresip", "-f", str(folder), "-e", f"/dial sip:{number}@127.0.0.1:{port}", "-t", str(seconds)],
+            stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, cwd=folder)
+        try:
+            phone.wait(seconds + 15)
+        except subprocess.TimeoutExpired:
+            phone.kill()
+            phone.wait()
+            raise Failure("baresip did not end") from None
+    said = (folder / "baresip.log").read_text(errors="replace")
+    check(re.search(r"(?i)call established", said), f"baresip reached nobody: {said[-800:]}")
+    time.sleep(0.2)
+    found = sorted(folder.glob("dump-*-dec.wav")) or [folder / "heard.wav"]
+    check(found[0].exists(), f"baresip recorded nothing: {sorted(p.name for p in folder.iterdir())}")
+    return found[0], said
