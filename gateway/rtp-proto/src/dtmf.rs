@@ -217,10 +217,10 @@ impl EventReceiver {
 
     /// Tells of an event whose end never came. Harmless at any time.
     pub fn handle_timeout(&mut self, now: Instant, heard: impl FnMut(KeyPress)) {
-        if self.deadline().is_some_and(|deadline| now >= deadline) {
-            if let Some(event) = &mut self.event {
-                event.finish(heard);
-            }
+        if self.deadline().is_some_and(|deadline| now >= deadline)
+            && let Some(event) = &mut self.event
+        {
+            event.finish(heard);
         }
     }
 
