@@ -130,13 +130,13 @@ class Gateway:
         with self._lock:
             while True:
                 page = self.ask("GET", f"/api/v1/events?after={self._seen}&limit=1000")
-                rows = page if isinstance(page, list) else page.get("events", page.get("items", []))
+                rows = page["events"]
                 if not rows:
                     return list(self._events)
                 self._events += rows
-                numbers = [int(row.get("sequence", row.get("seq", 0))) for row in rows]
+                numbers = [int(row["sequence"]) for row in rows]
                 check(numbers == sorted(set(numbers)) and numbers[0] > self._seen, "the feed is out of order")
-                self._seen = numbers[-1]
+                self._seen = max(numbers[-1], int(page.get("next", 0)))
 
     def forget_feed(self):
         """Reads the feed anew from its beginning, as after a restart."""
