@@ -5,7 +5,7 @@
 //!
 //! * learning takes [`PROBATION`] packets in sequence, of one SSRC and of negotiated payload types;
 //! * when the address in SDP is public, only that address may be learned (its port may differ);
-//! * once learned, others are dropped and counted. Learning begins anew only after signalling said so
+//! * once learned, others are dropped and counted. Learning begins anew only for [`WINDOW`] after signalling
 //!   ([`Latch::signalled`]), or for the same address and SSRC after [`SILENCE`] (a NAT that changed the port).
 //!
 //! With SRTP a packet comes here after it was authenticated. Sockets are not its matter: the caller connects
@@ -23,6 +23,9 @@ pub const PROBATION: u8 = 3;
 
 /// Silence of the learned source after which the same address and SSRC may come from another port.
 pub const SILENCE: Duration = Duration::from_secs(5);
+
+/// How long after signalling a known source may be replaced.
+pub const WINDOW: Duration = Duration::from_secs(10);
 
 /// What to do with a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,8 +59,8 @@ struct Locked {
     source: SocketAddr,
     ssrc: Ssrc,
     heard: Instant,
-    /// Signalling allows another source; this one stays until that has passed its probation.
-    open: bool,
+    /// Signalling allowed another source at this time; this one stays until that has passed its probation.
+    reopened: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -85,7 +88,7 @@ impl Latch {
 
     /// New SDP arrived (re-INVITE, UPDATE): the source may be learned anew. The one known stays in use
     /// until another has passed its probation, unless the address was changed to that of another host.
-    pub fn signalled(&mut self, signalled: SocketAddr, payload_types: PayloadTypes) {
+    pub fn signalled(&mut self, now: Instant, signalled: SocketAddr, payload_types: PayloadTypes) {
         let moved = self.signalled.ip() != signalled.ip();
         self.signalled = signalled;
         self.payload_types = payload_types;
@@ -94,7 +97,7 @@ impl Latch {
         if moved {
             self.locked = None;
         } else if let Some(locked) = &mut self.locked {
-            locked.open = true;
+            locked.reopened = Some(now);
         }
     }
 
@@ -134,7 +137,7 @@ impl Latch {
     /// Whether another source than the known one could be learned now: a connected socket must then be
     /// disconnected first, or the kernel drops its packets.
     pub fn is_open(&self, now: Instant) -> bool {
-        self.locked.is_none_or(|locked| locked.open || locked.is_silent(now))
+        self.locked.is_none_or(|locked| locked.is_reopened(now) || locked.is_silent(now))
     }
 
     /// Packets dropped because of where they came from.
@@ -151,7 +154,7 @@ impl Latch {
         let by_address = !is_public(self.signalled.ip()) || canonical(self.signalled).ip() == source.ip();
         match self.locked {
             None => by_address,
-            Some(locked) if locked.open => by_address,
+            Some(locked) if locked.is_reopened(now) => by_address,
             Some(locked) => {
                 by_address
                     && locked.is_silent(now)
@@ -164,16 +167,10 @@ impl Latch {
     fn learn(&mut self, now: Instant, source: SocketAddr, header: &Header) -> Verdict {
         let is_expected = source.ip() == canonical(self.signalled).ip();
         let place = if is_expected { &mut self.expected } else { &mut self.other };
-        let fresh = Candidate {
-            source,
-            ssrc: header.ssrc,
-            sequence: header.sequence,
-            count: 1,
-            heard: now,
-        };
+        let fresh = Candidate { source, ssrc: header.ssrc, sequence: header.sequence, count: 1, heard: now };
         let candidate = match place {
-            Some(known) if known.source == source && known.ssrc == header.ssrc => {
-                let in_sequence = header.sequence == known.sequence.next();
+            Some(known) if known.source == source => {
+                let in_sequence = known.ssrc == header.ssrc && header.sequence == known.sequence.next();
                 let count = if in_sequence { known.count.saturating_add(1) } else { 1 };
                 Candidate { count, ..fresh }
             }
@@ -190,12 +187,16 @@ impl Latch {
         }
         self.expected = None;
         self.other = None;
-        self.locked = Some(Locked { source, ssrc: header.ssrc, heard: now, open: false });
+        self.locked = Some(Locked { source, ssrc: header.ssrc, heard: now, reopened: None });
         Verdict::Latched(source)
     }
 }
 
 impl Locked {
+    fn is_reopened(&self, now: Instant) -> bool {
+        self.reopened.is_some_and(|since| now.saturating_duration_since(since) < WINDOW)
+    }
+
     fn is_silent(&self, now: Instant) -> bool {
         now.saturating_duration_since(self.heard) >= SILENCE
     }

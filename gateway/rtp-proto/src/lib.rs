@@ -14,13 +14,13 @@
 pub mod dtmf;
 pub mod frames;
 pub mod g711;
-//inband
-//latch
-//rtcp
+pub mod inband;
+pub mod latch;
+pub mod rtcp;
 pub mod rtp;
-//stats
+pub mod stats;
 pub mod tone;
-//wav
+pub mod wav;
 
 /// Samples a second of every audio format and clock here: G.711 and telephone events (RFC 3551 §4.5.14).
 pub const SAMPLE_RATE: u32 = 8000;

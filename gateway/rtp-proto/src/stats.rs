@@ -173,10 +173,7 @@ impl Source {
     }
 
     fn expected(&self) -> u32 {
-        self.cycles
-            .wrapping_add(u32::from(self.max))
-            .wrapping_sub(u32::from(self.base))
-            .wrapping_add(1)
+        self.cycles.wrapping_add(u32::from(self.max)).wrapping_sub(u32::from(self.base)).wrapping_add(1)
     }
 }
 

@@ -82,12 +82,7 @@ impl Wav {
         if self.channels < 2 {
             return self.samples;
         }
-        self.samples
-            .as_chunks::<2>()
-            .0
-            .iter()
-            .map(|&[left, right]| left.midpoint(right))
-            .collect()
+        self.samples.as_chunks::<2>().0.iter().map(|&[left, right]| left.midpoint(right)).collect()
     }
 
     /// Length in milliseconds.
