@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// The lines that every response to a request repeats: Via (with `received` and `rport` filled in, RFC
-/// 3581 §4), Record-Route, From, To with our tag, Call-ID, CSeq. Headers that could not be read are
+/// 3581 §4), Record-Route, From, To with our tag, Call-ID, CSeq, Timestamp. Headers that could not be read are
 /// left out.
 pub(crate) fn response_head(out: &mut Vec<u8>, request: &Message<'_>, source: SocketAddr, to_tag: &[u8]) {
     let mut first = true;
@@ -42,9 +42,10 @@ pub(crate) fn response_head(out: &mut Vec<u8>, request: &Message<'_>, source: So
         }
         out.extend_from_slice(b"\r\n");
     }
-    for (name, text) in [(HeaderName::CallId, "Call-ID"), (HeaderName::CSeq, "CSeq")] {
+    // Timestamp: RFC 3261 §8.2.6.1.
+    for name in [HeaderName::CallId, HeaderName::CSeq, HeaderName::Timestamp] {
         if let Some(value) = request.header(name) {
-            line(out, text, value);
+            line(out, name.as_str(), value);
         }
     }
 }

@@ -155,8 +155,9 @@ impl<'a> NameAddr<'a> {
             (quoted, rest)
         } else if let Some(at) = raw.iter().position(|&b| b == b'<') {
             let display = trim(raw.get(..at)?);
-            // RFC 3261 §25.1: an unquoted display name is tokens and white space.
-            if !display.split(|&b| is_lws(b)).all(|word| word.is_empty() || is_token(word)) {
+            // RFC 3261 §25.1 wants tokens and white space here. Carriers also send names as their customers
+            // typed them; what cannot be taken is what would end or split the value.
+            if display.iter().any(|b| b"\",;:\\>".contains(b) || (b.is_ascii_control() && !is_lws(*b))) {
                 return None;
             }
             (display, raw.get(at..)?)
@@ -192,6 +193,11 @@ impl<'a> NameAddr<'a> {
             let (key, value) = parameter(piece);
             key.eq_ignore_ascii_case(name.as_bytes()).then_some(value.unwrap_or_default())
         })
+    }
+
+    /// The display name as text: escapes resolved, folds and runs of spaces made one space.
+    pub fn display_text(&self) -> String {
+        crate::lex::quoted_text(self.display)
     }
 
     /// The tag, when there is one that is not empty.

@@ -22,6 +22,26 @@ pub(crate) fn trim(mut bytes: &[u8]) -> &[u8] {
     bytes
 }
 
+/// Quoted pairs resolved and folds made spaces (RFC 3261 §25.1), as text; bytes that are not UTF-8 are
+/// replaced.
+pub(crate) fn quoted_text(bytes: &[u8]) -> String {
+    let mut plain = Vec::with_capacity(bytes.len());
+    let mut rest = bytes;
+    while let [first, tail @ ..] = rest {
+        rest = tail;
+        match (first, tail) {
+            (b'\\', [escaped, after @ ..]) => {
+                plain.push(*escaped);
+                rest = after;
+            }
+            (b'\r' | b'\n' | b'\t', _) => plain.push(b' '),
+            _ => plain.push(*first),
+        }
+    }
+    let text = String::from_utf8_lossy(&plain);
+    text.split(' ').filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
 /// Whether every byte may stand in a token (RFC 3261 §25.1), and there is at least one.
 pub(crate) fn is_token(bytes: &[u8]) -> bool {
     !bytes.is_empty() && bytes.iter().all(|b| b.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(b))
@@ -33,9 +53,9 @@ pub(crate) fn split_once(bytes: &[u8], separator: u8) -> Option<(&[u8], &[u8])> 
     Some((bytes.get(..at)?, bytes.get(at.checked_add(1)?..)?))
 }
 
-/// A decimal number of at most ten digits that fits; no sign, no white space.
+/// A decimal number that fits; no sign, no white space, any leading zeros.
 pub(crate) fn number(bytes: &[u8]) -> Option<u32> {
-    if bytes.is_empty() || bytes.len() > 10 || !bytes.iter().all(u8::is_ascii_digit) {
+    if bytes.is_empty() || !bytes.iter().all(u8::is_ascii_digit) {
         return None;
     }
     std::str::from_utf8(bytes).ok()?.parse().ok()

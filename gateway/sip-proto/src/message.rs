@@ -228,7 +228,10 @@ impl<'a> Message<'a> {
         }
         self.from().ok_or(BadHeader("Missing or Malformed From Header Field"))?;
         self.to().ok_or(BadHeader("Missing or Malformed To Header Field"))?;
-        self.call_id().ok_or(BadHeader("Missing Call-ID Header Field"))?;
+        let call_id = self.call_id().ok_or(BadHeader("Missing Call-ID Header Field"))?;
+        if call_id.iter().any(|b| b.is_ascii_whitespace() || b.is_ascii_control()) {
+            return Err(BadHeader("Malformed Call-ID Header Field"));
+        }
         let cseq = self.cseq().ok_or(BadHeader("Missing or Malformed CSeq Header Field"))?;
         if self.header(HeaderName::MaxForwards).is_some() && self.max_forwards().is_none_or(|n| n > 255) {
             return Err(BadHeader("Malformed Max-Forwards Header Field"));

@@ -91,7 +91,9 @@ fn take_folded(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 type StartLineFault<'a> = (&'static str, Option<StartLine<'a>>);
 
 fn start_line(line: &[u8]) -> Result<StartLine<'_>, StartLineFault<'_>> {
-    if let Some(rest) = line.strip_prefix(b"SIP/2.0 ") {
+    if let Some((version, rest)) = line.split_at_checked(8)
+        && version.eq_ignore_ascii_case(b"SIP/2.0 ")
+    {
         let (digits, reason) = rest.split_at_checked(3).ok_or(("Malformed Status Line", None))?;
         let status = number(digits).and_then(|n| u16::try_from(n).ok()).filter(|n| (100..700).contains(n));
         let reason = match reason {
@@ -137,12 +139,29 @@ fn is_version(bytes: &[u8]) -> bool {
 }
 
 fn header_line(line: &[u8]) -> Result<Header<'_>, &'static str> {
+    if !is_clean(line) {
+        return Err("Stray Line End in Header Field");
+    }
     let (name, value) = crate::lex::split_once(line, b':').ok_or("Header Line Without Colon")?;
-    let name = trim(name);
+    // White space may stand before the colon, not before the name: that would be a continuation.
+    let name = name.trim_ascii_end();
     if !is_token(name) {
         return Err("Malformed Header Name");
     }
     Ok(Header { name: HeaderName::from_bytes(name), raw_name: name, value: trim(value) })
+}
+
+/// Line ends only where a fold is: what we copy into other messages must stay one header for
+/// every reader, those that take a lone CR as a line end included.
+fn is_clean(line: &[u8]) -> bool {
+    let mut rest = line;
+    while let Some(at) = rest.iter().position(|b| matches!(b, b'\r' | b'\n')) {
+        rest = match rest.get(at..) {
+            Some([b'\r', b'\n', b' ' | b'\t', after @ ..] | [b'\n', b' ' | b'\t', after @ ..]) => after,
+            _ => return false,
+        };
+    }
+    true
 }
 
 /// RFC 3261 §18.3: octets after the body are dropped on datagrams; a shorter body is an error.
@@ -197,10 +216,14 @@ pub fn frame(buffer: &[u8]) -> Framing {
         };
     };
     let head_length = head.saturating_add(4);
-    let mut rest = buffer.get(..head_length).unwrap_or_default();
+    let (_, mut rest) = buffer.get(..head_length).and_then(take_line).unwrap_or_default();
     let mut length = None;
     while let Some((line, after)) = take_folded(rest) {
         rest = after;
+        if line.is_empty() && !rest.is_empty() {
+            // Bare line ends made an empty line before ours: the two of us would disagree on the body.
+            return Framing::Broken("Malformed Line End");
+        }
         let Ok(header) = header_line(line) else { continue };
         if header.name == HeaderName::ContentLength {
             match number(header.value).and_then(|n| usize::try_from(n).ok()) {

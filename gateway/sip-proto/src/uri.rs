@@ -46,8 +46,8 @@ pub enum UriError {
     /// The port is not a number up to 65535.
     #[error("URI with bad port")]
     Port,
-    /// White space or angle brackets inside.
-    #[error("URI with white space or brackets")]
+    /// White space, control characters, quotes or angle brackets inside.
+    #[error("URI with white space, control characters or brackets")]
     Characters,
 }
 
@@ -57,7 +57,10 @@ impl<'a> Uri<'a> {
     /// # Errors
     /// [`UriError`] says which part is wrong. Unknown schemes are values, not errors.
     pub fn parse(raw: &'a [u8]) -> Result<Self, UriError> {
-        if raw.iter().any(|b| b.is_ascii_whitespace() || matches!(b, b'<' | b'>' | b'"')) {
+        if raw
+            .iter()
+            .any(|b| b.is_ascii_whitespace() || b.is_ascii_control() || matches!(b, b'<' | b'>' | b'"'))
+        {
             return Err(UriError::Characters);
         }
         let (scheme, rest) = split_once(raw, b':').ok_or(UriError::Scheme)?;
@@ -116,11 +119,16 @@ impl<'a> Uri<'a> {
     }
 
     /// The user part with its escapes decoded (RFC 3261 §19.1.2), and without parameters inside it
-    /// (`+1415;npdi` as some carriers send). Bytes that are not UTF-8 are replaced.
+    /// (`+1415;npdi` as some carriers send). The visual separators of a `tel:` number are left out
+    /// (RFC 3966 §5.1.1). Bytes that are not UTF-8 are replaced.
     pub fn user_text(&self) -> Option<String> {
         let user = self.user?;
         let user = split_once(user, b';').map_or(user, |(user, _)| user);
-        Some(String::from_utf8_lossy(&percent_decoded(user)).into_owned())
+        let mut decoded = percent_decoded(user);
+        if self.scheme == Scheme::Tel {
+            decoded.retain(|b| !b"-.()".contains(b));
+        }
+        Some(String::from_utf8_lossy(&decoded).into_owned())
     }
 }
 
@@ -212,6 +220,7 @@ mod tests {
     #[test]
     fn tel_and_unknown_schemes_are_values() {
         assert_eq!(parsed("tel:+1415;ext=3").user, Some(&b"+1415"[..]));
+        assert_eq!(parsed("tel:+1-(415)-555.0100").user_text().unwrap(), "+14155550100");
         assert_eq!(parsed("soap.beep://192.0.2.1/x").scheme, Scheme::Other(b"soap.beep"));
     }
 
@@ -222,5 +231,6 @@ mod tests {
         assert_eq!(Uri::parse(b"sip:a@h:99999"), Err(UriError::Port));
         assert_eq!(Uri::parse(b"no-scheme"), Err(UriError::Scheme));
         assert_eq!(Uri::parse(b"sip:a b@h"), Err(UriError::Characters));
+        assert_eq!(Uri::parse(b"sip:a\0b@h"), Err(UriError::Characters));
     }
 }

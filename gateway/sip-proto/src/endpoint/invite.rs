@@ -130,7 +130,7 @@ fn described(message: &Message<'_>, path: Path) -> Invite {
     let party = |address: NameAddr<'_>| Party {
         user: address.uri.user_text().unwrap_or_default(),
         host: text(address.uri.host),
-        display: text(address.display).replace("\\\"", "\"").replace("\\\\", "\\"),
+        display: address.display_text(),
     };
     Invite {
         path,
