@@ -1,0 +1,53 @@
+//! What crosses the two rings of a media thread.
+
+use std::net::UdpSocket;
+
+use rtp_proto::dtmf::Digit;
+
+use super::{DigitSource, Remote, leg::LegState, playback::Playback};
+
+/// Names a leg inside its thread. The generation makes a late command for a closed leg harmless.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LegKey {
+    pub(crate) index: u32,
+    pub(crate) generation: u32,
+}
+
+/// To the thread.
+#[derive(Debug)]
+pub(crate) enum Command {
+    Add(Box<LegState>),
+    SetRemote { key: LegKey, remote: Remote, rtcp_socket: Option<UdpSocket> },
+    Play { key: LegKey, playback: Playback },
+    Stop { key: LegKey },
+}
+
+/// From the thread. Whatever owns memory or a socket travels back, so that the thread never frees.
+#[derive(Debug)]
+pub(crate) struct Report {
+    pub(crate) key: LegKey,
+    pub(crate) what: What,
+}
+
+#[derive(Debug)]
+pub(crate) enum What {
+    Latched(std::net::SocketAddr),
+    Digit {
+        digit: Digit,
+        source: DigitSource,
+    },
+    PlaybackDone(Playback),
+    PlaybackStopped(Playback),
+    /// Nothing was heard for too long.
+    Inactive {
+        heard_before: bool,
+    },
+    /// Something was heard again after that.
+    Active,
+    /// The command it came with was too late.
+    Discarded {
+        #[expect(dead_code, reason = "carried home only to be freed there")]
+        playback: Playback,
+    },
+    Closed(Box<LegState>),
+}

@@ -1,0 +1,381 @@
+//! The tokio side: opens legs, gives commands to their threads, hands reports to their tasks.
+
+use std::{
+    net::{SocketAddr, UdpSocket},
+    os::fd::OwnedFd,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    thread::Thread,
+    time::Instant,
+};
+
+use rand::{SeedableRng, rngs::StdRng};
+use rtrb::{Consumer, Producer, RingBuffer};
+use rustix::event::{EventfdFlags, eventfd};
+use tokio::{io::unix::AsyncFd, runtime::Handle, sync::mpsc};
+use vestibule_routing::{digit::Digit, journey::PlaybackId};
+
+use super::{
+    CommandError, MediaEvent, MediaSettings, MediaSnapshot, OpenError, Remote, Sound, StartError,
+    command::{Command, LegKey, Report, What},
+    leg::{LegState, NewLeg},
+    metrics::{ThreadCounters, add},
+    playback::Playback,
+    port::{Ports, media_socket},
+    thread::{MediaThread, Parts},
+};
+
+/// The engine. Cheap to clone; the threads end when the last clone and the last leg are gone.
+#[derive(Clone, Debug)]
+pub struct Media {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    settings: MediaSettings,
+    ports: Arc<Ports>,
+    links: Vec<Arc<Link>>,
+}
+
+/// What the tokio side knows of one thread.
+#[derive(Debug)]
+struct Link {
+    desk: Mutex<Desk>,
+    counters: Arc<ThreadCounters>,
+    stop: Arc<AtomicBool>,
+    wake: Arc<OwnedFd>,
+    thread: Thread,
+}
+
+/// Behind a short lock: the writing end of the ring, and who listens to which leg.
+#[derive(Debug)]
+struct Desk {
+    commands: Producer<Command>,
+    seats: Vec<Seat>,
+    free: Vec<u32>,
+    rng: StdRng,
+}
+
+#[derive(Debug, Default)]
+struct Seat {
+    generation: u32,
+    events: Option<mpsc::Sender<MediaEvent>>,
+}
+
+/// What a leg needs from the start.
+#[derive(Debug)]
+pub struct OpenLeg {
+    /// Where its events go. When the channel is full events are lost and counted, so leave room for the
+    /// digits of a fast caller (32 is plenty).
+    pub events: mpsc::Sender<MediaEvent>,
+}
+
+/// A leg's handle. Dropping it ends the stream: RTCP BYE, [`MediaEvent::Closed`], the port drains.
+#[derive(Debug)]
+pub struct Leg {
+    inner: Arc<Inner>,
+    link: Arc<Link>,
+    key: LegKey,
+    local: SocketAddr,
+    closing: Arc<AtomicBool>,
+    rtcp_open: AtomicBool,
+}
+
+impl Media {
+    /// Starts the threads. Reports are handed out by tasks on the given runtime.
+    pub fn start(settings: MediaSettings, runtime: &Handle) -> Result<Self, StartError> {
+        let ports = Arc::new(Ports::new(settings.local_ip, settings.ports.clone()));
+        if ports.total() == 0 {
+            return Err(StartError::NoPorts { first: *settings.ports.start(), last: *settings.ports.end() });
+        }
+        let count = thread_count(settings.calls_expected);
+        let legs_max = ports.total().div_ceil(count).min(LEGS_PER_THREAD_MAX);
+        let links = (0..count)
+            .map(|number| Link::start(number, legs_max, settings.realtime, &ports, runtime))
+            .collect::<Result<_, _>>()
+            .map_err(StartError::Thread)?;
+        Ok(Self { inner: Arc::new(Inner { settings, ports, links }) })
+    }
+
+    /// Opens a leg on a port of its own. Nothing is sent before [`Leg::set_remote`], and nothing that comes
+    /// is taken; the thread is the one with the fewest legs.
+    pub fn open(&self, open: OpenLeg) -> Result<Leg, OpenError> {
+        let inner = &self.inner;
+        let socket = inner.ports.open(Instant::now())?;
+        let port = socket.local_addr().map_or(0, |address| address.port());
+        let link = inner.links.iter().min_by_key(|link| link.held()).ok_or(OpenError::Full)?;
+        match Leg::open(inner, link, socket, open) {
+            Some(leg) => Ok(leg),
+            None => {
+                inner.ports.release(port, false, Instant::now());
+                Err(OpenError::Full)
+            }
+        }
+    }
+
+    /// Whether new calls should be taken: no thread uses more than 70 % of a core.
+    pub fn admission_ok(&self) -> bool {
+        self.inner.links.iter().all(|link| link.counters.busy_percent.load(Relaxed) <= BUSY_PERCENT_MAX)
+    }
+
+    /// What the engine counts, now.
+    pub fn snapshot(&self) -> MediaSnapshot {
+        MediaSnapshot {
+            threads: self.inner.links.iter().map(|link| link.counters.snapshot()).collect(),
+            ports: self.inner.ports.usage(Instant::now()),
+        }
+    }
+}
+
+impl Leg {
+    /// The bound address of the RTP port, for SDP.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// Says what was agreed with the other side, first or anew (re-INVITE, UPDATE, hold). A changed address
+    /// opens the learning of the source again; a playback goes on.
+    pub fn set_remote(&self, remote: Remote) -> Result<(), CommandError> {
+        let rtcp_socket =
+            if remote.rtcp_mux || self.rtcp_open.load(Relaxed) { None } else { self.open_rtcp() };
+        let opened = rtcp_socket.is_some();
+        self.link.command(Command::SetRemote { key: self.key, remote, rtcp_socket })?;
+        if opened {
+            self.rtcp_open.store(true, Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Plays sounds one after the other, once or for ever, from `start_samples` (8 to a millisecond) on.
+    /// Replaces what plays now. Before the first [`Leg::set_remote`] it waits.
+    pub fn play(
+        &self,
+        id: PlaybackId,
+        sounds: Vec<Sound>,
+        looped: bool,
+        start_samples: u64,
+    ) -> Result<(), CommandError> {
+        let playback = Playback::new(id, sounds, looped, start_samples);
+        self.link.command(Command::Play { key: self.key, playback })
+    }
+
+    /// Stops what plays; harmless when nothing does.
+    pub fn stop_playback(&self) -> Result<(), CommandError> {
+        self.link.command(Command::Stop { key: self.key })
+    }
+
+    fn open(inner: &Arc<Inner>, link: &Arc<Link>, socket: UdpSocket, open: OpenLeg) -> Option<Self> {
+        let local = socket.local_addr().ok()?;
+        let closing = Arc::new(AtomicBool::new(false));
+        let mut guard = link.desk();
+        let desk = &mut *guard;
+        let index = desk.free.pop()?;
+        let seat = desk.seats.get_mut(index as usize)?;
+        seat.generation = seat.generation.wrapping_add(1);
+        let key = LegKey { index, generation: seat.generation };
+        let state = LegState::new(
+            NewLeg {
+                key,
+                socket,
+                local,
+                closing: Arc::clone(&closing),
+                never_heard: inner.settings.never_heard,
+                silence: inner.settings.silence,
+            },
+            &mut desk.rng,
+        );
+        seat.events = Some(open.events);
+        if desk.commands.push(Command::Add(Box::new(state))).is_err() {
+            add(&link.counters.commands_refused, 1);
+            if let Some(seat) = desk.seats.get_mut(index as usize) {
+                seat.events = None;
+            }
+            desk.free.push(index);
+            return None;
+        }
+        drop(guard);
+        link.thread.unpark();
+        Some(Self {
+            inner: Arc::clone(inner),
+            link: Arc::clone(link),
+            key,
+            local,
+            closing,
+            rtcp_open: AtomicBool::new(false),
+        })
+    }
+
+    fn open_rtcp(&self) -> Option<UdpSocket> {
+        let address = SocketAddr::new(self.inner.settings.local_ip, self.local.port().checked_add(1)?);
+        // Calls go on without RTCP: many trunks send none.
+        media_socket(address)
+            .inspect_err(|error| tracing::debug!(%address, %error, "no RTCP socket for a leg"))
+            .ok()
+    }
+}
+
+impl Drop for Leg {
+    /// Never fails: the thread looks at the flag in the leg's next slot, at most 20 ms later.
+    fn drop(&mut self) {
+        self.closing.store(true, Relaxed);
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        for link in &self.links {
+            link.stop.store(true, Relaxed);
+            link.thread.unpark();
+        }
+    }
+}
+
+impl Link {
+    fn start(
+        number: usize,
+        legs_max: usize,
+        realtime: bool,
+        ports: &Arc<Ports>,
+        runtime: &Handle,
+    ) -> std::io::Result<Arc<Self>> {
+        let (commands, commands_out) = RingBuffer::new(COMMANDS_MAX);
+        let (reports_in, reports) = RingBuffer::new(REPORTS_MAX);
+        let counters = Arc::new(ThreadCounters::default());
+        let stop = Arc::new(AtomicBool::new(false));
+        let wake = Arc::new(eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?);
+        let readable = {
+            let _runtime = runtime.enter();
+            #[expect(deprecated, reason = "the other way is unsafe; an owned descriptor meets its contract")]
+            AsyncFd::new(Arc::clone(&wake))?
+        };
+        let thread = MediaThread::new(Parts {
+            commands: commands_out,
+            reports: reports_in,
+            counters: Arc::clone(&counters),
+            stop: Arc::clone(&stop),
+            wake: Arc::clone(&wake),
+            legs_max,
+        });
+        let handle = std::thread::Builder::new()
+            .name(format!("media-{number}"))
+            .spawn(move || thread.run(realtime))?;
+        let link = Arc::new(Self {
+            desk: Mutex::new(Desk {
+                commands,
+                seats: (0..legs_max).map(|_| Seat::default()).collect(),
+                free: (0..u32::try_from(legs_max).unwrap_or(u32::MAX)).rev().collect(),
+                rng: StdRng::from_os_rng(),
+            }),
+            counters,
+            stop,
+            wake,
+            thread: handle.thread().clone(),
+        });
+        runtime.spawn(hand_out(Arc::clone(&link), readable, reports, Arc::clone(ports)));
+        Ok(link)
+    }
+
+    fn desk(&self) -> MutexGuard<'_, Desk> {
+        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn held(&self) -> usize {
+        let desk = self.desk();
+        desk.seats.len() - desk.free.len()
+    }
+
+    fn command(&self, command: Command) -> Result<(), CommandError> {
+        let pushed = self.desk().commands.push(command);
+        pushed.map_err(|_| {
+            add(&self.counters.commands_refused, 1);
+            CommandError::RingFull
+        })
+    }
+
+    fn deliver(&self, report: Report, ports: &Ports) {
+        let seat = report.key;
+        let event = match report.what {
+            What::Latched(source) => MediaEvent::Latched { source },
+            What::Digit { digit, source } => match Digit::from_event(digit.event()) {
+                Some(digit) => MediaEvent::Digit { digit, source },
+                None => return,
+            },
+            What::PlaybackDone(playback) => MediaEvent::PlaybackDone {
+                id: playback.id,
+                frames_played: playback.played_samples().div_ceil(FRAME_SAMPLES),
+            },
+            What::PlaybackStopped(playback) => MediaEvent::PlaybackStopped {
+                id: playback.id,
+                frames_played: playback.played_samples().div_ceil(FRAME_SAMPLES),
+                position_samples: playback.position_samples(),
+            },
+            What::Inactive { heard_before } => MediaEvent::Inactive { heard_before },
+            What::Active => MediaEvent::Active,
+            What::Discarded { .. } => return,
+            What::Closed(leg) => return self.close(leg, ports),
+        };
+        let desk = self.desk();
+        let listener = desk.seats.get(seat.index as usize).filter(|s| s.generation == seat.generation);
+        if let Some(events) = listener.and_then(|seat| seat.events.as_ref()) {
+            self.tell(events, event);
+        }
+    }
+
+    fn close(&self, leg: Box<LegState>, ports: &Ports) {
+        let (key, port, stats) = (leg.key(), leg.local_port(), leg.stats());
+        add(&self.counters.lost, stats.lost);
+        // The socket goes before its port is given to somebody else.
+        drop(leg);
+        ports.release(port, stats.received + stats.wrong_source > 0, Instant::now());
+        let mut desk = self.desk();
+        let Some(seat) = desk.seats.get_mut(key.index as usize) else { return };
+        if let Some(events) = seat.events.take() {
+            self.tell(&events, MediaEvent::Closed { stats });
+        }
+        desk.free.push(key.index);
+    }
+
+    fn tell(&self, events: &mpsc::Sender<MediaEvent>, event: MediaEvent) {
+        if let Err(mpsc::error::TrySendError::Full(_)) = events.try_send(event) {
+            add(&self.counters.events_lost, 1);
+        }
+    }
+}
+
+/// Hands the reports of one thread to the legs' tasks until the thread has ended.
+async fn hand_out(
+    link: Arc<Link>,
+    readable: AsyncFd<Arc<OwnedFd>>,
+    mut reports: Consumer<Report>,
+    ports: Arc<Ports>,
+) {
+    while let Ok(mut ready) = readable.readable().await {
+        let mut count = [0; 8];
+        // Nothing to read means that another wake-up took it.
+        rustix::io::read(&link.wake, &mut count).ok();
+        ready.clear_ready();
+        while let Ok(report) = reports.pop() {
+            link.deliver(report, &ports);
+        }
+        if reports.is_abandoned() {
+            return;
+        }
+    }
+}
+
+/// One thread for each 2,000 calls, leaving a core to the rest, at least one.
+fn thread_count(calls_expected: usize) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    calls_expected.div_ceil(CALLS_PER_THREAD).min(cores.saturating_sub(1)).max(1)
+}
+
+const BUSY_PERCENT_MAX: u32 = 70;
+const CALLS_PER_THREAD: usize = 2000;
+/// Well above what a core carries; bounds the tables.
+const LEGS_PER_THREAD_MAX: usize = 16_384;
+const COMMANDS_MAX: usize = 16_384;
+const REPORTS_MAX: usize = 16_384;
+const FRAME_SAMPLES: u64 = rtp_proto::FRAME_SAMPLES as u64;

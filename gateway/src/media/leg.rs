@@ -1,0 +1,260 @@
+//! The hot state of one leg: its socket, its one outgoing RTP line, and what it knows of the other side.
+//!
+//! Owned by one media thread and touched by nobody else; made on the tokio side and sent back there to be
+//! freed. The outgoing line has one SSRC, sequence and timestamp for the whole life of the leg: the clock runs
+//! on through silence and loss, so that the other side's jitter buffer never starts anew (RFC 3550 §5.1).
+
+mod receive;
+mod send;
+
+use std::{
+    net::{SocketAddr, UdpSocket},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use rand::Rng;
+use rtp_proto::{
+    dtmf::EventReceiver,
+    g711::Law,
+    inband::Detector,
+    latch::Latch,
+    rtp::{PayloadType, PayloadTypes, RtpTimestamp, SequenceNumber, Ssrc},
+    stats::Reception,
+};
+
+use super::{
+    Direction, LegStats, Remote,
+    command::{LegKey, What},
+    metrics::add,
+    playback::Playback,
+    rtcp::Control,
+    thread::Context,
+};
+
+/// What comes of a visit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Visit {
+    Stay,
+    Close,
+}
+
+/// What a leg is made of.
+#[derive(Debug)]
+pub(crate) struct NewLeg {
+    pub(crate) key: LegKey,
+    pub(crate) socket: UdpSocket,
+    pub(crate) local: SocketAddr,
+    pub(crate) closing: Arc<AtomicBool>,
+    pub(crate) never_heard: Duration,
+    pub(crate) silence: Duration,
+}
+
+/// A leg inside its thread; at most 512 bytes.
+#[derive(Debug)]
+pub(crate) struct LegState {
+    key: LegKey,
+    closing: Arc<AtomicBool>,
+    socket: UdpSocket,
+    local_port: u16,
+    connected: bool,
+    direction: Direction,
+    // The outgoing line.
+    law: Law,
+    payload_type: PayloadType,
+    ptime_ms: u8,
+    talking: bool,
+    ssrc: Ssrc,
+    sequence: SequenceNumber,
+    timestamp: RtpTimestamp,
+    next_send: u64,
+    last_sent: u64,
+    sent: u64,
+    skipped: u64,
+    playback: Option<Playback>,
+    // The incoming one.
+    latch: Option<Latch>,
+    agreed: (SocketAddr, PayloadTypes),
+    telephone_event: Option<PayloadType>,
+    events: EventReceiver,
+    quiet_since: Option<Instant>,
+    never_heard: Duration,
+    silence: Duration,
+    heard: bool,
+    reported_inactive: bool,
+    // Touched rarely, or large.
+    detector: Box<Detector>,
+    reception: Box<Reception>,
+    control: Box<Control>,
+}
+
+impl LegState {
+    pub(crate) fn new(new: NewLeg, rng: &mut impl Rng) -> Self {
+        let ssrc = Ssrc::new(rng.random());
+        Self {
+            key: new.key,
+            closing: new.closing,
+            socket: new.socket,
+            local_port: new.local.port(),
+            connected: false,
+            direction: Direction::Inactive,
+            law: Law::Mu,
+            payload_type: PayloadType::PCMU,
+            ptime_ms: 20,
+            talking: false,
+            ssrc,
+            sequence: SequenceNumber::new(rng.random()),
+            timestamp: RtpTimestamp::new(rng.random()),
+            next_send: 0,
+            last_sent: 0,
+            sent: 0,
+            skipped: 0,
+            playback: None,
+            latch: None,
+            agreed: (new.local, PayloadTypes::NONE),
+            telephone_event: None,
+            events: EventReceiver::new(),
+            quiet_since: None,
+            never_heard: new.never_heard,
+            silence: new.silence,
+            heard: false,
+            reported_inactive: false,
+            detector: Box::new(Detector::new()),
+            reception: Box::default(),
+            control: Box::new(Control::new(ssrc, rng)),
+        }
+    }
+
+    pub(crate) fn key(&self) -> LegKey {
+        self.key
+    }
+
+    pub(crate) fn local_port(&self) -> u16 {
+        self.local_port
+    }
+
+    /// The tick at which the next packet is due.
+    pub(crate) fn next_send(&self) -> u64 {
+        self.next_send
+    }
+
+    /// Packets of 10, 30 or 50 ms fall due between two turns of the wheel.
+    pub(crate) fn needs_half_slots(&self) -> bool {
+        !self.ptime_ms.is_multiple_of(20)
+    }
+
+    /// Takes its place on the wheel; its clock starts at this tick.
+    pub(crate) fn start(&mut self, tick: u64) {
+        self.next_send = tick;
+        self.last_sent = tick;
+    }
+
+    /// One turn of the wheel: listen, then send what is due.
+    pub(crate) fn visit(&mut self, context: &mut Context, buffer: &mut [u8]) -> Visit {
+        if self.closing.load(Relaxed) {
+            self.say_goodbye(context.now);
+            return Visit::Close;
+        }
+        if self.latch.is_none() {
+            // No offer or answer yet: keep the clock, take nothing.
+            self.keep_clock(context.tick);
+            return Visit::Stay;
+        }
+        self.listen(context, buffer);
+        self.watch_silence(context);
+        self.send_due(context);
+        self.report_rtcp(context);
+        Visit::Stay
+    }
+
+    /// Replaces the playback; returns the one that was cut off.
+    pub(crate) fn play(&mut self, playback: Playback) -> Option<Playback> {
+        self.playback.replace(playback)
+    }
+
+    /// Stops the playback and returns it.
+    pub(crate) fn stop(&mut self) -> Option<Playback> {
+        self.playback.take()
+    }
+
+    /// What was agreed, first or anew.
+    pub(crate) fn set_remote(&mut self, remote: &Remote, rtcp_socket: Option<UdpSocket>, now: Instant) {
+        let was_receiving = self.latch.is_some() && self.direction.receives();
+        self.law = remote.law;
+        self.payload_type = remote.payload_type;
+        self.telephone_event = remote.telephone_event;
+        let types: PayloadTypes = [remote.payload_type, PayloadType::COMFORT_NOISE]
+            .into_iter()
+            .chain(remote.telephone_event)
+            .collect();
+        self.direction = remote.direction;
+        self.set_ptime(remote.ptime_ms);
+        self.control.set_remote(remote, rtcp_socket);
+        let agreed = (remote.address, types);
+        match &mut self.latch {
+            // Said again (session timers): whoever we know stays, and nobody else may be learnt.
+            Some(_) if agreed == self.agreed => {}
+            Some(latch) => latch.signalled(now, remote.address, types),
+            None => self.latch = Some(Latch::new(remote.address, types)),
+        }
+        self.agreed = agreed;
+        if !was_receiving {
+            self.quiet_since = Some(now);
+            self.reported_inactive = false;
+        }
+    }
+
+    /// The counts of its whole life.
+    pub(crate) fn stats(&self) -> LegStats {
+        let (round_trip_ms, remote_lost) = self.control.far_end();
+        let heard = self.reception.summary();
+        LegStats {
+            sent: self.sent,
+            received: heard.received,
+            lost: heard.lost,
+            jitter_ms: heard.jitter_ms,
+            wrong_source: self.latch.as_ref().map_or(0, Latch::wrong_source_count),
+            skipped_frames: self.skipped,
+            round_trip_ms,
+            remote_lost,
+        }
+    }
+
+    /// Tells once that nothing has come for too long.
+    fn watch_silence(&mut self, context: &mut Context) {
+        let Some(since) = self.quiet_since.filter(|_| self.direction.receives() && !self.reported_inactive)
+        else {
+            return;
+        };
+        let limit = if self.heard { self.silence } else { self.never_heard };
+        if context.now.saturating_duration_since(since) >= limit {
+            let said = context.report(self.key, What::Inactive { heard_before: self.heard });
+            // When the ring is full it is said in the next slot.
+            if said.is_ok() {
+                self.reported_inactive = true;
+                add(&context.counters.inactive, 1);
+            }
+        }
+    }
+
+    /// Something came that is surely the other side's.
+    fn note_life(&mut self, context: &mut Context) {
+        self.quiet_since = Some(context.now);
+        if std::mem::take(&mut self.reported_inactive) {
+            context.report_or_count(self.key, What::Active);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hot_state_of_a_leg_fits_512_bytes() {
+        assert!(size_of::<LegState>() <= 512, "{} bytes", size_of::<LegState>());
+    }
+}

@@ -1,0 +1,138 @@
+//! The outgoing line of a leg: one packet each packet time while something plays.
+
+use std::net::SocketAddr;
+
+use rtp_proto::rtp::{HEADER_LEN, Header};
+
+use super::LegState;
+use crate::media::{command::What, metrics::add, thread::Context};
+
+impl LegState {
+    /// Sends the packet that is due at this tick, if one is. When time was lost, the frames of that time are
+    /// left out: position and timestamp go on, the sequence number counts only what is sent.
+    pub(super) fn send_due(&mut self, context: &mut Context) {
+        if context.tick < self.next_send {
+            return;
+        }
+        let lost = self.keep_clock(context.tick);
+        let samples = self.packet_samples();
+        if lost > 0 && self.playback.is_some() {
+            self.skipped += lost;
+            add(&context.counters.skipped_frames, lost);
+            if let Some(playback) = &mut self.playback {
+                playback.skip(lost * samples as u64);
+            }
+        }
+        if self.end_playback(context) {
+            self.keep_alive(context);
+            return;
+        }
+        let mut packet = [0; HEADER_LEN + PAYLOAD_BYTES_MAX];
+        let Some(payload) = packet.get_mut(HEADER_LEN..HEADER_LEN + samples) else { return };
+        if let Some(playback) = &mut self.playback {
+            playback.fill(self.law, payload);
+        }
+        if self.direction.sends() {
+            self.send_packet(context, &mut packet, samples);
+        } else {
+            self.talking = false;
+        }
+        // The last frame may have been this one; its end is told without waiting another turn.
+        self.end_playback(context);
+    }
+
+    /// Moves the clock past this tick; how many whole packet times were lost before it. The timestamp then
+    /// is that of the packet due now.
+    pub(super) fn keep_clock(&mut self, tick: u64) -> u64 {
+        if tick < self.next_send {
+            return 0;
+        }
+        let ptime = u64::from(self.ptime_ms);
+        let lost = (tick - self.next_send) / ptime;
+        let periods = lost + 1;
+        self.next_send += periods * ptime;
+        // 8 samples a millisecond; wraps like every RTP timestamp.
+        let units = periods.wrapping_mul(ptime).wrapping_mul(8);
+        self.timestamp = self.timestamp.advanced(units as u32);
+        lost
+    }
+
+    /// A new packet time. What the wheel cannot pace is brought to a multiple of 10 ms between 10 and 60.
+    pub(super) fn set_ptime(&mut self, ptime_ms: u8) {
+        self.ptime_ms = (ptime_ms / 10).clamp(1, 6) * 10;
+    }
+
+    /// Reports a playback that is over; true when nothing plays.
+    fn end_playback(&mut self, context: &mut Context) -> bool {
+        let Some(playback) = self.playback.take() else { return true };
+        if !playback.is_done() {
+            self.playback = Some(playback);
+            return false;
+        }
+        if let Err(What::PlaybackDone(playback)) = context.report(self.key, What::PlaybackDone(playback)) {
+            // A journey waits for it, so it is not lost: tried again in the next slot.
+            self.playback = Some(playback);
+        }
+        true
+    }
+
+    /// Between playbacks nothing is sent, but for a frame of silence now and then: it keeps address
+    /// translators open (RFC 6263) and carriers from thinking that we are gone.
+    fn keep_alive(&mut self, context: &mut Context) {
+        self.talking = false;
+        if !self.direction.sends() || context.tick < self.last_sent + KEEP_ALIVE_MS {
+            return;
+        }
+        let samples = self.packet_samples();
+        let mut packet = [self.law.silence(); HEADER_LEN + PAYLOAD_BYTES_MAX];
+        self.send_packet(context, &mut packet, samples);
+        self.talking = false;
+    }
+
+    fn send_packet(&mut self, context: &mut Context, packet: &mut [u8], samples: usize) {
+        let header = Header {
+            marker: !self.talking,
+            payload_type: self.payload_type,
+            sequence: self.sequence,
+            timestamp: self.timestamp,
+            ssrc: self.ssrc,
+        };
+        if let Some(head) = packet.first_chunk_mut::<HEADER_LEN>() {
+            *head = header.to_bytes();
+        }
+        let Some(packet) = packet.get(..HEADER_LEN + samples) else { return };
+        self.talking = true;
+        self.sequence = self.sequence.next();
+        self.last_sent = context.tick;
+        if self.transmit(packet) {
+            self.sent += 1;
+            self.control.sent(samples, self.timestamp, context.now);
+            add(&context.counters.sent, 1);
+        } else {
+            add(&context.counters.send_errors, 1);
+        }
+    }
+
+    /// ECONNREFUSED is the echo of an earlier packet (ICMP) and says nothing about this one, which was not
+    /// sent; the call goes on, and one more try clears it.
+    fn transmit(&self, packet: &[u8]) -> bool {
+        let Some(remote) = self.latch.as_ref().and_then(|latch| latch.destination()) else { return false };
+        (0..2).any(|_| self.transmit_once(packet, remote))
+    }
+
+    fn transmit_once(&self, packet: &[u8], remote: SocketAddr) -> bool {
+        if self.connected {
+            self.socket.send(packet).is_ok()
+        } else {
+            self.socket.send_to(packet, remote).is_ok()
+        }
+    }
+
+    fn packet_samples(&self) -> usize {
+        usize::from(self.ptime_ms) * 8
+    }
+}
+
+/// 60 ms of G.711.
+const PAYLOAD_BYTES_MAX: usize = 480;
+const KEEP_ALIVE_MS: u64 = 15_000;
