@@ -1,2 +1,16 @@
-//! SIP edge.
-pub(crate) mod socket;
+//! The voice signalling edge: sockets around [`sip_proto::endpoint::Endpoint`].
+//!
+//! One thread owns the endpoint and every UDP socket. TCP connections are tokio tasks that frame messages
+//! and hand them to the thread; contact tasks hand it commands the same way, through [`SipInbox`].
+//! Nothing awaits inside the thread.
+
+mod admission;
+mod gate;
+mod inbox;
+mod socket;
+mod tcp;
+mod thread;
+
+pub use gate::{Gate, TrunkPlace, TrunkRule};
+pub use inbox::SipInbox;
+pub use thread::{Sip, SipError};

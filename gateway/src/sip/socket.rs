@@ -56,6 +56,7 @@ impl BatchSocket {
         }
         setsockopt(&socket, sockopt::SndBuf, &options.buffer_bytes)?;
         setsockopt(&socket, sockopt::RxqOvfl, &1)?;
+        setsockopt(&socket, sockopt::ReceiveTimestampns, &true)?;
         mark(&socket, options.dscp)?;
         let local = socket.local_addr()?;
         Ok(Self { socket, local, buffers: vec![vec![0; DATAGRAM_BYTES_MAX]; BATCH], dropped: 0 })
@@ -76,9 +77,9 @@ impl BatchSocket {
         self.dropped
     }
 
-    /// Hands every datagram of one batch to `each`; the number of datagrams, 0 when none waits.
-    pub(crate) fn receive(&mut self, mut each: impl FnMut(SocketAddr, &[u8])) -> io::Result<usize> {
-        let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(BATCH, Some(cmsg_space!(u32)));
+    /// Hands every datagram of one batch to `each`, with the time at which the kernel had it; the number of datagrams, 0 when none waits.
+    pub(crate) fn receive(&mut self, mut each: impl FnMut(SocketAddr, Option<jiff::Timestamp>, &[u8])) -> io::Result<usize> {
+        let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(BATCH, Some(cmsg_space!(u32, nix::sys::time::TimeSpec)));
         let mut slices: Vec<[IoSliceMut<'_>; 1]> =
             self.buffers.iter_mut().map(|buffer| [IoSliceMut::new(buffer)]).collect();
         let received = match recvmmsg(
@@ -96,16 +97,20 @@ impl BatchSocket {
         let mut count = 0;
         for message in received {
             count += 1;
-            if let Ok(controls) = message.cmsgs() {
-                for control in controls {
-                    if let ControlMessageOwned::RxqOvfl(total) = control {
-                        self.dropped = total;
+            let mut arrived = None;
+            for control in message.cmsgs().into_iter().flatten() {
+                match control {
+                    ControlMessageOwned::RxqOvfl(total) => self.dropped = total,
+                    ControlMessageOwned::ScmTimestampns(at) => {
+                        let nanos = i32::try_from(at.tv_nsec()).unwrap_or(0);
+                        arrived = jiff::Timestamp::new(at.tv_sec(), nanos).ok();
                     }
+                    _ => {}
                 }
             }
             let Some(peer) = message.address.as_ref().and_then(socket_addr) else { continue };
             if let Some(bytes) = message.iovs().next() {
-                each(peer, bytes);
+                each(peer, arrived, bytes);
             }
         }
         Ok(count)
@@ -167,7 +172,7 @@ fn mark(socket: &UdpSocket, dscp: u8) -> nix::Result<()> {
     if socket.local_addr().is_ok_and(|local| local.is_ipv6()) {
         setsockopt(socket, sockopt::Ipv6TClass, &class)
     } else {
-        setsockopt(socket, sockopt::IpTos, &class)
+        setsockopt(socket, sockopt::Ipv4Tos, &class)
     }
 }
 
@@ -196,7 +201,8 @@ mod tests {
         let mut seen = Vec::new();
         while seen.len() < texts.len() {
             let count = receiver
-                .receive(|from, bytes| {
+                .receive(|from, at, bytes| {
+                    assert!(at.is_some(), "the kernel stamps");
                     assert_eq!(from, sender.local());
                     seen.push(String::from_utf8(bytes.to_vec()).unwrap());
                 })
@@ -213,7 +219,7 @@ mod tests {
         let unsent = sender.send([(nowhere, &b"lost"[..]), (receiver.local(), &b"heard"[..])].into_iter());
         assert_eq!(unsent, 1);
         let mut seen = Vec::new();
-        receiver.receive(|_, bytes| seen.push(bytes.to_vec())).unwrap();
+        receiver.receive(|_, _, bytes| seen.push(bytes.to_vec())).unwrap();
         assert_eq!(seen, [b"heard".to_vec()]);
     }
 }

@@ -1,0 +1,442 @@
+//! Where the pure meets the sockets: one task drives one contact's journey.
+//!
+//! The task tells the journey what happened and does what it asks, in this order for every wake-up:
+//! first the journal (one entry for all events), then signalling, media and queue. A 200 waits for the
+//! journal's receipt; nothing else does.
+
+use std::{collections::VecDeque, sync::Arc, time::Instant};
+
+use rand::rngs::SmallRng;
+use tokio::sync::mpsc;
+use vestibule_routing::{
+    address::{Address, E164},
+    channel::Channel,
+    contact::{Caller, Contact},
+    id::ContactId,
+    journey::{Action, Event, FeedEvent, Journey, Playback, Sound},
+    outcome::{Outcome, Reason, Side},
+    time::Now,
+};
+
+use crate::{
+    api::live::{LiveEntry, Stage},
+    contact_id::new_contact_id,
+    hub::{Place, Services},
+    journal::{ContactEnd, ContactProgress, ContactStart, ContactUpdate, Entry, JournalError},
+    leg::{ArrivingCall, Signal, SignalLeg},
+    media::{self, MediaEvent},
+    queue::Ticket,
+    telemetry::{DigitSource, OutcomeLabel},
+};
+
+mod media_leg;
+mod record;
+
+use media_leg::MediaLeg;
+use record::Record;
+
+/// Media events that wait for one contact: room for the digits of a fast caller.
+const MEDIA_EVENTS_MAX: usize = 32;
+
+/// Data dips under way at once in one contact.
+const DIPS_MAX: usize = 4;
+
+/// Runs one contact from arrival to end.
+pub(crate) async fn run(
+    services: Arc<Services>,
+    call: ArrivingCall,
+    signals: mpsc::Receiver<Signal>,
+    (place, mut rng): (Place, SmallRng),
+) {
+    let now = now();
+    let id = new_contact_id(now.wall, &mut rng);
+    let Some(live) = services.live.enter(id.clone()) else { return call.leg.reject(500, None) };
+    let routing = services.active.load();
+    let contact = contact_of(&call, id.clone(), now);
+    let record = Record::new(start_of(&call, &contact, routing.revision));
+    let mut actions = Vec::new();
+    let journey = Journey::new(routing.plan.clone(), contact, now, &mut actions);
+    drop(routing);
+    let (media_events, media_receiver) = mpsc::channel(MEDIA_EVENTS_MAX);
+    let (dip_answers, dip_receiver) = mpsc::channel(DIPS_MAX);
+    services.metrics.call.started.inc();
+    let mut task = ContactTask {
+        media: MediaLeg::new(media_events, &call),
+        leg: call.leg,
+        codecs: call.codecs,
+        journey,
+        actions,
+        pending: VecDeque::new(),
+        record,
+        ticket: None,
+        queued_at: None,
+        live,
+        dip_answers,
+        ended: false,
+        arrived: now.mono,
+        services,
+        id,
+        _place: place,
+    };
+    task.drive(signals, media_receiver, dip_receiver).await;
+}
+
+/// What one contact's task owns.
+struct ContactTask {
+    services: Arc<Services>,
+    id: ContactId,
+    leg: SignalLeg,
+    codecs: Vec<sip_proto::sdp::Codec>,
+    media: MediaLeg,
+    journey: Journey,
+    actions: Vec<Action>,
+    /// What our own doing made happen: told to the journey before anything else.
+    pending: VecDeque<Event>,
+    record: Record,
+    ticket: Option<Ticket>,
+    queued_at: Option<Instant>,
+    live: LiveEntry,
+    dip_answers: mpsc::Sender<Event>,
+    arrived: Instant,
+    ended: bool,
+    _place: Place,
+}
+
+impl ContactTask {
+    async fn drive(
+        &mut self,
+        mut signals: mpsc::Receiver<Signal>,
+        mut media_events: mpsc::Receiver<MediaEvent>,
+        mut dips: mpsc::Receiver<Event>,
+    ) {
+        loop {
+            self.perform().await;
+            while let Some(event) = self.pending.pop_front() {
+                self.journey.handle(now(), event, &mut self.actions);
+                self.perform().await;
+            }
+            if self.ended {
+                return;
+            }
+            let deadline = self.journey.deadline().map(|(at, _)| at);
+            let event = tokio::select! {
+                signal = signals.recv() => self.signalled(signal),
+                Some(event) = media_events.recv() => self.media_event(event),
+                Some(answer) = dips.recv() => Some(answer),
+                () = self.live.hang_up_asked() => Some(Event::HangUpRequested),
+                () = sleep_until(deadline) => Some(Event::Deadline),
+            };
+            if let Some(event) = event {
+                self.journey.handle(now(), event, &mut self.actions);
+            }
+        }
+    }
+
+    fn signalled(&mut self, signal: Option<Signal>) -> Option<Event> {
+        match signal {
+            Some(Signal::Acknowledged) => None,
+            Some(Signal::Media(agreed)) => {
+                self.media.agreed(&agreed);
+                None
+            }
+            Some(Signal::Digit(digit)) => {
+                self.services.metrics.media.digits.of(DigitSource::Info).inc();
+                Some(Event::Digit(digit))
+            }
+            Some(Signal::HungUp(outcome)) => Some(Event::HungUp(outcome)),
+            // The SIP thread is gone: the process stops.
+            None => Some(Event::HungUp(Outcome::new(Side::Gateway, Reason::Restarted))),
+        }
+    }
+
+    fn media_event(&mut self, event: MediaEvent) -> Option<Event> {
+        match event {
+            MediaEvent::Digit { digit, source } => {
+                let label = match source {
+                    media::DigitSource::Rfc4733 => DigitSource::TelephoneEvent,
+                    media::DigitSource::Inband => DigitSource::Inband,
+                };
+                self.services.metrics.media.digits.of(label).inc();
+                Some(Event::Digit(digit))
+            }
+            MediaEvent::PlaybackDone { id, .. } => Some(Event::PlaybackDone(id)),
+            MediaEvent::PlaybackStopped { id, position_samples, .. } => {
+                self.media.stopped(id, position_samples);
+                None
+            }
+            MediaEvent::Inactive { .. } => {
+                self.services.metrics.media.timeouts.inc();
+                self.leg.hang_up(408);
+                Some(Event::HungUp(Outcome::new(Side::Carrier, Reason::MediaTimeout)))
+            }
+            MediaEvent::Latched { .. } | MediaEvent::Active | MediaEvent::Closed { .. } => None,
+        }
+    }
+
+    /// Does what the journey asked for.
+    async fn perform(&mut self) {
+        if self.actions.is_empty() || self.ended {
+            self.actions.clear();
+            return;
+        }
+        let actions = std::mem::take(&mut self.actions);
+        let wall = jiff::Timestamp::now();
+        let receipts = self.write(wall, &actions);
+        if actions.iter().any(|action| matches!(action, Action::Answer)) {
+            // Invariant 2: no 200 without the receipt of contact.started.
+            if let Err(error) = receipts.await {
+                tracing::error!(%error, "a call was refused for want of the journal");
+                return self.refuse_unrecorded();
+            }
+        }
+        for action in actions {
+            self.act(action);
+        }
+    }
+
+    /// Writes the events of this wake-up; the future is the receipt.
+    fn write(
+        &mut self,
+        wall: jiff::Timestamp,
+        actions: &[Action],
+    ) -> impl Future<Output = Result<(), JournalError>> + use<> {
+        let mut entry = Entry::new(self.id.clone());
+        let mut last = None;
+        let answers = actions.iter().any(|action| matches!(action, Action::Answer));
+        if answers {
+            self.record.progress.answered = Some(wall);
+        }
+        for action in actions {
+            let Action::Emit(event) = action else { continue };
+            self.record.note(event);
+            match event {
+                FeedEvent::Started => entry = Entry::started(self.id.clone(), self.record.start.clone()),
+                FeedEvent::Ended(outcome) => last = Some(self.end_of(wall, *outcome)),
+                other => entry.push(wall, other),
+            }
+        }
+        self.show(&entry);
+        if entry.record.is_none() && self.record.take_change() {
+            entry.record = Some(ContactUpdate::Progress(Box::new(self.record.progress.clone())));
+        }
+        let first = (!entry.events.is_empty() || entry.record.is_some()).then(|| {
+            if answers {
+                Some(self.services.journal.append(entry))
+            } else {
+                self.write_later(entry);
+                None
+            }
+        });
+        if let Some(end) = last {
+            self.write_later(Entry::ended(self.id.clone(), end));
+        }
+        async move {
+            match first.flatten() {
+                Some(receipt) => receipt.await.map(|_receipt| ()),
+                None => Ok(()),
+            }
+        }
+    }
+
+    fn write_later(&self, entry: Entry) {
+        if let Err(error) = self.services.journal.append_later(entry) {
+            tracing::error!(%error, "an event could not be journalled");
+        }
+    }
+
+    fn end_of(&self, wall: jiff::Timestamp, outcome: Outcome) -> ContactEnd {
+        let ContactProgress { answered, ivr, inbox } = self.record.progress.clone();
+        let abandoned_at = self.record.abandoned_at(outcome, self.queued_at);
+        let trace = serde_json::to_string(self.journey.trace()).ok();
+        ContactEnd { answered, ivr, inbox, abandoned_at, trace, ..ContactEnd::new(wall, outcome) }
+    }
+
+    /// Shows the API where the contact is.
+    fn show(&self, entry: &Entry) {
+        let stage = self.stage();
+        let answered = self.record.progress.answered;
+        self.live.update(|state| {
+            state.stage = stage;
+            state.answered = answered;
+            state.events.extend(entry.events.iter().cloned());
+        });
+    }
+
+    fn stage(&self) -> Stage {
+        if let (Some(ticket), Some(inbox)) = (&self.ticket, &self.record.progress.inbox) {
+            return Stage::Waiting { inbox: inbox.clone(), position: ticket.position() };
+        }
+        match (&self.record.progress.ivr, &self.record.node) {
+            (Some(ivr), Some(node)) => Stage::InIvr { ivr: ivr.clone(), node: node.clone() },
+            _ => Stage::Ringing,
+        }
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Ring => self.leg.ring(),
+            Action::Answer => self.answer(),
+            Action::Play(playback) => self.play(&playback),
+            Action::StopPlayback => self.media.stop_playback(),
+            Action::Emit(_) => {}
+            Action::EnterQueue { inbox, priority, length_max } => {
+                let arrived = self.journey.contact().arrived.wall;
+                match self.services.queues.join(&inbox, &self.id, arrived, priority, length_max) {
+                    Ok(ticket) => {
+                        self.queued_at.get_or_insert_with(Instant::now);
+                        self.pending.push_back(Event::Position(ticket.position()));
+                        self.ticket = Some(ticket);
+                    }
+                    Err(_) => self.pending.push_back(Event::QueueFull),
+                }
+                self.measure_queues();
+            }
+            Action::LeaveQueue => self.leave_queue(),
+            Action::DataDip(dip) => {
+                let (services, answers) = (self.services.clone(), self.dip_answers.clone());
+                tokio::spawn(async move {
+                    let request = dip.request;
+                    let values = services.dips.ask(&dip).await;
+                    // The contact may be gone by now, and nobody wants the answer.
+                    answers.send(Event::DataDip { request, values }).await.unwrap_or_default();
+                });
+            }
+            Action::End { outcome, sip_status } => self.end(outcome, sip_status),
+        }
+    }
+
+    fn answer(&mut self) {
+        match self.media.open(&self.services) {
+            Some(address) => self.leg.answer(address, self.codecs.clone()),
+            None => {
+                tracing::error!("a call was refused for want of a media port");
+                self.leg.reject(503, Some(5));
+                self.pending.push_back(Event::HungUp(Outcome::new(Side::Gateway, Reason::Overloaded)));
+            }
+        }
+    }
+
+    fn play(&mut self, playback: &Playback) {
+        let mut sounds = Vec::with_capacity(playback.sounds.len());
+        for sound in &playback.sounds {
+            match sound {
+                Sound::Prompt(prompt) => match self.services.sounds.prompt(prompt) {
+                    Some(audio) => sounds.push(media::Sound::Audio(audio)),
+                    None => return self.pending.push_back(Event::TechnicalFailure("a prompt is missing")),
+                },
+                Sound::Ringback => sounds.push(media::Sound::Audio(self.services.sounds.ringback())),
+                Sound::Silence(length) => {
+                    let samples = u32::try_from(length.as_millis().saturating_mul(8)).unwrap_or(u32::MAX);
+                    sounds.push(media::Sound::Silence { samples });
+                }
+            }
+        }
+        if !self.media.play(playback, sounds) {
+            self.pending.push_back(Event::TechnicalFailure("the media thread is busy"));
+        }
+    }
+
+    fn leave_queue(&mut self) {
+        if self.ticket.take().is_some()
+            && let Some(since) = self.queued_at.take()
+        {
+            self.services.metrics.queue.wait_seconds.observe(since.elapsed().as_secs_f64());
+        }
+        self.measure_queues();
+    }
+
+    fn measure_queues(&self) {
+        let waiting = i64::try_from(self.services.queues.waiting()).unwrap_or(i64::MAX);
+        self.services.metrics.queue.waiting.set(waiting);
+    }
+
+    fn end(&mut self, outcome: Outcome, sip_status: u16) {
+        self.ended = true;
+        self.count_end(outcome);
+        match sip_status {
+            // The call is gone already.
+            0 => {}
+            status @ 300.. if self.record.progress.answered.is_none() => self.leg.reject(status, None),
+            status => self.leg.hang_up(status),
+        }
+    }
+
+    fn count_end(&self, outcome: Outcome) {
+        let metrics = &self.services.metrics.call;
+        metrics.ended.of(OutcomeLabel(outcome)).inc();
+        if self.record.progress.answered.is_some() {
+            metrics.duration_seconds.observe(self.arrived.elapsed().as_secs_f64());
+        }
+    }
+
+    /// The journal took nothing: the call is refused and only counted.
+    fn refuse_unrecorded(&mut self) {
+        self.leg.reject(503, Some(5));
+        self.ended = true;
+        self.ticket = None;
+        self.count_end(Outcome::new(Side::Gateway, Reason::Overloaded));
+    }
+}
+
+impl Drop for ContactTask {
+    /// A panic ends one contact, never the process: the caller is told, the record is closed.
+    fn drop(&mut self) {
+        self.ticket = None;
+        if self.ended {
+            return;
+        }
+        if std::thread::panicking() {
+            self.services.metrics.call.panics.inc();
+        }
+        self.leg.hang_up(500);
+        let outcome = Outcome::new(Side::Gateway, Reason::Failed);
+        self.count_end(outcome);
+        self.write_later(Entry::ended(self.id.clone(), self.end_of(jiff::Timestamp::now(), outcome)));
+    }
+}
+
+fn now() -> Now {
+    Now { mono: Instant::now(), wall: jiff::Timestamp::now() }
+}
+
+async fn sleep_until(deadline: Option<Instant>) {
+    match deadline {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The contact an INVITE makes. The asserted identity is believed, since only listed trunks get here.
+fn contact_of(call: &ArrivingCall, id: ContactId, now: Now) -> Contact {
+    let invite = &call.invite;
+    let to = match E164::from_user_part(&invite.user) {
+        Some(number) => Address::Number(number),
+        None => Address::Text(invite.user.as_str().into()),
+    };
+    let party = invite.asserted.as_ref().unwrap_or(&invite.from);
+    let nameless = party.user.is_empty() || party.user.eq_ignore_ascii_case("anonymous");
+    let anonymous = invite.private || nameless;
+    let from = Caller { number: E164::from_user_part(&party.user), text: party.user.clone(), anonymous };
+    Contact { id, channel: Channel::Voice, to, from, arrived: now }
+}
+
+fn start_of(call: &ArrivingCall, contact: &Contact, revision: u64) -> ContactStart {
+    let to = match &contact.to {
+        Address::Number(number) => number.to_string(),
+        Address::Text(text) => text.to_string(),
+    };
+    let from = match contact.from.number {
+        Some(number) => number.to_string(),
+        None => contact.from.text.clone(),
+    };
+    ContactStart {
+        channel: Channel::Voice,
+        from,
+        entry_point: Some(to.clone()),
+        to,
+        arrived: contact.arrived.wall,
+        revision: Some(revision),
+        trunk: Some(call.trunk.clone()),
+        call_id: Some(call.invite.call_id.clone()),
+    }
+}

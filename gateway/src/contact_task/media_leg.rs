@@ -1,0 +1,95 @@
+//! The contact's media: opened with the answer, told what SDP agreed, closed with the contact.
+
+use std::net::SocketAddr;
+
+use rtp_proto::{g711::Law, rtp::PayloadType};
+use sip_proto::sdp::{Codec, Direction, Negotiated};
+use tokio::sync::mpsc;
+use vestibule_routing::journey::{Playback, PlaybackId};
+
+use crate::{
+    hub::Services,
+    leg::ArrivingCall,
+    media::{self, Leg, MediaEvent, OpenLeg, Remote},
+};
+
+/// One contact's media.
+#[derive(Debug)]
+pub(super) struct MediaLeg {
+    events: mpsc::Sender<MediaEvent>,
+    leg: Option<Leg>,
+    /// Where media goes when SDP names no address: the signalling's source, discard port.
+    nowhere: SocketAddr,
+    last: Option<SocketAddr>,
+    /// The playback that may be resumed, and where it was left.
+    resumable: Option<PlaybackId>,
+    position: u64,
+}
+
+impl MediaLeg {
+    pub(super) fn new(events: mpsc::Sender<MediaEvent>, call: &ArrivingCall) -> Self {
+        let nowhere = SocketAddr::new(call.invite.path.peer.ip(), 9);
+        Self { events, leg: None, nowhere, last: None, resumable: None, position: 0 }
+    }
+
+    /// Opens a port; the address to put into SDP.
+    pub(super) fn open(&mut self, services: &Services) -> Option<SocketAddr> {
+        let leg = services.media.open(OpenLeg { events: self.events.clone() }).ok()?;
+        let mut address = leg.local_addr();
+        if let Some(ip) = services.media_address {
+            address.set_ip(ip);
+        }
+        self.leg = Some(leg);
+        Some(address)
+    }
+
+    /// SDP agreed on something, first or anew.
+    pub(super) fn agreed(&mut self, agreed: &Negotiated) {
+        let Some(leg) = &self.leg else { return };
+        let address = agreed.remote.or(self.last).unwrap_or(self.nowhere);
+        self.last = Some(address);
+        let law = match agreed.codec {
+            Codec::Pcmu => Law::Mu,
+            Codec::Pcma => Law::A,
+        };
+        let remote = Remote {
+            rtcp_mux: agreed.rtcp_mux,
+            payload_type: PayloadType::new(agreed.payload_type).unwrap_or(PayloadType::PCMU),
+            telephone_event: agreed.telephone_event.and_then(PayloadType::new),
+            ptime_ms: agreed.ptime_ms,
+            direction: match agreed.direction {
+                Direction::SendRecv => media::Direction::SendReceive,
+                Direction::SendOnly => media::Direction::SendOnly,
+                Direction::RecvOnly => media::Direction::ReceiveOnly,
+                Direction::Inactive => media::Direction::Inactive,
+            },
+            ..Remote::new(address, law)
+        };
+        if leg.set_remote(remote).is_err() {
+            tracing::error!("a media thread is too busy to take a change of address");
+        }
+    }
+
+    /// Whether the playback was handed over.
+    pub(super) fn play(&mut self, playback: &Playback, sounds: Vec<media::Sound>) -> bool {
+        let Some(leg) = &self.leg else { return false };
+        let start = if playback.resume { self.position } else { 0 };
+        self.resumable = playback.resume.then_some(playback.id).or(self.resumable);
+        leg.play(playback.id, sounds, playback.looped, start).is_ok()
+    }
+
+    /// A playback was replaced: queue music goes on from there next time.
+    pub(super) fn stopped(&mut self, id: PlaybackId, position_samples: u64) {
+        if self.resumable == Some(id) {
+            self.position = position_samples;
+        }
+    }
+
+    pub(super) fn stop_playback(&self) {
+        if let Some(leg) = &self.leg
+            && leg.stop_playback().is_err()
+        {
+            tracing::error!("a media thread is too busy to stop a playback");
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! The registry of live contacts, and the only place where journeys are born.
+//!
+//! Edges bring arriving calls; the hub checks that there is room, pins the active plan, and starts a
+//! contact task. Everything the task needs of the process is in [`Services`].
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, AtomicUsize, Ordering},
+};
+
+use rand::{SeedableRng, rngs::SmallRng};
+use tokio::{runtime::Handle, sync::mpsc};
+use vestibule_config::active::Active;
+
+use crate::{
+    api::{live::LiveContacts, readiness::{Phase, Readiness}},
+    contact_task,
+    journal::Journal,
+    leg::{ArrivingCall, Signal},
+    media::Media,
+    queue::Queues,
+    sound::Library,
+    telemetry::Metrics,
+};
+
+/// What contact tasks work with.
+#[derive(Debug)]
+pub struct Services {
+    /// The active routing.
+    pub active: Active,
+    /// The journal.
+    pub journal: Journal,
+    /// Contacts the API shows.
+    pub live: LiveContacts,
+    /// The media engine.
+    pub media: Media,
+    /// The IP address written into SDP in place of the bound one.
+    pub media_address: Option<std::net::IpAddr>,
+    /// Prompts and music.
+    pub sounds: Library,
+    /// The queues of all inboxes.
+    pub queues: Queues,
+    /// Metrics.
+    pub metrics: Metrics,
+    /// Whether calls are taken.
+    pub readiness: Readiness,
+}
+
+/// The hub; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Hub {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    services: Arc<Services>,
+    runtime: Handle,
+    calls: Arc<AtomicUsize>,
+    calls_max: usize,
+    seed: AtomicU64,
+}
+
+/// Signals that wait for one contact: more than a call makes while its task is busy.
+const SIGNALS_MAX: usize = 64;
+
+impl Hub {
+    /// A hub that holds at most so many calls.
+    pub fn new(services: Services, runtime: Handle, calls_max: usize) -> Self {
+        let inner = Inner {
+            services: Arc::new(services),
+            runtime,
+            calls: Arc::default(),
+            calls_max,
+            seed: AtomicU64::new(rand::random()),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// The runtime that contact tasks run on.
+    pub fn runtime(&self) -> &Handle {
+        &self.inner.runtime
+    }
+
+    /// Calls going on.
+    pub fn calls(&self) -> usize {
+        self.inner.calls.load(Ordering::Relaxed)
+    }
+
+    /// Takes a call, or says by `None` that it must be refused with 503: drain, journal down, media threads
+    /// busy, or as many calls as the limit allows.
+    pub fn arrive(&self, call: ArrivingCall) -> Option<mpsc::Sender<Signal>> {
+        let services = &self.inner.services;
+        let takes = services.readiness.phase() == Phase::Ready
+            && services.journal.is_ready()
+            && services.media.admission_ok();
+        if !takes {
+            return None;
+        }
+        let Some(place) = Place::take(&self.inner) else {
+            services.metrics.call.full.inc();
+            return None;
+        };
+        let (signals, receiver) = mpsc::channel(SIGNALS_MAX);
+        let rng = SmallRng::seed_from_u64(self.inner.seed.fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::Relaxed));
+        let services = services.clone();
+        self.inner.runtime.spawn(contact_task::run(services, call, receiver, (place, rng)));
+        Some(signals)
+    }
+}
+
+/// A call's place among those allowed.
+#[derive(Debug)]
+pub(crate) struct Place {
+    calls: Arc<AtomicUsize>,
+    active: prometheus::IntGauge,
+}
+
+impl Place {
+    fn take(inner: &Inner) -> Option<Self> {
+        let before = inner.calls.fetch_add(1, Ordering::Relaxed);
+        let active = inner.services.metrics.call.active.clone();
+        active.inc();
+        let place = Self { calls: inner.calls.clone(), active };
+        (before < inner.calls_max).then_some(place)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.calls.fetch_sub(1, Ordering::Relaxed);
+        self.active.dec();
+    }
+}

@@ -1,0 +1,162 @@
+//! Who may call, and how much: the trunks' networks, rates and concurrent calls.
+//!
+//! Asked for every datagram before it is parsed, so that a stranger costs next to nothing and hears
+//! nothing. Replaced as a whole when routing changes; calls that are here keep their place.
+
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Instant,
+};
+
+use arc_swap::ArcSwap;
+use dashmap::DashMap;
+use sip_proto::sdp::Codec;
+use vestibule_config::document::Network;
+use vestibule_routing::id::TrunkId;
+
+/// What the gate knows of one trunk.
+#[derive(Clone, Debug)]
+pub struct TrunkRule {
+    /// Its id.
+    pub id: TrunkId,
+    /// Networks its signalling comes from.
+    pub allowed: Vec<Network>,
+    /// Codecs, the most wanted first.
+    pub codecs: Vec<Codec>,
+    /// New calls a second; none for no limit of its own.
+    pub calls_per_second_max: Option<u32>,
+    /// Calls at once; none for no limit of its own.
+    pub concurrent_max: Option<u32>,
+}
+
+/// The gate; shared by the SIP thread and the TCP listeners.
+#[derive(Debug, Default)]
+pub struct Gate {
+    rules: ArcSwap<Vec<Arc<TrunkRule>>>,
+    usage: DashMap<TrunkId, Arc<Usage>>,
+}
+
+/// What a trunk uses at the moment.
+#[derive(Debug, Default)]
+struct Usage {
+    calls: AtomicU32,
+    bucket: Mutex<Option<Bucket>>,
+}
+
+/// A token bucket that holds one second's worth.
+#[derive(Clone, Copy, Debug)]
+struct Bucket {
+    tokens: f64,
+    filled: Instant,
+}
+
+/// A call's place on its trunk; dropping it gives the place up.
+#[derive(Debug)]
+pub struct TrunkPlace {
+    usage: Arc<Usage>,
+}
+
+/// Why a trunk takes no further call now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// Too many a second.
+    Rate,
+    /// Too many at once.
+    Concurrent,
+}
+
+impl Gate {
+    /// Replaces the trunks.
+    pub fn set(&self, rules: Vec<TrunkRule>) {
+        self.rules.store(Arc::new(rules.into_iter().map(Arc::new).collect()));
+    }
+
+    /// The trunk an address belongs to.
+    pub(super) fn trunk_of(&self, source: IpAddr) -> Option<Arc<TrunkRule>> {
+        let source = source.to_canonical();
+        let rules = self.rules.load();
+        rules.iter().find(|rule| rule.allowed.iter().any(|network| network.contains(source))).cloned()
+    }
+
+    /// Takes a place for a new call.
+    pub(super) fn enter(&self, rule: &TrunkRule, now: Instant) -> Result<TrunkPlace, Refusal> {
+        let usage = self.usage.entry(rule.id.clone()).or_default().clone();
+        if rule.concurrent_max.is_some_and(|max| usage.calls.load(Ordering::Relaxed) >= max) {
+            return Err(Refusal::Concurrent);
+        }
+        if rule.calls_per_second_max.is_some_and(|rate| !usage.take_token(f64::from(rate), now)) {
+            return Err(Refusal::Rate);
+        }
+        usage.calls.fetch_add(1, Ordering::Relaxed);
+        Ok(TrunkPlace { usage })
+    }
+}
+
+impl Usage {
+    fn take_token(&self, rate: f64, now: Instant) -> bool {
+        let mut bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
+        let full = Bucket { tokens: rate.max(1.0), filled: now };
+        let current = bucket.get_or_insert(full);
+        let passed = now.saturating_duration_since(current.filled).as_secs_f64();
+        current.tokens = (current.tokens + passed * rate).min(full.tokens);
+        current.filled = now;
+        let there = current.tokens >= 1.0;
+        if there {
+            current.tokens -= 1.0;
+        }
+        there
+    }
+}
+
+impl Drop for TrunkPlace {
+    fn drop(&mut self) {
+        self.usage.calls.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn gate(rate: Option<u32>, concurrent: Option<u32>) -> (Gate, Arc<TrunkRule>) {
+        let gate = Gate::default();
+        gate.set(vec![TrunkRule {
+            id: "tr_a".into(),
+            allowed: vec!["127.0.0.0/8".parse().unwrap(), "::1".parse().unwrap()],
+            codecs: vec![Codec::Pcmu],
+            calls_per_second_max: rate,
+            concurrent_max: concurrent,
+        }]);
+        let rule = gate.trunk_of("127.0.0.9".parse().unwrap()).unwrap();
+        (gate, rule)
+    }
+
+    #[test]
+    fn strangers_have_no_trunk_and_mapped_addresses_are_their_ipv4_selves() {
+        let (gate, _) = gate(None, None);
+        assert!(gate.trunk_of("192.0.2.1".parse().unwrap()).is_none());
+        assert!(gate.trunk_of("::ffff:127.0.0.1".parse().unwrap()).is_some());
+        assert!(gate.trunk_of("::1".parse().unwrap()).is_some());
+    }
+
+    #[test]
+    fn a_rate_is_held_over_time_and_a_place_is_given_back() {
+        let (gate, rule) = gate(Some(10), Some(2));
+        let now = Instant::now();
+        let first = gate.enter(&rule, now).unwrap();
+        let _second = gate.enter(&rule, now).unwrap();
+        assert_eq!(gate.enter(&rule, now).unwrap_err(), Refusal::Concurrent);
+        drop(first);
+        for _ in 0..8 {
+            drop(gate.enter(&rule, now).unwrap());
+        }
+        assert_eq!(gate.enter(&rule, now).unwrap_err(), Refusal::Rate);
+        assert!(gate.enter(&rule, now + Duration::from_millis(150)).is_ok());
+    }
+}

@@ -1,0 +1,104 @@
+//! What others hand to the SIP thread: a bounded channel and one eventfd.
+
+use std::{
+    os::fd::{AsFd, BorrowedFd},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+    },
+};
+
+use bytes::Bytes;
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use prometheus::IntCounter;
+use sip_proto::endpoint::{CallKey, Command, Path};
+
+/// One thing for the SIP thread to do.
+#[derive(Debug)]
+pub(super) enum Item {
+    /// A contact wants something of its call.
+    Command(CallKey, Command),
+    /// A message came over a stream.
+    Message(Path, Bytes),
+    /// A connection is there, and may be written to.
+    Opened(u64, tokio::sync::mpsc::Sender<Bytes>),
+    /// A connection is gone.
+    Closed(u64),
+    /// Stop.
+    Stop,
+}
+
+/// The way to the SIP thread; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct SipInbox {
+    sender: SyncSender<Item>,
+    wake: Arc<Wake>,
+    full: IntCounter,
+}
+
+/// Wakes the thread, and only when it sleeps.
+#[derive(Debug)]
+pub(super) struct Wake {
+    event: EventFd,
+    asleep: AtomicBool,
+}
+
+impl SipInbox {
+    /// A bounded inbox, and the thread's end of it.
+    pub(super) fn new(items_max: usize, full: IntCounter) -> nix::Result<(Self, Receiver<Item>, Arc<Wake>)> {
+        let (sender, receiver) = sync_channel(items_max);
+        let event = EventFd::from_value_and_flags(0, EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?;
+        let wake = Arc::new(Wake { event, asleep: AtomicBool::new(false) });
+        Ok((Self { sender, wake: wake.clone(), full }, receiver, wake))
+    }
+
+    /// A command for a call. The inbox holds more than one item for every call there may be; if it is full
+    /// all the same, the item is lost and counted, and the call ends by its own timers.
+    pub(crate) fn command(&self, call: CallKey, command: Command) {
+        self.push(Item::Command(call, command));
+    }
+
+    /// Whether the item was taken.
+    pub(super) fn push(&self, item: Item) -> bool {
+        match self.sender.try_send(item) {
+            Ok(()) => {
+                self.wake.wake();
+                true
+            }
+            Err(TrySendError::Full(_)) => {
+                self.full.inc();
+                tracing::error!("the inbox of the SIP thread is full");
+                false
+            }
+            Err(TrySendError::Disconnected(_)) => false,
+        }
+    }
+}
+
+impl Wake {
+    fn wake(&self) {
+        // The swap pairs with the one in `sleep`: either the sleeper sees the item, or we see it asleep.
+        if self.asleep.swap(false, Ordering::SeqCst)
+            && let Err(error) = self.event.write(1)
+        {
+            tracing::error!(%error, "the SIP thread could not be woken");
+        }
+    }
+
+    /// Says that the thread is about to sleep; it must look at its channel once more before it does.
+    pub(super) fn sleep(&self) {
+        self.asleep.store(true, Ordering::SeqCst);
+    }
+
+    /// The thread is awake.
+    pub(super) fn awake(&self) {
+        self.asleep.store(false, Ordering::SeqCst);
+        // EAGAIN means that nobody wrote.
+        let _value = self.event.read().unwrap_or(0);
+    }
+
+    pub(super) fn fd(&self) -> BorrowedFd<'_> {
+        self.event.as_fd()
+    }
+}

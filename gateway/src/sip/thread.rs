@@ -1,0 +1,410 @@
+//! The SIP thread: sockets, inbox and timers around one endpoint.
+//!
+//! Turn by turn: read what the sockets hold, do what others ask, let time pass, send everything in
+//! batches, tell contacts what happened; then sleep until a datagram, an item or a timer.
+
+use std::{
+    collections::HashMap,
+    net::{SocketAddr, UdpSocket},
+    os::fd::AsFd,
+    sync::{Arc, mpsc::Receiver},
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use rand::{SeedableRng, rngs::StdRng};
+use sip_proto::{
+    endpoint::{CallKey, Command, Endpoint, Event, HangUpCause, Outputs, Path, Settings, Transport},
+    message::Method,
+};
+use tokio::{net::TcpListener, sync::mpsc};
+use vestibule_routing::{
+    digit::Digit,
+    outcome::{Outcome, Reason, Side},
+};
+
+use super::{
+    admission::Admission,
+    gate::{Gate, TrunkPlace},
+    inbox::{Item, SipInbox, Wake},
+    socket::{BATCH, BatchSocket, SocketOptions},
+    tcp::{self, TcpLimits},
+};
+use crate::{
+    hub::Hub,
+    leg::{ArrivingCall, Signal, SignalLeg},
+    telemetry::{SipMethod, SipMetrics, SipRejection, StatusClass},
+};
+
+/// Why the edge did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum SipError {
+    /// A socket could not be set up.
+    #[error("a SIP socket could not be set up")]
+    Socket(#[source] std::io::Error),
+}
+
+/// The running edge.
+#[derive(Debug)]
+pub struct Sip {
+    inbox: SipInbox,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Sip {
+    /// Starts the thread and the TCP listeners' tasks.
+    ///
+    /// # Errors
+    /// When a socket cannot be set up or a thread not started.
+    pub fn start(
+        settings: &vestibule_config::settings::Sip,
+        udp: Vec<UdpSocket>,
+        tcp: Vec<std::net::TcpListener>,
+        (hub, gate, metrics): (Hub, Arc<Gate>, SipMetrics),
+    ) -> Result<Self, SipError> {
+        let options = SocketOptions { buffer_bytes: settings.socket_buffer_bytes, dscp: settings.dscp };
+        let sockets: Vec<BatchSocket> = udp
+            .into_iter()
+            .map(|socket| BatchSocket::new(socket, options))
+            .collect::<Result<_, _>>()
+            .map_err(SipError::Socket)?;
+        let mut advertised: Vec<SocketAddr> = sockets.iter().map(BatchSocket::local).collect();
+        for listener in &tcp {
+            advertised.push(listener.local_addr().map_err(SipError::Socket)?);
+        }
+        if let Some(ip) = settings.advertised_address {
+            advertised.iter_mut().for_each(|address| address.set_ip(ip));
+        }
+        let (inbox, items, wake) =
+            SipInbox::new(settings.limits.inbox_messages_max, metrics.rings_full.clone())
+                .map_err(|error| SipError::Socket(error.into()))?;
+        let limits = TcpLimits {
+            connections_max: settings.limits.tcp_connections_max,
+            per_source_max: settings.limits.tcp_connections_per_source_max,
+            idle: Duration::from_secs(settings.limits.tcp_idle_seconds),
+        };
+        for (index, listener) in (0_u16..).zip(tcp) {
+            listener.set_nonblocking(true).map_err(SipError::Socket)?;
+            let listener = TcpListener::from_std(listener).map_err(SipError::Socket)?;
+            let index = index + u16::try_from(sockets.len()).unwrap_or(u16::MAX);
+            let shared = (limits, metrics.clone());
+            hub.runtime().spawn(tcp::listen(listener, index, inbox.clone(), gate.clone(), shared));
+        }
+        let endpoint = Endpoint::new(endpoint_settings(settings, advertised), StdRng::from_os_rng(), Instant::now());
+        let thread = SipThread {
+            endpoint,
+            sockets,
+            items,
+            wake,
+            inbox: inbox.clone(),
+            out: Outputs::default(),
+            calls: HashMap::new(),
+            streams: HashMap::new(),
+            admission: Admission::new(
+                Duration::from_millis(settings.overload.delay_ms),
+                Duration::from_millis(settings.overload.lasting_ms),
+            ),
+            retry_after: settings.overload.retry_after_seconds,
+            hub,
+            gate,
+            metrics,
+            drops_seen: 0,
+            stopping: false,
+        };
+        let thread = std::thread::Builder::new()
+            .name("sip-0".into())
+            .spawn(move || thread.run())
+            .map_err(SipError::Socket)?;
+        Ok(Self { inbox, thread: Some(thread) })
+    }
+
+    /// Stops the thread; calls that are still there are not ended.
+    pub fn stop(mut self) {
+        self.inbox.push(Item::Stop);
+        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the SIP thread had panicked");
+        }
+    }
+}
+
+fn endpoint_settings(settings: &vestibule_config::settings::Sip, advertised: Vec<SocketAddr>) -> Settings {
+    Settings {
+        advertised,
+        server: settings.user_agent.clone(),
+        calls_max: settings.limits.calls_max,
+        transactions_max: settings.limits.transactions_max,
+        min_se_seconds: settings.session_min_seconds,
+        session_expires_seconds: settings.session_expires_seconds,
+        ..Settings::default()
+    }
+}
+
+/// What the thread owns.
+struct SipThread {
+    endpoint: Endpoint,
+    sockets: Vec<BatchSocket>,
+    items: Receiver<Item>,
+    wake: Arc<Wake>,
+    inbox: SipInbox,
+    out: Outputs,
+    calls: HashMap<CallKey, LiveCall>,
+    streams: HashMap<u64, mpsc::Sender<Bytes>>,
+    admission: Admission,
+    retry_after: u32,
+    hub: Hub,
+    gate: Arc<Gate>,
+    metrics: SipMetrics,
+    drops_seen: u64,
+    stopping: bool,
+}
+
+/// A call that a contact task looks after.
+struct LiveCall {
+    signals: mpsc::Sender<Signal>,
+    _place: TrunkPlace,
+}
+
+/// Items done before the sockets are looked at again.
+const ITEMS_PER_TURN: usize = 256;
+
+impl SipThread {
+    fn run(mut self) {
+        loop {
+            let read = self.read_sockets();
+            let more = self.do_items();
+            self.endpoint.handle_timeout(Instant::now(), &mut self.out);
+            self.tell_contacts();
+            self.send();
+            if self.stopping {
+                return;
+            }
+            if !read && !more {
+                self.sleep();
+            }
+        }
+    }
+
+    fn read_sockets(&mut self) -> bool {
+        let mut any = false;
+        for index in 0..self.sockets.len() {
+            let listener = u16::try_from(index).unwrap_or(u16::MAX);
+            let now = Instant::now();
+            let wall = jiff::Timestamp::now();
+            let mut oldest = Duration::ZERO;
+            let (endpoint, out, gate) = (&mut self.endpoint, &mut self.out, &self.gate);
+            let (admission, metrics, retry_after) = (&mut self.admission, &self.metrics, self.retry_after);
+            let received = self.sockets[index].receive(|peer, at, bytes| {
+                if let Some(at) = at {
+                    let waited = Duration::try_from(wall.duration_since(at)).unwrap_or_default();
+                    oldest = oldest.max(waited);
+                }
+                if gate.trunk_of(peer.ip()).is_none() {
+                    metrics.rejected.of(SipRejection::Acl).inc();
+                    return;
+                }
+                let path = Path { transport: Transport::Udp, peer, listener, connection: None };
+                count_request(metrics, bytes);
+                let new_invite = admission.is_active() && bytes.starts_with(b"INVITE ");
+                if new_invite && admission.refuses() && endpoint.refuse_overload(path, bytes, retry_after, out) {
+                    metrics.rejected.of(SipRejection::Overload).inc();
+                    return;
+                }
+                endpoint.receive(now, path, bytes, out);
+            });
+            match received {
+                Ok(0) => {}
+                Ok(count) => {
+                    any |= count == BATCH;
+                    self.metrics.queue_delay_seconds.observe(oldest.as_secs_f64());
+                    self.admission.observe(now, oldest);
+                }
+                Err(error) => tracing::error!(%error, "a SIP socket could not be read"),
+            }
+        }
+        let drops: u64 = self.sockets.iter().map(|socket| u64::from(socket.dropped())).sum();
+        self.metrics.udp_drops.inc_by(drops.saturating_sub(self.drops_seen));
+        self.drops_seen = drops;
+        any
+    }
+
+    /// Does what others ask; whether more may be waiting.
+    fn do_items(&mut self) -> bool {
+        for _ in 0..ITEMS_PER_TURN {
+            let Ok(item) = self.items.try_recv() else { return false };
+            self.do_item(item);
+        }
+        true
+    }
+
+    fn do_item(&mut self, item: Item) {
+        let now = Instant::now();
+        match item {
+            Item::Command(call, command) => self.endpoint.command(now, call, command, &mut self.out),
+            Item::Message(path, bytes) => {
+                count_request(&self.metrics, &bytes);
+                self.endpoint.receive(now, path, &bytes, &mut self.out);
+            }
+            Item::Opened(id, writer) => {
+                self.streams.insert(id, writer);
+            }
+            Item::Closed(id) => {
+                self.streams.remove(&id);
+            }
+            Item::Stop => self.stopping = true,
+        }
+    }
+
+    /// New calls go to the hub, everything else to the contact task that looks after the call.
+    fn tell_contacts(&mut self) {
+        // Refusing a call makes further output, never further events.
+        for (call, event) in std::mem::take(&mut self.out.events) {
+            let signal = match event {
+                Event::Incoming(invite) => {
+                    self.incoming(call, invite);
+                    continue;
+                }
+                Event::Acknowledged => Signal::Acknowledged,
+                Event::Media(agreed) => Signal::Media(agreed),
+                Event::Digit(key) => match Digit::from_char(key) {
+                    Some(digit) => Signal::Digit(digit),
+                    None => continue,
+                },
+                Event::HungUp(cause) => Signal::HungUp(outcome_of(cause)),
+            };
+            let over = matches!(signal, Signal::HungUp(_));
+            let Some(live) = self.calls.get(&call) else { continue };
+            if live.signals.try_send(signal).is_err() {
+                // The channel holds more than a call can make of signals; its task is gone or stuck.
+                self.metrics.rings_full.inc();
+            }
+            if over {
+                self.calls.remove(&call);
+            }
+        }
+    }
+
+    fn incoming(&mut self, call: CallKey, invite: Box<sip_proto::endpoint::Invite>) {
+        let now = Instant::now();
+        let refuse = |this: &mut Self, status, reason| {
+            this.metrics.rejected.of(reason).inc();
+            let command = Command::Reject { status, retry_after_seconds: Some(this.retry_after) };
+            this.endpoint.command(now, call, command, &mut this.out);
+        };
+        // The trunk may have been taken away between the datagram and here; over TCP this is the check.
+        let Some(trunk) = self.gate.trunk_of(invite.path.peer.ip()) else {
+            return refuse(self, 403, SipRejection::Acl);
+        };
+        let place = match self.gate.enter(&trunk, now) {
+            Ok(place) => place,
+            Err(_) => return refuse(self, 503, SipRejection::Rate),
+        };
+        let leg = SignalLeg { call, inbox: self.inbox.clone() };
+        let arriving = ArrivingCall { leg, invite, trunk: trunk.id.clone(), codecs: trunk.codecs.clone() };
+        match self.hub.arrive(arriving) {
+            Some(signals) => {
+                self.calls.insert(call, LiveCall { signals, _place: place });
+            }
+            None => refuse(self, 503, SipRejection::Overload),
+        }
+    }
+
+    fn send(&mut self) {
+        for (path, bytes) in self.out.messages() {
+            if let Some(status) = response_status(bytes) {
+                self.metrics.responses.of(StatusClass::of(status)).inc();
+            }
+            let Some(id) = path.connection else { continue };
+            if let Some(writer) = self.streams.get(&id)
+                && writer.try_send(Bytes::copy_from_slice(bytes)).is_err()
+            {
+                // A peer that does not read loses its connection: the task ends when the writer is gone.
+                self.streams.remove(&id);
+            }
+        }
+        for (index, socket) in self.sockets.iter().enumerate() {
+            let mine = |path: &Path| path.connection.is_none() && usize::from(path.listener) == index;
+            let batch: Vec<(SocketAddr, &[u8])> =
+                self.out.messages().filter(|(path, _)| mine(path)).map(|(path, bytes)| (path.peer, bytes)).collect();
+            let unsent = socket.send(batch.into_iter());
+            if unsent > 0 {
+                tracing::debug!(unsent, "datagrams the kernel did not take");
+            }
+        }
+        self.out.clear();
+        let sizes = self.endpoint.sizes();
+        self.metrics.dialogs.set(i64::try_from(sizes.calls).unwrap_or(i64::MAX));
+        let transactions = sizes.server_transactions.saturating_add(sizes.client_transactions);
+        self.metrics.transactions.set(i64::try_from(transactions).unwrap_or(i64::MAX));
+        // Calls that ended by our own doing leave no event behind: forget them when their task is gone.
+        if self.calls.len() > sizes.calls.saturating_add(64) {
+            self.calls.retain(|_, live| !live.signals.is_closed());
+        }
+    }
+
+    fn sleep(&mut self) {
+        self.wake.sleep();
+        if let Ok(item) = self.items.try_recv() {
+            // It came between the last look and the announcement.
+            self.wake.awake();
+            return self.do_item(item);
+        }
+        let wait = self.endpoint.deadline().map(|at| at.saturating_duration_since(Instant::now()));
+        let millis = wait.map_or(1000, |wait| wait.as_millis().saturating_add(1).min(1000));
+        let timeout = PollTimeout::from(u16::try_from(millis).unwrap_or(1000));
+        let mut fds: Vec<PollFd<'_>> =
+            self.sockets.iter().map(|socket| PollFd::new(socket.fd().as_fd(), PollFlags::POLLIN)).collect();
+        fds.push(PollFd::new(self.wake.fd(), PollFlags::POLLIN));
+        if let Err(error) = poll(&mut fds, timeout)
+            && error != nix::errno::Errno::EINTR
+        {
+            tracing::error!(%error, "the SIP thread could not wait");
+        }
+        self.wake.awake();
+    }
+}
+
+/// Requests by method, from the first bytes alone.
+fn count_request(metrics: &SipMetrics, bytes: &[u8]) {
+    let token = bytes.split(|&byte| byte == b' ').next().unwrap_or_default();
+    if !token.starts_with(b"SIP/") {
+        metrics.requests.of(method_label(Method::from_bytes(token))).inc();
+    }
+}
+
+fn method_label(method: Method) -> SipMethod {
+    match method {
+        Method::Invite => SipMethod::Invite,
+        Method::Ack => SipMethod::Ack,
+        Method::Bye => SipMethod::Bye,
+        Method::Cancel => SipMethod::Cancel,
+        Method::Options => SipMethod::Options,
+        Method::Register => SipMethod::Register,
+        Method::Prack => SipMethod::Prack,
+        Method::Update => SipMethod::Update,
+        Method::Info => SipMethod::Info,
+        Method::Message => SipMethod::Message,
+        Method::Refer => SipMethod::Refer,
+        Method::Subscribe => SipMethod::Subscribe,
+        Method::Notify => SipMethod::Notify,
+        Method::Publish => SipMethod::Publish,
+        Method::Unknown => SipMethod::Other,
+    }
+}
+
+/// The status of a response, from its first bytes alone.
+fn response_status(bytes: &[u8]) -> Option<u16> {
+    let digits = bytes.strip_prefix(b"SIP/2.0 ")?.get(..3)?;
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+/// What a cause means for the contact. `Completed` is refined by the journey, which knows where it was.
+fn outcome_of(cause: HangUpCause) -> Outcome {
+    match cause {
+        HangUpCause::Cancelled => Outcome::new(Side::Caller, Reason::Cancelled),
+        HangUpCause::Bye => Outcome::new(Side::Caller, Reason::Completed),
+        HangUpCause::NoAck | HangUpCause::SessionExpired => Outcome::new(Side::Carrier, Reason::SignallingTimeout),
+        HangUpCause::MediaRefused => Outcome::new(Side::Carrier, Reason::MediaRefused),
+    }
+}
