@@ -15,6 +15,7 @@ use vestibule_config::active::Active;
 use crate::{
     api::{live::LiveContacts, readiness::{Phase, Readiness}},
     contact_task,
+    data_dip::DataDips,
     journal::Journal,
     leg::{ArrivingCall, Signal},
     media::Media,
@@ -36,6 +37,8 @@ pub struct Services {
     pub media: Media,
     /// The IP address written into SDP in place of the bound one.
     pub media_address: Option<std::net::IpAddr>,
+    /// Web services that IVRs may ask.
+    pub dips: DataDips,
     /// Prompts and music.
     pub sounds: Library,
     /// The queues of all inboxes.

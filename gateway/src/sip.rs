@@ -11,6 +11,6 @@ mod socket;
 mod tcp;
 mod thread;
 
-pub use gate::{Gate, TrunkPlace, TrunkRule};
+pub use gate::{Gate, TrunkPlace};
 pub use inbox::SipInbox;
 pub use thread::{Sip, SipError};

@@ -14,29 +14,13 @@ use std::{
 
 use arc_swap::ArcSwap;
 use dashmap::DashMap;
-use sip_proto::sdp::Codec;
-use vestibule_config::document::Network;
+use vestibule_config::compile::{Trunk, Trunks};
 use vestibule_routing::id::TrunkId;
-
-/// What the gate knows of one trunk.
-#[derive(Clone, Debug)]
-pub struct TrunkRule {
-    /// Its id.
-    pub id: TrunkId,
-    /// Networks its signalling comes from.
-    pub allowed: Vec<Network>,
-    /// Codecs, the most wanted first.
-    pub codecs: Vec<Codec>,
-    /// New calls a second; none for no limit of its own.
-    pub calls_per_second_max: Option<u32>,
-    /// Calls at once; none for no limit of its own.
-    pub concurrent_max: Option<u32>,
-}
 
 /// The gate; shared by the SIP thread and the TCP listeners.
 #[derive(Debug, Default)]
 pub struct Gate {
-    rules: ArcSwap<Vec<Arc<TrunkRule>>>,
+    trunks: ArcSwap<Trunks>,
     usage: DashMap<TrunkId, Arc<Usage>>,
 }
 
@@ -71,24 +55,27 @@ pub(super) enum Refusal {
 
 impl Gate {
     /// Replaces the trunks.
-    pub fn set(&self, rules: Vec<TrunkRule>) {
-        self.rules.store(Arc::new(rules.into_iter().map(Arc::new).collect()));
+    pub fn set(&self, trunks: Arc<Trunks>) {
+        self.trunks.store(trunks);
+    }
+
+    /// Whether an address belongs to any trunk.
+    pub(super) fn knows(&self, source: IpAddr) -> bool {
+        self.trunks.load().find(source).is_some()
     }
 
     /// The trunk an address belongs to.
-    pub(super) fn trunk_of(&self, source: IpAddr) -> Option<Arc<TrunkRule>> {
-        let source = source.to_canonical();
-        let rules = self.rules.load();
-        rules.iter().find(|rule| rule.allowed.iter().any(|network| network.contains(source))).cloned()
+    pub(super) fn trunk_of(&self, source: IpAddr) -> Option<Arc<Trunk>> {
+        self.trunks.load().find(source).cloned()
     }
 
     /// Takes a place for a new call.
-    pub(super) fn enter(&self, rule: &TrunkRule, now: Instant) -> Result<TrunkPlace, Refusal> {
-        let usage = self.usage.entry(rule.id.clone()).or_default().clone();
-        if rule.concurrent_max.is_some_and(|max| usage.calls.load(Ordering::Relaxed) >= max) {
+    pub(super) fn enter(&self, trunk: &Trunk, now: Instant) -> Result<TrunkPlace, Refusal> {
+        let usage = self.usage.entry(trunk.id.clone()).or_default().clone();
+        if trunk.concurrent_max.is_some_and(|max| usage.calls.load(Ordering::Relaxed) >= max) {
             return Err(Refusal::Concurrent);
         }
-        if rule.calls_per_second_max.is_some_and(|rate| !usage.take_token(f64::from(rate), now)) {
+        if trunk.calls_per_second_max.is_some_and(|rate| !usage.take_token(f64::from(rate), now)) {
             return Err(Refusal::Rate);
         }
         usage.calls.fetch_add(1, Ordering::Relaxed);
@@ -124,39 +111,35 @@ mod tests {
 
     use super::*;
 
-    fn gate(rate: Option<u32>, concurrent: Option<u32>) -> (Gate, Arc<TrunkRule>) {
-        let gate = Gate::default();
-        gate.set(vec![TrunkRule {
+    fn trunk(rate: Option<u32>, concurrent: Option<u32>) -> Trunk {
+        Trunk {
             id: "tr_a".into(),
-            allowed: vec!["127.0.0.0/8".parse().unwrap(), "::1".parse().unwrap()],
-            codecs: vec![Codec::Pcmu],
+            name: String::new(),
+            networks: Vec::new(),
+            digest: None,
+            codecs: Vec::new(),
             calls_per_second_max: rate,
             concurrent_max: concurrent,
-        }]);
-        let rule = gate.trunk_of("127.0.0.9".parse().unwrap()).unwrap();
-        (gate, rule)
+        }
     }
 
     #[test]
-    fn strangers_have_no_trunk_and_mapped_addresses_are_their_ipv4_selves() {
-        let (gate, _) = gate(None, None);
-        assert!(gate.trunk_of("192.0.2.1".parse().unwrap()).is_none());
-        assert!(gate.trunk_of("::ffff:127.0.0.1".parse().unwrap()).is_some());
-        assert!(gate.trunk_of("::1".parse().unwrap()).is_some());
+    fn strangers_have_no_trunk() {
+        assert!(!Gate::default().knows("192.0.2.1".parse().unwrap()));
     }
 
     #[test]
     fn a_rate_is_held_over_time_and_a_place_is_given_back() {
-        let (gate, rule) = gate(Some(10), Some(2));
+        let (gate, trunk) = (Gate::default(), trunk(Some(10), Some(2)));
         let now = Instant::now();
-        let first = gate.enter(&rule, now).unwrap();
-        let _second = gate.enter(&rule, now).unwrap();
-        assert_eq!(gate.enter(&rule, now).unwrap_err(), Refusal::Concurrent);
+        let first = gate.enter(&trunk, now).unwrap();
+        let _second = gate.enter(&trunk, now).unwrap();
+        assert_eq!(gate.enter(&trunk, now).unwrap_err(), Refusal::Concurrent);
         drop(first);
         for _ in 0..8 {
-            drop(gate.enter(&rule, now).unwrap());
+            drop(gate.enter(&trunk, now).unwrap());
         }
-        assert_eq!(gate.enter(&rule, now).unwrap_err(), Refusal::Rate);
-        assert!(gate.enter(&rule, now + Duration::from_millis(150)).is_ok());
+        assert_eq!(gate.enter(&trunk, now).unwrap_err(), Refusal::Rate);
+        assert!(gate.enter(&trunk, now + Duration::from_millis(150)).is_ok());
     }
 }

@@ -59,7 +59,7 @@ pub(super) async fn listen(
             }
         };
         // Sources of no trunk get no byte at all.
-        if gate.trunk_of(peer.ip()).is_none() {
+        if !gate.knows(peer.ip()) {
             continue;
         }
         let Some(place) = Place::take(&open, peer.ip(), limits, &metrics) else { continue };

@@ -18,8 +18,10 @@ use rand::{SeedableRng, rngs::StdRng};
 use sip_proto::{
     endpoint::{CallKey, Command, Endpoint, Event, HangUpCause, Outputs, Path, Settings, Transport},
     message::Method,
+    sdp::Codec,
 };
 use tokio::{net::TcpListener, sync::mpsc};
+use vestibule_config::{compile::Trunk, document as config_codec};
 use vestibule_routing::{
     digit::Digit,
     outcome::{Outcome, Reason, Side},
@@ -200,7 +202,7 @@ impl SipThread {
                     let waited = Duration::try_from(wall.duration_since(at)).unwrap_or_default();
                     oldest = oldest.max(waited);
                 }
-                if gate.trunk_of(peer.ip()).is_none() {
+                if !gate.knows(peer.ip()) {
                     metrics.rejected.of(SipRejection::Acl).inc();
                     return;
                 }
@@ -301,7 +303,7 @@ impl SipThread {
             Err(_) => return refuse(self, 503, SipRejection::Rate),
         };
         let leg = SignalLeg { call, inbox: self.inbox.clone() };
-        let arriving = ArrivingCall { leg, invite, trunk: trunk.id.clone(), codecs: trunk.codecs.clone() };
+        let arriving = ArrivingCall { leg, invite, trunk: trunk.id.clone(), codecs: codecs_of(&trunk) };
         match self.hub.arrive(arriving) {
             Some(signals) => {
                 self.calls.insert(call, LiveCall { signals, _place: place });
@@ -397,6 +399,15 @@ fn method_label(method: Method) -> SipMethod {
 fn response_status(bytes: &[u8]) -> Option<u16> {
     let digits = bytes.strip_prefix(b"SIP/2.0 ")?.get(..3)?;
     std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+/// A trunk's codecs in the words of SDP.
+fn codecs_of(trunk: &Trunk) -> Vec<Codec> {
+    let codec = |codec: &config_codec::Codec| match codec {
+        config_codec::Codec::Pcmu => Codec::Pcmu,
+        config_codec::Codec::Pcma => Codec::Pcma,
+    };
+    trunk.codecs.iter().map(codec).collect()
 }
 
 /// What a cause means for the contact. `Completed` is refined by the journey, which knows where it was.
