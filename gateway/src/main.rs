@@ -1,2 +1,7 @@
-//! The gateway.
-fn main() {}
+//! `vestibule`: see [`vestibule::cli`].
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    vestibule::cli::run()
+}

@@ -1,0 +1,173 @@
+//! The command line.
+
+use std::{
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream},
+    path::PathBuf,
+    process::ExitCode,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use clap::{Args, Parser, Subcommand};
+use vestibule_config::{
+    settings::{Loaded, Overrides, Settings},
+    store::{Options, Store},
+};
+
+use crate::app;
+
+mod routing_tools;
+
+/// Exit code of bad settings or documents (`EX_USAGE`).
+const EXIT_SETTINGS: u8 = 64;
+
+/// Telephony and message edge gateway.
+#[derive(Debug, Parser)]
+#[command(name = "vestibule", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<CommandLine>,
+    #[command(flatten)]
+    flags: Flags,
+}
+
+/// Flags that override settings.
+#[derive(Clone, Debug, Default, Args)]
+struct Flags {
+    /// Settings file (TOML).
+    #[arg(long, env = "VESTIBULE_CONFIG", global = true)]
+    config: Option<PathBuf>,
+    /// Folder of the journal and the configuration store.
+    #[arg(long, global = true)]
+    data_dir: Option<PathBuf>,
+    /// Take SIP (UDP and TCP) on this address and port.
+    #[arg(long, value_name = "ADDR:PORT", global = true)]
+    sip: Option<SocketAddr>,
+    /// Serve HTTP on this address and port.
+    #[arg(long, value_name = "ADDR:PORT", global = true)]
+    http: Option<SocketAddr>,
+}
+
+#[derive(Debug, Subcommand)]
+enum CommandLine {
+    /// Run the gateway (the default).
+    Serve,
+    /// Check the settings, and a routing document when one is named.
+    Check {
+        /// A routing document (YAML or JSON).
+        document: Option<PathBuf>,
+    },
+    /// Show what would happen to a call.
+    Simulate(routing_tools::SimulateArgs),
+    /// Run the tests stored in a routing document.
+    Test {
+        /// A routing document; without one, the active routing's tests run.
+        document: Option<PathBuf>,
+    },
+    /// Print the description of the control API.
+    Openapi,
+    /// Ask a running gateway whether it takes calls; exit code 0 when it does.
+    Health,
+}
+
+/// Runs the program.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let loaded = match load(&cli.flags) {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            complain(&format!("settings: {error}"));
+            return ExitCode::from(EXIT_SETTINGS);
+        }
+    };
+    let result = match cli.command.unwrap_or(CommandLine::Serve) {
+        CommandLine::Serve => app::serve(loaded.settings).map(|()| ExitCode::SUCCESS),
+        CommandLine::Check { document } => check(&loaded, document),
+        CommandLine::Simulate(arguments) => routing_tools::simulate(&loaded.settings, &arguments),
+        CommandLine::Test { document } => routing_tools::test(&loaded.settings, document),
+        CommandLine::Openapi => openapi(),
+        CommandLine::Health => Ok(health(loaded.settings.http.listen)),
+    };
+    result.unwrap_or_else(|error| {
+        complain(&format!("{error:#}"));
+        ExitCode::FAILURE
+    })
+}
+
+fn load(flags: &Flags) -> Result<Loaded, vestibule_config::settings::SettingsError> {
+    let overrides = Overrides { data_dir: flags.data_dir.clone(), sip: flags.sip, http: flags.http };
+    Settings::load(flags.config.as_deref(), std::env::vars(), &overrides)
+}
+
+fn check(loaded: &Loaded, document: Option<PathBuf>) -> anyhow::Result<ExitCode> {
+    let Some(path) = document else {
+        say(&format!("settings are sound; data folder {}", loaded.settings.data_dir.display()));
+        return Ok(ExitCode::SUCCESS);
+    };
+    let text = read_document(&path)?;
+    let (store, _folder) = routing_tools::scratch_store(&loaded.settings)?;
+    let findings = store.validate_document(&text)?;
+    for finding in &findings {
+        say(&finding.to_string());
+    }
+    if findings.iter().any(vestibule_config::diagnostic::Diagnostic::is_error) {
+        return Ok(ExitCode::from(EXIT_SETTINGS));
+    }
+    say(&format!("{} is sound", path.display()));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn openapi() -> anyhow::Result<ExitCode> {
+    std::io::stdout().write_all(crate::api::openapi_json()?.as_bytes())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// One plain HTTP request; no client is needed for that.
+fn health(address: SocketAddr) -> ExitCode {
+    let ask = || -> std::io::Result<bool> {
+        let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(2))?;
+        stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+        write!(stream, "GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer.starts_with("HTTP/1.1 200 "))
+    };
+    match ask() {
+        Ok(true) => {
+            say("ready");
+            ExitCode::SUCCESS
+        }
+        Ok(false) => {
+            complain(&format!("the gateway at {address} is not ready"));
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            complain(&format!("the gateway at {address} does not answer: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn read_document(path: &std::path::Path) -> anyhow::Result<String> {
+    std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// The store of the data folder; seeded when it is empty.
+pub(crate) fn open_store(settings: &Settings) -> anyhow::Result<Store> {
+    std::fs::create_dir_all(&settings.data_dir)
+        .with_context(|| format!("cannot make the data folder {}", settings.data_dir.display()))?;
+    let options = Options { arm_new: settings.routing.arm_new, speech: !settings.tts.command.is_empty() };
+    let store = Store::open(&settings.data_dir, options)?;
+    store.seed(vestibule_config::sample::SAMPLE)?;
+    Ok(store)
+}
+
+/// Prints a line; a closed pipe is no reason to fail.
+pub(crate) fn say(line: &str) {
+    let _closed = writeln!(std::io::stdout(), "{line}").is_err();
+}
+
+fn complain(line: &str) {
+    let _closed = writeln!(std::io::stderr(), "vestibule: {line}").is_err();
+}
