@@ -164,7 +164,6 @@ impl From<rusqlite::Error> for JournalError {
 
 /// Proof that events are on the disk. It has no constructor outside the journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use = "a receipt is what an acknowledgement may be given for"]
 pub struct Receipt {
     first: u64,
     count: u32,
@@ -305,6 +304,3 @@ fn free_permille(folder: &Path) -> Option<(u64, u64)> {
 }
 
 const DAY: Duration = Duration::from_secs(86_400);
-
-#[cfg(test)]
-mod tests;

@@ -65,7 +65,8 @@ start_gateway() {
 
 start_kamailio() {
     kamailio_port=$(free_port)
-    kamailio -f "$here/peers/kamailio.cfg" -A PORT="$kamailio_port" -m 1024 -M 16 -x fm -X fm -DD -E \
+    sed "s/@PORT@/$kamailio_port/" "$here/peers/kamailio.cfg" > "$work/kamailio.cfg"
+    kamailio -f "$work/kamailio.cfg" -m 1024 -M 16 -x fm -X fm -DD -E \
         -Y "$work" -P "$work/kamailio.pid" > "$work/kamailio.log" 2>&1 &
     started+=("$!")
     sleep 2

@@ -25,9 +25,21 @@ enum State {
     /// One block had this digit.
     Suspected(Digit),
     /// The digit was told.
-    Held(Digit),
+    Held(Block),
     /// One block lacked it.
-    Fading(Digit),
+    Fading(Block),
+}
+
+/// What a block holds, however impure.
+#[derive(Clone, Copy, Debug)]
+struct Block {
+    digit: Digit,
+    /// Of both tones, unscaled.
+    power: f32,
+    /// The two tones' part of the block's whole power.
+    share: f32,
+    /// Whether they stand well above the other six.
+    clear: bool,
 }
 
 impl Detector {
@@ -41,12 +53,12 @@ impl Detector {
         for sample in samples {
             self.filter(f32::from(sample));
             if self.count == BLOCK_SAMPLES {
-                let digit = self.judge();
+                let block = self.judge();
                 self.last = [0.0; 8];
                 self.before = [0.0; 8];
                 self.energy = 0.0;
                 self.count = 0;
-                self.advance(digit, &mut heard);
+                self.advance(block, &mut heard);
             }
         }
     }
@@ -67,42 +79,56 @@ impl Detector {
         }
     }
 
-    /// The digit in the finished block.
-    fn judge(&self) -> Option<Digit> {
+    /// The digit that stands out of the finished block.
+    fn judge(&self) -> Option<Block> {
         let mut powers = [0.0_f32; 8];
         for (((power, last), before), turn) in powers.iter_mut().zip(self.last).zip(self.before).zip(TURNS) {
             *power = last * last + before * before - turn * last * before;
         }
         let [r0, r1, r2, r3, c0, c1, c2, c3] = powers;
-        let (row, row_power) = dominant([r0, r1, r2, r3])?;
-        let (column, column_power) = dominant([c0, c1, c2, c3])?;
-        let loud = row_power >= POWER_MIN && column_power >= POWER_MIN;
+        let (row, row_power, row_clear) = strongest([r0, r1, r2, r3])?;
+        let (column, column_power, column_clear) = strongest([c0, c1, c2, c3])?;
         let balanced = column_power <= row_power * COLUMN_OVER_ROW_MAX
             && row_power <= column_power * ROW_OVER_COLUMN_MAX;
+        if !balanced {
+            return None;
+        }
+        let power = row_power + column_power;
         // A sine that fills the block gives 2 * power = energy * samples.
-        let share = 2.0 * (row_power + column_power) / (self.energy * f32::from(BLOCK_SAMPLES));
-        (loud && balanced && share >= SHARE_MIN).then(|| key(row, column)).flatten()
+        let share = 2.0 * power / (self.energy * f32::from(BLOCK_SAMPLES));
+        Some(Block { digit: key(row, column)?, power, share, clear: row_clear && column_clear })
     }
 
-    fn advance(&mut self, digit: Option<Digit>, heard: &mut impl FnMut(Digit)) {
-        self.state = match (self.state, digit) {
-            (State::Held(held) | State::Fading(held), Some(now)) if held == now => State::Held(held),
+    fn advance(&mut self, block: Option<Block>, heard: &mut impl FnMut(Digit)) {
+        let pure = block.filter(|block| block.clear && block.share >= SHARE_MIN && block.power >= POWER_MIN);
+        self.state = match (self.state, pure) {
+            (State::Held(held) | State::Fading(held), _) if block.is_some_and(|now| now.goes_on(held)) => {
+                State::Held(held)
+            }
             (State::Held(held), _) => State::Fading(held),
-            (State::Suspected(before), Some(now)) if before == now => {
-                heard(now);
+            (State::Suspected(before), Some(now)) if before == now.digit => {
+                heard(now.digit);
                 State::Held(now)
             }
-            (State::Idle | State::Suspected(_) | State::Fading(_), Some(now)) => State::Suspected(now),
+            (State::Idle | State::Suspected(_) | State::Fading(_), Some(now)) => State::Suspected(now.digit),
             (State::Idle | State::Suspected(_) | State::Fading(_), None) => State::Idle,
         };
     }
 }
 
-/// The strongest of a group, when it stands well above the others.
-fn dominant(powers: [f32; 4]) -> Option<(usize, f32)> {
+impl Block {
+    /// Whether the digit begun earlier is still there. An interruption of 10 ms that falls on two blocks leaves
+    /// each of them six tenths of the tone, so less purity is asked than at the beginning.
+    fn goes_on(self, held: Self) -> bool {
+        self.digit == held.digit && self.share >= SHARE_HELD_MIN && self.power * POWER_DROP_MAX >= held.power
+    }
+}
+
+/// The strongest of a group: its place, its power, and whether it stands well above the others.
+fn strongest(powers: [f32; 4]) -> Option<(usize, f32, bool)> {
     let (best, power) = powers.into_iter().enumerate().max_by(|(_, a), (_, b)| a.total_cmp(b))?;
-    let others = powers.into_iter().enumerate().filter(|(index, _)| *index != best);
-    others.into_iter().all(|(_, other)| other * DOMINANCE <= power).then_some((best, power))
+    let mut others = powers.into_iter().enumerate().filter(|(index, _)| *index != best);
+    Some((best, power, others.all(|(_, other)| other * DOMINANCE <= power)))
 }
 
 fn key(row: usize, column: usize) -> Option<Digit> {
@@ -124,8 +150,15 @@ const BLOCK_SAMPLES: u16 = 102;
 const TURNS: [f32; 8] =
     [1.70773781, 1.64528104, 1.56868698, 1.47820457, 1.16410402, 0.99637021, 0.79861839, 0.56853271];
 
-/// Of the block's whole power. 1.5 % off in frequency leaves 0.83, 3.5 % off leaves 0.53.
-const SHARE_MIN: f32 = 0.79;
+/// Of the block's whole power. 1.5 % off in frequency leaves about 0.8, 3.5 % off about 0.55; above this figure digits
+/// of 40 ms at 1.5 % are lost, below it more of those of 20 ms are heard.
+const SHARE_MIN: f32 = 0.77;
+
+/// The same for a digit that goes on.
+const SHARE_HELD_MIN: f32 = 0.4;
+
+/// 12 dB: an echo in the pause is no tone that goes on.
+const POWER_DROP_MAX: f32 = 16.0;
 
 /// 6 dB: a neighbour's share when the frequency is 1.5 % off, with noise.
 const DOMINANCE: f32 = 4.0;
@@ -136,10 +169,10 @@ const COLUMN_OVER_ROW_MAX: f32 = 3.55;
 /// Q.24 asks for 8 dB; 1.5 dB more likewise.
 const ROW_OVER_COLUMN_MAX: f32 = 8.9;
 
-/// Each tone at -30 dBm0: peak squared, times a quarter of the block squared.
+/// Both tones together at -27 dBm0: peak squared, times a quarter of the block squared.
 const POWER_MIN: f32 = {
     let peak = PEAK_AT_0_DBM0 as f32;
-    peak * peak / 1000.0 * (BLOCK_SAMPLES as f32 / 2.0) * (BLOCK_SAMPLES as f32 / 2.0)
+    peak * peak / 500.0 * (BLOCK_SAMPLES as f32 / 2.0) * (BLOCK_SAMPLES as f32 / 2.0)
 };
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 mod answer;
 mod read;
 
-pub use answer::{Negotiated, NegotiationError, accept_answer, answer, offer};
+pub use answer::{Negotiated, NegotiationError, accept_answer, answer, offer, offer_again};
 pub use read::{SdpError, read};
 
 /// A session description.
@@ -33,6 +33,8 @@ pub enum Connection<'a> {
     Ip(IpAddr),
     /// A host name; it is not resolved.
     Name(&'a str),
+    /// Neither: another kind of network, or garbage. A stream with it cannot be taken.
+    Unusable(&'a str),
 }
 
 /// One m= section.
@@ -58,8 +60,8 @@ pub struct Media<'a> {
     pub maxptime_ms: Option<u32>,
     /// `a=rtcp-mux` is there.
     pub rtcp_mux: bool,
-    /// `a=rtcp:` port.
-    pub rtcp_port: Option<u16>,
+    /// `a=rtcp:` port, and address where it names one (RFC 3605).
+    pub rtcp: Option<(u16, Option<IpAddr>)>,
     /// `a=crypto:` lines as received.
     pub crypto: Vec<&'a str>,
 }

@@ -13,6 +13,8 @@ pub struct Negotiated {
     /// Where the other side wants its media; none when it is on hold in the old way (0.0.0.0), or named
     /// a host instead of an address (media is then latched to where it comes from).
     pub remote: Option<SocketAddr>,
+    /// Where the other side wants RTCP; none where `remote` is none.
+    pub rtcp: Option<SocketAddr>,
     /// The codec both ways.
     pub codec: Codec,
     /// The payload type of the codec, both ways.
@@ -43,13 +45,18 @@ pub enum NegotiationError {
 /// # Errors
 /// [`NegotiationError`] when no stream can be taken.
 pub fn answer(offer: &Session<'_>, local: &LocalMedia) -> Result<(String, Negotiated), NegotiationError> {
-    let audio = offer.media.iter().position(is_audio).ok_or(NegotiationError::NoAudio)?;
-    let taken = offer.media.get(audio).ok_or(NegotiationError::NoAudio)?;
-    let (payload_type, codec) = choose(taken, &local.codecs).ok_or(NegotiationError::NoCommonCodec)?;
-    let agreed = agree(offer, taken, payload_type, codec);
+    if !offer.media.iter().any(|media| is_audio(offer, media)) {
+        return Err(NegotiationError::NoAudio);
+    }
+    let taken = offer.media.iter().enumerate().filter(|(_, media)| is_audio(offer, media));
+    let (taken, media, (payload_type, codec)) = taken
+        .filter_map(|(index, media)| Some((index, media, choose(media, &local.codecs)?)))
+        .next()
+        .ok_or(NegotiationError::NoCommonCodec)?;
+    let agreed = agree(offer, media, payload_type, codec);
     let mut text = head(local, offer.timing);
     for (index, media) in offer.media.iter().enumerate() {
-        if index == audio {
+        if index == taken {
             audio_section(&mut text, local.address.port(), media.protocol, &agreed);
         } else {
             refuse(&mut text, media);
@@ -61,6 +68,26 @@ pub fn answer(offer: &Session<'_>, local: &LocalMedia) -> Result<(String, Negoti
 /// An offer of our own, for an INVITE that came without one (RFC 3261 §13.2.1).
 pub fn offer(local: &LocalMedia) -> String {
     let mut text = head(local, "0 0");
+    offered_section(&mut text, local);
+    text
+}
+
+/// An offer of our own within a session: every stream of our `last` description keeps its place, what
+/// was refused stays refused (RFC 3264 §8).
+pub fn offer_again(last: &Session<'_>, local: &LocalMedia) -> String {
+    let Some(audio) = last.media.iter().position(|media| is_audio(last, media)) else { return offer(local) };
+    let mut text = head(local, "0 0");
+    for (index, media) in last.media.iter().enumerate() {
+        if index == audio {
+            offered_section(&mut text, local);
+        } else {
+            refuse(&mut text, media);
+        }
+    }
+    text
+}
+
+fn offered_section(text: &mut String, local: &LocalMedia) {
     write!(text, "m=audio {} RTP/AVP", local.address.port()).ok();
     for codec in &local.codecs {
         write!(text, " {}", codec.static_payload_type()).ok();
@@ -70,21 +97,23 @@ pub fn offer(local: &LocalMedia) -> String {
         write!(text, "a=rtpmap:{} {}/8000\r\n", codec.static_payload_type(), codec.name()).ok();
     }
     text.push_str("a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\na=ptime:20\r\na=sendrecv\r\n");
-    text
 }
 
-/// Reads the answer to our own [`offer`].
+/// Reads the answer to our own [`offer`] or [`offer_again`], which hold one audio stream that is not
+/// refused.
 ///
 /// # Errors
 /// [`NegotiationError`] when it takes none of what we offered.
 pub fn accept_answer(answer: &Session<'_>, local: &LocalMedia) -> Result<Negotiated, NegotiationError> {
-    let taken = answer.media.first().filter(|m| is_audio(m)).ok_or(NegotiationError::NoAudio)?;
+    let taken = answer.media.iter().find(|m| is_audio(answer, m)).ok_or(NegotiationError::NoAudio)?;
     let (payload_type, codec) = choose(taken, &local.codecs).ok_or(NegotiationError::NoCommonCodec)?;
     Ok(agree(answer, taken, payload_type, codec))
 }
 
-fn is_audio(media: &Media<'_>) -> bool {
-    media.kind.eq_ignore_ascii_case("audio")
+fn is_audio(session: &Session<'_>, media: &Media<'_>) -> bool {
+    let connection = media.connection.or(session.connection);
+    !matches!(connection, Some(Connection::Unusable(_)))
+        && media.kind.eq_ignore_ascii_case("audio")
         && media.port != 0
         && (media.protocol.eq_ignore_ascii_case("RTP/AVP") || media.protocol.eq_ignore_ascii_case("RTP/AVPF"))
 }
@@ -100,7 +129,7 @@ fn agree(session: &Session<'_>, media: &Media<'_>, payload_type: u8, codec: Code
     let connection = media.connection.or(session.connection);
     let ip = match connection {
         Some(Connection::Ip(ip)) => Some(ip),
-        Some(Connection::Name(_)) | None => None,
+        Some(Connection::Name(_) | Connection::Unusable(_)) | None => None,
     };
     // RFC 3264 §8.4: the old way to hold is an address of all zeros.
     let old_hold = ip.is_some_and(|ip| ip.is_unspecified());
@@ -114,8 +143,11 @@ fn agree(session: &Session<'_>, media: &Media<'_>, payload_type: u8, codec: Code
     };
     let wanted = media.ptime_ms.unwrap_or(20).min(media.maxptime_ms.unwrap_or(u32::MAX));
     let ptime_ms = u8::try_from(wanted.clamp(10, 60)).unwrap_or(20);
+    // Media goes to one host: nobody makes us send to many.
+    let remote = ip.filter(is_one_host).map(|ip| SocketAddr::new(ip, media.port));
     Negotiated {
-        remote: ip.filter(|ip| !ip.is_unspecified()).map(|ip| SocketAddr::new(ip, media.port)),
+        remote,
+        rtcp: remote.and_then(|remote| rtcp_of(media, remote)),
         codec,
         payload_type,
         telephone_event: media.telephone_event(),
@@ -124,6 +156,21 @@ fn agree(session: &Session<'_>, media: &Media<'_>, payload_type: u8, codec: Code
         direction,
         rtcp_mux: media.rtcp_mux,
     }
+}
+
+/// Where RTCP goes: to the RTP port, to where `a=rtcp` says (RFC 3605), else to the port after RTP's.
+fn rtcp_of(media: &Media<'_>, rtp: SocketAddr) -> Option<SocketAddr> {
+    match media.rtcp {
+        _ if media.rtcp_mux => Some(rtp),
+        Some((port, ip)) if port != 0 => {
+            Some(SocketAddr::new(ip.filter(is_one_host).unwrap_or(rtp.ip()), port))
+        }
+        Some(_) | None => rtp.port().checked_add(1).map(|port| SocketAddr::new(rtp.ip(), port)),
+    }
+}
+
+fn is_one_host(ip: &IpAddr) -> bool {
+    !ip.is_unspecified() && !ip.is_multicast() && *ip != IpAddr::V4(std::net::Ipv4Addr::BROADCAST)
 }
 
 fn head(local: &LocalMedia, timing: &str) -> String {

@@ -1,4 +1,5 @@
-//! Reading a description: lines in, sections out. Unknown lines and attributes are ignored.
+//! Reading a description: lines in, sections out. Unknown lines and attributes are ignored, and so are
+//! lines that are none; what cannot be read of a section makes that section unusable, not the whole.
 
 use std::net::IpAddr;
 
@@ -13,18 +14,12 @@ const ATTRIBUTES_MAX: usize = 64;
 /// Why bytes are not a session description.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SdpError {
-    /// Not UTF-8 text.
+    /// An m= or c= line that is not UTF-8 text.
     #[error("SDP is not UTF-8 text")]
     NotText,
-    /// A line is not `letter=value`.
-    #[error("SDP line without type")]
-    Line,
     /// The first line is not `v=0`.
     #[error("SDP does not begin with v=0")]
     Version,
-    /// A c= line that is no address.
-    #[error("malformed c= line")]
-    Connection,
     /// An m= line that cannot be read.
     #[error("malformed m= line")]
     Media,
@@ -38,21 +33,29 @@ pub enum SdpError {
 /// # Errors
 /// [`SdpError`] when it is none, or when a line that decides where media goes cannot be read.
 pub fn read(bytes: &[u8]) -> Result<Session<'_>, SdpError> {
-    let text = std::str::from_utf8(bytes).map_err(|_| SdpError::NotText)?;
-    let mut lines = text.split(['\r', '\n']).filter(|line| !line.trim().is_empty());
-    if lines.next().map(str::trim_end) != Some("v=0") {
+    // Some devices end the body with a NUL.
+    let mut lines =
+        bytes.split(|b| matches!(b, b'\r' | b'\n' | 0)).filter(|line| !line.trim_ascii().is_empty());
+    if lines.next().map(<[u8]>::trim_ascii_end) != Some(b"v=0") {
         return Err(SdpError::Version);
     }
     let mut session =
         Session { origin: "", connection: None, direction: None, timing: "0 0", media: Vec::new() };
     for line in lines {
-        let (kind, value) = line.split_once('=').ok_or(SdpError::Line)?;
+        // Names and remarks come in any encoding; what decides where media goes must be text.
+        let Ok(line) = std::str::from_utf8(line) else {
+            if matches!(line.first(), Some(b'm' | b'c')) {
+                return Err(SdpError::NotText);
+            }
+            continue;
+        };
+        let Some((kind, value)) = line.split_once('=') else { continue };
         let value = value.trim_end();
         match kind {
             "o" => session.origin = value,
             "t" if session.media.is_empty() => session.timing = value,
             "c" => {
-                let connection = Some(connection(value)?);
+                let connection = Some(connection(value));
                 match session.media.last_mut() {
                     Some(media) => media.connection = connection,
                     None => session.connection = connection,
@@ -71,20 +74,24 @@ pub fn read(bytes: &[u8]) -> Result<Session<'_>, SdpError> {
     Ok(session)
 }
 
-fn connection(value: &str) -> Result<Connection<'_>, SdpError> {
+fn connection(value: &str) -> Connection<'_> {
     let mut words = value.split_ascii_whitespace();
     let (Some("IN"), Some("IP4" | "IP6"), Some(address)) = (words.next(), words.next(), words.next()) else {
-        return Err(SdpError::Connection);
+        return Connection::Unusable(value);
     };
     // A multicast address may carry /ttl; nobody sends telephony there, but the line is legal.
     let address = address.split('/').next().unwrap_or(address);
     match address.parse::<IpAddr>() {
-        Ok(ip) => Ok(Connection::Ip(ip)),
-        Err(_) if address.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b)) => {
-            Ok(Connection::Name(address))
-        }
-        Err(_) => Err(SdpError::Connection),
+        Ok(ip) => Connection::Ip(ip),
+        Err(_) if is_name(address) => Connection::Name(address),
+        Err(_) => Connection::Unusable(value),
     }
+}
+
+/// Letters, digits, dots and the like, and not a broken IPv4 address.
+fn is_name(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b))
+        && text.bytes().any(|b| b.is_ascii_alphabetic())
 }
 
 fn media(value: &str) -> Result<Media<'_>, SdpError> {
@@ -104,7 +111,7 @@ fn media(value: &str) -> Result<Media<'_>, SdpError> {
         ptime_ms: None,
         maxptime_ms: None,
         rtcp_mux: false,
-        rtcp_port: None,
+        rtcp: None,
         crypto: Vec::new(),
     })
 }
@@ -132,10 +139,16 @@ fn attribute<'a>(session: &mut Session<'a>, value: &'a str) {
         "ptime" => media.ptime_ms = millis(),
         "maxptime" => media.maxptime_ms = millis(),
         "rtcp-mux" => media.rtcp_mux = true,
-        "rtcp" => media.rtcp_port = value.split_ascii_whitespace().next().and_then(|v| v.parse().ok()),
+        "rtcp" => media.rtcp = rtcp(value),
         "crypto" if media.crypto.len() < ATTRIBUTES_MAX => media.crypto.push(value),
         _ => {}
     }
+}
+
+/// `port` or `port IN IP4 address`.
+fn rtcp(value: &str) -> Option<(u16, Option<IpAddr>)> {
+    let mut words = value.split_ascii_whitespace();
+    Some((words.next()?.parse().ok()?, words.nth(2).and_then(|address| address.parse().ok())))
 }
 
 fn rtpmap(value: &str) -> Option<(u8, &str, u32)> {

@@ -1,1 +1,0 @@
-//! Tests of the journal that need to look inside.

@@ -1,0 +1,400 @@
+//! The control API over its router and over real sockets: keys, problems, contacts, feed, streams.
+
+#![allow(clippy::unwrap_used, reason = "a test stops at the first thing that is not as it should be")]
+
+use std::{net::SocketAddr, time::Duration};
+
+use axum::{
+    body::{Body, to_bytes},
+    http::{Request, StatusCode, header},
+};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::{TcpListener, TcpStream},
+    time::{Instant, timeout},
+};
+use tower::ServiceExt;
+use vestibule::{
+    api::{
+        self, AppState,
+        keys::Keys,
+        live::{LiveContacts, Stage},
+        readiness::{Phase, Readiness},
+    },
+    feed::Feed,
+    journal::{ContactEnd, ContactStart, Entry, Journal, Options},
+    telemetry::Metrics,
+};
+use vestibule_routing::{
+    channel::Channel,
+    id::ContactId,
+    journey::FeedEvent,
+    outcome::{Outcome, Reason, Side},
+};
+
+struct Gateway {
+    state: AppState,
+    key: String,
+    folder: tempfile::TempDir,
+}
+
+impl Gateway {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let metrics = Metrics::new().unwrap();
+        let options = Options::new(folder.path().join("journal.sqlite"));
+        let (journal, _) = Journal::open(options, metrics.journal.clone()).unwrap();
+        let (keys, made) = Keys::open(folder.path()).unwrap();
+        let readiness = Readiness::default();
+        readiness.set(Phase::Ready);
+        let feed = Feed::new(journal.clone(), "/test");
+        let state = AppState { journal, feed, live: LiveContacts::default(), keys, readiness, metrics };
+        Self { state, key: made.unwrap().secret, folder }
+    }
+
+    /// Asks the router, with the key.
+    async fn ask(&self, method: &str, path: &str, body: Option<Value>) -> (StatusCode, Value) {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::AUTHORIZATION, format!("Bearer {}", self.key));
+        if body.is_some() {
+            request = request.header(header::CONTENT_TYPE, "application/json");
+        }
+        let body = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
+        self.send(request.body(body).unwrap()).await
+    }
+
+    async fn get(&self, path: &str) -> (StatusCode, Value) {
+        self.ask("GET", path, None).await
+    }
+
+    async fn send(&self, request: Request<Body>) -> (StatusCode, Value) {
+        let response = api::router(self.state.clone()).oneshot(request).await.unwrap();
+        let status = response.status();
+        let problem = response
+            .headers()
+            .get(header::CONTENT_TYPE)
+            .is_some_and(|kind| kind.to_str().unwrap().starts_with("application/problem+json"));
+        assert_eq!(problem, status.as_u16() >= 400, "{status} has the wrong type of body");
+        let body = to_bytes(response.into_body(), 1 << 20).await.unwrap();
+        let body = serde_json::from_slice(&body)
+            .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&body).into_owned()));
+        if problem {
+            for member in ["type", "title", "status", "detail", "code", "remedy"] {
+                assert!(body.get(member).is_some(), "{member} is missing in {body}");
+            }
+        }
+        (status, body)
+    }
+
+    async fn serve(&self) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(api::server::serve(listener, self.state.clone()));
+        address
+    }
+
+    async fn start(&self, id: &str, to: &str) {
+        let start = ContactStart {
+            channel: Channel::Voice,
+            from: "+14155550199".into(),
+            to: to.into(),
+            arrived: Timestamp::now(),
+            entry_point: None,
+            revision: Some(1),
+            trunk: None,
+            call_id: None,
+        };
+        self.state.journal.append(Entry::started(id.into(), start)).await.unwrap();
+    }
+
+    async fn end(&self, id: &str) {
+        let mut end = ContactEnd::new(Timestamp::now(), Outcome::new(Side::Caller, Reason::Completed));
+        end.trace = Some(r#"[{"step":"one"}]"#.into());
+        self.state.journal.append(Entry::ended(id.into(), end)).await.unwrap();
+    }
+}
+
+#[test]
+fn the_stored_description_is_what_the_code_says() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("openapi.json");
+    let json = api::openapi_json().unwrap();
+    if std::env::var_os("UPDATE_REFERENCE").is_some() {
+        std::fs::write(&path, &json).unwrap();
+    }
+    let stored = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(stored == json, "gateway/openapi.json is stale: run this test with UPDATE_REFERENCE=1");
+}
+
+#[tokio::test]
+async fn the_description_is_served_without_a_key_and_names_every_path() {
+    let gateway = Gateway::new();
+    let request = Request::get("/api/v1/openapi.json").body(Body::empty()).unwrap();
+    let (status, api) = gateway.send(request).await;
+    assert_eq!(status, StatusCode::OK);
+    for path in
+        ["/api/v1/events", "/api/v1/events/stream", "/api/v1/contacts", "/api/v1/contacts/{id}/hang_up"]
+    {
+        assert!(api["paths"].get(path).is_some(), "{path} is missing");
+    }
+    assert_eq!(api["components"]["securitySchemes"]["key"]["scheme"], "bearer");
+}
+
+#[tokio::test]
+async fn a_request_without_a_key_or_with_a_wrong_one_is_refused() {
+    let gateway = Gateway::new();
+    let wrong = format!("Bearer vk_{}", "0".repeat(64));
+    let near = format!("Bearer {}0", gateway.key);
+    for header_value in ["", "Basic eDp5", "Bearer", "Bearer ", wrong.as_str(), near.as_str()] {
+        let request = Request::get("/api/v1/contacts")
+            .header(header::AUTHORIZATION, header_value)
+            .body(Body::empty())
+            .unwrap();
+        let (status, problem) = gateway.send(request).await;
+        assert_eq!(status, StatusCode::UNAUTHORIZED, "{header_value}");
+        assert_eq!(problem["code"], "key_needed");
+    }
+    assert_eq!(gateway.get("/api/v1/contacts").await.0, StatusCode::OK);
+    assert_eq!(gateway.state.metrics.api.unauthorised.get(), 6);
+}
+
+#[tokio::test]
+async fn the_key_is_kept_as_a_hash_and_its_files_are_the_owners() {
+    use std::os::unix::fs::PermissionsExt;
+    let gateway = Gateway::new();
+    let hashes = std::fs::read_to_string(gateway.folder.path().join("api-keys.json")).unwrap();
+    assert!(!hashes.contains(&gateway.key["vk_".len()..]), "the key stands in clear");
+    for file in ["api-keys.json", "first-api-key.txt"] {
+        let mode = std::fs::metadata(gateway.folder.path().join(file)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{file}");
+    }
+    let (again, made) = Keys::open(gateway.folder.path()).unwrap();
+    assert!(made.is_none(), "a second start makes no second key");
+    assert_eq!(again.check(&gateway.key), Some("first"));
+    std::fs::write(gateway.folder.path().join("api-keys.json"), "[{]").unwrap();
+    assert!(Keys::open(gateway.folder.path()).is_err(), "damaged keys must not be replaced silently");
+}
+
+#[tokio::test]
+async fn every_refusal_is_a_problem_document() {
+    let gateway = Gateway::new();
+    let cases = [
+        ("GET", "/nothing", None, 404, "no_such_path"),
+        ("DELETE", "/api/v1/events", None, 405, "method_not_allowed"),
+        ("GET", "/api/v1/events?after=x", None, 400, "bad_request"),
+        ("GET", "/api/v1/events?limit=0", None, 400, "bad_request"),
+        ("GET", "/api/v1/events?limit=1001", None, 400, "bad_request"),
+        ("GET", "/api/v1/events?wait_seconds=61", None, 400, "bad_request"),
+        ("GET", "/api/v1/events?type=contact.begun", None, 400, "bad_request"),
+        ("GET", "/api/v1/events?colour=red", None, 400, "bad_request"),
+        ("GET", "/api/v1/contacts?state=asleep", None, 400, "bad_request"),
+        ("GET", "/api/v1/contacts/ct_none", None, 404, "no_such_contact"),
+        ("POST", "/api/v1/contacts/ct_none/hang_up", None, 404, "no_such_contact"),
+        ("GET", "/api/v1/consumers/crm/cursor", None, 404, "no_such_consumer"),
+        ("GET", "/api/v1/consumers/a%20b/cursor", None, 400, "bad_request"),
+        ("PUT", "/api/v1/consumers/crm/cursor", Some(json!({"cursor": 1})), 400, "bad_request"),
+        ("PUT", "/api/v1/consumers/crm/cursor", None, 415, "not_json"),
+    ];
+    for (method, path, body, status, code) in cases {
+        let (answered, problem) = gateway.ask(method, path, body).await;
+        assert_eq!((answered.as_u16(), problem["code"].as_str()), (status, Some(code)), "{method} {path}");
+    }
+    let large =
+        Request::put("/api/v1/consumers/crm/cursor").body(Body::from(vec![b' '; (16 << 20) + 1])).unwrap();
+    assert_eq!(gateway.send(large).await.1["code"], "body_too_large");
+}
+
+#[tokio::test]
+async fn health_follows_the_phase_and_the_journal() {
+    let gateway = Gateway::new();
+    assert_eq!(gateway.get("/livez").await.0, StatusCode::OK);
+    assert_eq!(gateway.get("/readyz").await.0, StatusCode::OK);
+    gateway.state.readiness.set(Phase::Draining);
+    assert_eq!(gateway.get("/readyz").await.1["code"], "draining");
+    assert_eq!(gateway.get("/livez").await.0, StatusCode::OK);
+    gateway.state.readiness.set(Phase::Ready);
+    gateway.state.journal.close();
+    assert_eq!(gateway.get("/readyz").await.1["code"], "journal_unavailable");
+}
+
+#[tokio::test]
+async fn metrics_are_for_loopback_or_a_key() {
+    let gateway = Gateway::new();
+    let from = |peer: Option<&str>| {
+        let mut request = Request::get("/metrics").body(Body::empty()).unwrap();
+        if let Some(peer) = peer {
+            request.extensions_mut().insert(api::health::Peer(peer.parse().unwrap()));
+        }
+        request
+    };
+    assert_eq!(gateway.send(from(None)).await.0, StatusCode::UNAUTHORIZED);
+    assert_eq!(gateway.send(from(Some("192.0.2.1:5"))).await.0, StatusCode::UNAUTHORIZED);
+    for peer in ["127.0.0.1:5", "[::1]:5", "[::ffff:127.0.0.1]:5"] {
+        let (status, text) = gateway.send(from(Some(peer))).await;
+        assert_eq!(status, StatusCode::OK);
+        assert!(text.as_str().unwrap().contains("vestibule_journal_commits_total"));
+    }
+    assert_eq!(gateway.get("/metrics").await.0, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn contacts_are_listed_by_page_and_shown_with_their_trace() {
+    let gateway = Gateway::new();
+    for n in 0..5 {
+        gateway.start(&format!("ct_{n}"), "+14155550100").await;
+    }
+    gateway.start("ct_5", "+14155550101").await;
+    gateway.end("ct_0").await;
+
+    let (_, page) = gateway.get("/api/v1/contacts?limit=4").await;
+    let ids = |page: &Value| -> Vec<String> {
+        page["contacts"].as_array().unwrap().iter().map(|c| c["id"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(ids(&page), ["ct_5", "ct_4", "ct_3", "ct_2"]);
+    let (_, rest) = gateway.get(&format!("/api/v1/contacts?before={}", page["next"].as_str().unwrap())).await;
+    assert_eq!(ids(&rest), ["ct_1", "ct_0"]);
+    assert!(rest["next"].is_null());
+    assert_eq!(ids(&gateway.get("/api/v1/contacts?state=ended").await.1), ["ct_0"]);
+    assert_eq!(ids(&gateway.get("/api/v1/contacts?to=%2B14155550101").await.1), ["ct_5"]);
+
+    let (_, ended) = gateway.get("/api/v1/contacts/ct_0").await;
+    assert_eq!(ended["trace"], json!([{"step": "one"}]));
+    assert_eq!(ended["outcome"], json!({"side": "caller", "reason": "completed"}));
+    assert_eq!(ended["state"], "ended");
+
+    let entry = gateway.state.live.enter("ct_1".into()).unwrap();
+    assert!(gateway.state.live.enter("ct_1".into()).is_none());
+    let queued = FeedEvent::Queued { inbox: "ib_a".into(), sla_due: Timestamp::now() };
+    entry.update(|live| {
+        live.stage = Stage::Waiting { inbox: "ib_a".into(), position: 2 };
+        live.events.push(vestibule::journal::Event::of_journey(Timestamp::now(), &queued));
+    });
+    let (_, live) = gateway.get("/api/v1/contacts/ct_1").await;
+    assert_eq!(live["now"], json!({"stage": "waiting", "inbox": "ib_a", "position": 2}));
+    assert_eq!((&live["trace"][0]["event"], &live["inbox"]), (&json!("contact.queued"), &json!("ib_a")));
+}
+
+#[tokio::test]
+async fn hanging_up_reaches_the_contact_once_and_only_while_it_lives() {
+    let gateway = Gateway::new();
+    gateway.start("ct_1", "+14155550100").await;
+    let entry = gateway.state.live.enter(ContactId::from("ct_1")).unwrap();
+    for _ in 0..2 {
+        assert_eq!(gateway.ask("POST", "/api/v1/contacts/ct_1/hang_up", None).await.0, StatusCode::ACCEPTED);
+    }
+    timeout(Duration::from_secs(1), entry.hang_up_asked()).await.unwrap();
+    assert!(timeout(Duration::from_millis(20), entry.hang_up_asked()).await.is_err());
+    drop(entry);
+    assert_eq!(gateway.state.live.count(), 0);
+    gateway.end("ct_1").await;
+    let (status, problem) = gateway.ask("POST", "/api/v1/contacts/ct_1/hang_up", None).await;
+    assert_eq!((status, problem["code"].as_str()), (StatusCode::CONFLICT, Some("contact_ended")));
+}
+
+#[tokio::test]
+async fn a_long_poll_wakes_with_the_commit_and_skips_other_types() {
+    let gateway = Gateway::new();
+    let begun = Instant::now();
+    let poll = gateway.get("/api/v1/events?wait_seconds=30&type=contact.ended");
+    let (_, (status, page)) = tokio::join!(
+        async {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            gateway.start("ct_1", "+14155550100").await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            gateway.end("ct_1").await;
+        },
+        poll
+    );
+    assert_eq!(status, StatusCode::OK);
+    assert!((200..5000).contains(&begun.elapsed().as_millis()), "{:?}", begun.elapsed());
+    let event = &page["events"][0];
+    assert_eq!(event["type"], "contact.ended");
+    assert_eq!(event["specversion"], "1.0");
+    assert_eq!(event["subject"], "ct_1");
+    assert_eq!(event["data"]["outcome"]["side"], "caller");
+    assert_eq!((&page["next"], &event["sequence"]), (&json!(2), &json!("2")));
+    assert_eq!(page["events"].as_array().unwrap().len(), 1);
+
+    let (_, empty) = gateway.get("/api/v1/events?after=2&wait_seconds=1").await;
+    assert_eq!((&empty["events"], &empty["next"]), (&json!([]), &json!(2)));
+}
+
+#[tokio::test]
+async fn a_stored_cursor_is_compared_and_set() {
+    let gateway = Gateway::new();
+    gateway.start("ct_1", "+14155550100").await;
+    let path = "/api/v1/consumers/crm-1/cursor";
+    let put = |expected: u64, cursor: u64| {
+        gateway.ask("PUT", path, Some(json!({"expected": expected, "cursor": cursor})))
+    };
+    assert_eq!(put(0, 1).await, (StatusCode::OK, json!({"name": "crm-1", "cursor": 1})));
+    let (status, problem) = put(0, 1).await;
+    assert_eq!((status, &problem["more"]["cursor"]), (StatusCode::CONFLICT, &json!(1)));
+    assert_eq!(put(1, 9).await.1["code"], "cursor_ahead");
+    assert_eq!(gateway.get(path).await.1["cursor"], 1);
+}
+
+/// Reads Server-Sent Events until `count` ids came.
+async fn stream_ids(gateway: &Gateway, address: SocketAddr, head: &str, count: usize) -> Vec<String> {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = format!(
+        "GET /api/v1/events/stream HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\n{head}\r\n",
+        gateway.key
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut lines = BufReader::new(stream).lines();
+    let mut ids = Vec::new();
+    while ids.len() < count {
+        let line = timeout(Duration::from_secs(5), lines.next_line()).await.unwrap().unwrap().unwrap();
+        if let Some(id) = line.strip_prefix("id: ") {
+            ids.push(id.to_owned());
+        }
+    }
+    ids
+}
+
+#[tokio::test]
+async fn a_stream_goes_on_behind_the_last_event_id_and_ends_with_the_gateway() {
+    let gateway = Gateway::new();
+    let address = gateway.serve().await;
+    for n in 0..3 {
+        gateway.start(&format!("ct_{n}"), "+14155550100").await;
+    }
+    assert_eq!(stream_ids(&gateway, address, "", 3).await, ["1", "2", "3"]);
+    let (resumed, ()) = tokio::join!(stream_ids(&gateway, address, "Last-Event-ID: 2\r\n", 2), async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        gateway.end("ct_0").await;
+    });
+    assert_eq!(resumed, ["3", "4"]);
+
+    let mut open = TcpStream::connect(address).await.unwrap();
+    let request = format!(
+        "GET /api/v1/events/stream?after=4 HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\n\r\n",
+        gateway.key
+    );
+    open.write_all(request.as_bytes()).await.unwrap();
+    let mut first = [0; 12];
+    open.read_exact(&mut first).await.unwrap();
+    assert_eq!(&first, b"HTTP/1.1 200");
+    gateway.state.readiness.set(Phase::Stopping);
+    let mut rest = Vec::new();
+    timeout(Duration::from_secs(5), open.read_to_end(&mut rest)).await.unwrap().unwrap();
+    assert!(rest.ends_with(b"0\r\n\r\n"), "the stream was cut off, not ended");
+    assert!(TcpStream::connect(address).await.is_err(), "the listener is still there");
+}
+
+#[tokio::test]
+async fn a_head_that_never_ends_is_cut_off() {
+    let gateway = Gateway::new();
+    let address = gateway.serve().await;
+    let mut slow = TcpStream::connect(address).await.unwrap();
+    slow.write_all(b"GET /livez HTTP/1.1\r\nX: ").await.unwrap();
+    let begun = Instant::now();
+    let mut answer = Vec::new();
+    timeout(Duration::from_secs(14), slow.read_to_end(&mut answer)).await.unwrap().unwrap();
+    assert!(begun.elapsed() > Duration::from_secs(8), "{:?}", begun.elapsed());
+    assert!(!answer.starts_with(b"HTTP/1.1 200"));
+}
