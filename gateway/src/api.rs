@@ -41,6 +41,8 @@ pub struct AppState {
     pub readiness: Readiness,
     /// All metric families.
     pub metrics: Metrics,
+    /// Routing: drafts, revisions, numbers.
+    pub store: std::sync::Arc<vestibule_config::store::Store>,
 }
 
 /// Every path of the process's HTTP listener.

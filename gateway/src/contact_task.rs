@@ -51,7 +51,7 @@ pub(crate) async fn run(
     let now = now();
     let id = new_contact_id(now.wall, &mut rng);
     let Some(live) = services.live.enter(id.clone()) else { return call.leg.reject(500, None) };
-    let routing = services.active.load();
+    let routing = services.routing.active().load();
     let contact = contact_of(&call, id.clone(), now);
     let record = Record::new(start_of(&call, &contact, routing.revision));
     let mut actions = Vec::new();

@@ -10,7 +10,7 @@ use std::sync::{
 
 use rand::{SeedableRng, rngs::SmallRng};
 use tokio::{runtime::Handle, sync::mpsc};
-use vestibule_config::active::Active;
+use vestibule_config::store::Store;
 
 use crate::{
     api::{live::LiveContacts, readiness::{Phase, Readiness}},
@@ -27,8 +27,8 @@ use crate::{
 /// What contact tasks work with.
 #[derive(Debug)]
 pub struct Services {
-    /// The active routing.
-    pub active: Active,
+    /// The store, which holds the active routing.
+    pub routing: Arc<Store>,
     /// The journal.
     pub journal: Journal,
     /// Contacts the API shows.

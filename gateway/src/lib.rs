@@ -1,8 +1,23 @@
-//! The edges and the wiring.
+//! The edges and the wiring of Vestibule.
+//!
+//! ```text
+//! sockets ─► sip ─► hub ─► contact_task ─► journal ─► feed ─► api
+//!                            └─► media      (routing::Journey decides, the task does)
+//! ```
+//! `app` builds everything and stops it in order; edges know the hub, the hub knows only legs.
+
 pub mod api;
+pub mod app;
+pub mod cli;
+mod contact_id;
+mod contact_task;
+pub mod data_dip;
 pub mod feed;
+pub mod hub;
 pub mod journal;
+pub mod leg;
 pub mod media;
 pub mod queue;
 pub mod sip;
+pub mod sound;
 pub mod telemetry;

@@ -122,7 +122,7 @@ impl Library {
         let audio = match source {
             PromptSource::Builtin(name) => decode(builtin(name))?,
             PromptSource::File { sha256 } => {
-                let path = self.inner.folder.join("recordings").join(format!("{sha256}.wav"));
+                let path = self.inner.folder.join("recordings").join(sha256);
                 let bytes = std::fs::read(&path).map_err(|source| SoundError::Unreadable { path, source })?;
                 decode(&bytes)?
             }
@@ -153,17 +153,26 @@ pub fn decode(file: &[u8]) -> Result<Audio, SoundError> {
 /// The WAV file of a built-in sound; empty for a name that is none, which then is no WAV file.
 fn builtin(name: &str) -> &'static [u8] {
     macro_rules! sounds {
-        ($($name:literal),*) => {
+        ($($name:literal: $file:literal),* $(,)?) => {
             match name {
-                $($name => include_bytes!(concat!("../assets/sounds/", $name, ".wav")),)*
+                $($name => include_bytes!(concat!("../assets/sounds/", $file, ".wav")),)*
                 _ => &[],
             }
         };
     }
-    sounds!(
-        "welcome", "menu", "hours", "no_match", "no_input", "closed", "transfer", "goodbye", "queue_message",
-        "queue_music", "hold_music"
-    )
+    sounds! {
+        "welcome": "welcome",
+        "menu": "menu",
+        "hours": "hours",
+        "no_match": "no_match",
+        "no_input": "no_input",
+        "closed": "closed",
+        "transfer": "transfer",
+        "goodbye": "goodbye",
+        "queue_message": "queue",
+        "queue_music": "music",
+        "hold_music": "music",
+    }
 }
 
 #[cfg(test)]

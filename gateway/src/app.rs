@@ -1,0 +1,245 @@
+//! Builds everything, starts it, stops it: the story of one process.
+
+use std::{
+    net::{SocketAddr, TcpListener, UdpSocket},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+use tokio::{
+    runtime::Runtime,
+    signal::unix::{SignalKind, signal},
+};
+use vestibule_config::{
+    settings::{self, Settings, Transport},
+    store::Store,
+};
+
+use crate::{
+    api::{
+        self, AppState,
+        keys::Keys,
+        live::LiveContacts,
+        readiness::{Phase, Readiness},
+    },
+    cli::{open_store, say},
+    data_dip::DataDips,
+    feed::Feed,
+    hub::{Hub, Services},
+    journal::{self, Journal},
+    media::{Media, MediaSettings},
+    queue::Queues,
+    sip::{Gate, Sip},
+    sound::Library,
+    telemetry::{self, Metrics},
+};
+
+mod measure;
+
+/// Longest drain: calls that go on after it are cut off.
+const DRAIN_MAX: Duration = Duration::from_secs(30);
+
+/// A caller that never sends any media is given up after this long; shorter times would cut callers off
+/// that only listen, behind silence suppression or one-way NAT.
+const NEVER_HEARD_MAX: Duration = Duration::from_secs(300);
+
+/// Runs the gateway until it is told to stop.
+///
+/// # Errors
+/// When something cannot be opened, bound or started; the message says what.
+pub fn serve(settings: Settings) -> anyhow::Result<()> {
+    let format = match settings.log.format {
+        settings::LogFormat::Text => telemetry::LogFormat::Text,
+        settings::LogFormat::Json => telemetry::LogFormat::Json,
+    };
+    telemetry::start_logs(&settings.log.level, format)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("tokio").build()?;
+    let result = runtime.block_on(run(&settings, &runtime));
+    // Tasks that are still there wait for clients; nothing durable depends on them.
+    runtime.shutdown_timeout(Duration::from_secs(2));
+    result
+}
+
+async fn run(settings: &Settings, runtime: &Runtime) -> anyhow::Result<()> {
+    let metrics = Metrics::new().context("the metric families could not be registered")?;
+    let store = Arc::new(open_store(settings)?);
+    let journal = open_journal(settings, &metrics)?;
+    let sounds = Library::open(settings.data_dir.clone(), settings.tts.clone())?;
+    let gate = Arc::new(Gate::default());
+    let (library, trunks) = (sounds.clone(), gate.clone());
+    store.active().subscribe(move |routing| {
+        library.install(&routing.prompts);
+        trunks.set(routing.trunks.clone());
+    });
+    let media = Media::start(media_settings(&settings.media), runtime.handle())?;
+    let readiness = Readiness::default();
+    let live = LiveContacts::default();
+    let queues = Queues::default();
+    let (keys, new_key) = Keys::open(&settings.data_dir)?;
+    let services = Services {
+        routing: store.clone(),
+        journal: journal.clone(),
+        live: live.clone(),
+        media: media.clone(),
+        media_address: settings.media.advertised_address,
+        dips: DataDips::new(settings.data_dip.allowed_url_prefixes.clone())?,
+        sounds,
+        queues: queues.clone(),
+        metrics: metrics.clone(),
+        readiness: readiness.clone(),
+    };
+    let hub = Hub::new(services, runtime.handle().clone(), settings.media.calls_max);
+    let bound = Bound::open(settings)?;
+    let sip_addresses = bound.describe();
+    let sip = Sip::start(&settings.sip, bound.udp, bound.tcp, (hub.clone(), gate, metrics.sip.clone()))?;
+    let state = AppState {
+        feed: Feed::new(journal.clone(), "vestibule"),
+        journal: journal.clone(),
+        live,
+        keys,
+        readiness: readiness.clone(),
+        metrics: metrics.clone(),
+        store: store.clone(),
+    };
+    let http_address = bound.http.as_ref().and_then(|listener| listener.local_addr().ok());
+    let api = bound.http.map(|listener| {
+        listener.set_nonblocking(true)?;
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        Ok::<_, std::io::Error>(tokio::spawn(api::server::serve(listener, state)))
+    });
+    let api = api.transpose().context("the HTTP listener could not be used")?;
+    let measuring = tokio::spawn(measure::go_on(media, queues, metrics));
+    readiness.set(Phase::Ready);
+    greet(settings, &store, &sip_addresses, http_address, new_key.as_ref());
+
+    stop_asked().await?;
+    drain(&hub, &readiness).await;
+    readiness.set(Phase::Stopping);
+    sip.stop();
+    if let Some(api) = api
+        && api.await.is_err()
+    {
+        tracing::error!("the HTTP listener had panicked");
+    }
+    measuring.abort();
+    tokio::task::spawn_blocking(move || journal.close()).await?;
+    Ok(())
+}
+
+fn open_journal(settings: &Settings, metrics: &Metrics) -> anyhow::Result<Journal> {
+    let days = |days: u64| Duration::from_secs(days.saturating_mul(86_400));
+    let mut options = journal::Options::new(settings.data_dir.join("journal.db"));
+    options.commit_window = Duration::from_millis(settings.journal.commit_window_ms);
+    options.queue_events_max = settings.journal.queue_events_max;
+    options.queue_bytes_max = settings.journal.queue_bytes_max;
+    options.retention.events_age_max = days(settings.journal.events_retention_days);
+    options.retention.contacts_age_max = days(settings.journal.contacts_retention_days);
+    options.retention.bytes_max = settings.journal.retention_bytes_max;
+    options.retention.consumer_idle_max = days(settings.journal.consumer_idle_days);
+    let (journal, recovered) =
+        Journal::open(options, metrics.journal.clone()).context("the journal cannot be opened")?;
+    if recovered.contacts > 0 {
+        tracing::warn!(contacts = recovered.contacts, "contacts were live when the gateway stopped; they are ended");
+    }
+    Ok(journal)
+}
+
+fn media_settings(settings: &settings::Media) -> MediaSettings {
+    MediaSettings {
+        local_ip: settings.bind_address,
+        ports: settings.port_first..=settings.port_last,
+        calls_expected: settings.calls_max,
+        silence: settings.inactivity().unwrap_or(Duration::MAX),
+        never_heard: settings.inactivity().map_or(Duration::MAX, |silence| silence.max(NEVER_HEARD_MAX)),
+        ..MediaSettings::default()
+    }
+}
+
+/// Sockets, bound before anything is promised.
+struct Bound {
+    udp: Vec<UdpSocket>,
+    tcp: Vec<TcpListener>,
+    http: Option<TcpListener>,
+}
+
+impl Bound {
+    fn open(settings: &Settings) -> anyhow::Result<Self> {
+        let mut bound = Self { udp: Vec::new(), tcp: Vec::new(), http: None };
+        for listener in &settings.sip.listen {
+            let opened = match listener.transport {
+                Transport::Udp => UdpSocket::bind(listener.address).map(|socket| bound.udp.push(socket)),
+                Transport::Tcp => TcpListener::bind(listener.address).map(|socket| bound.tcp.push(socket)),
+            };
+            if let Err(error) = opened {
+                if listener.named {
+                    return Err(error).with_context(|| format!("cannot listen on {listener}"));
+                }
+                tracing::warn!(%error, %listener, "a default listener is left out");
+            }
+        }
+        match TcpListener::bind(settings.http.listen) {
+            Ok(listener) => bound.http = Some(listener),
+            Err(error) if settings.http.listen_named => {
+                return Err(error).with_context(|| format!("cannot serve HTTP on {}", settings.http.listen));
+            }
+            Err(error) => tracing::warn!(%error, address = %settings.http.listen, "HTTP is left out"),
+        }
+        Ok(bound)
+    }
+
+    fn describe(&self) -> Vec<String> {
+        let udp = self.udp.iter().filter_map(|s| Some(format!("udp:{}", s.local_addr().ok()?)));
+        let tcp = self.tcp.iter().filter_map(|s| Some(format!("tcp:{}", s.local_addr().ok()?)));
+        udp.chain(tcp).collect()
+    }
+}
+
+/// Says what runs, and what to try.
+fn greet(
+    settings: &Settings,
+    store: &Store,
+    sip: &[String],
+    http: Option<SocketAddr>,
+    new_key: Option<&api::keys::NewKey>,
+) {
+    let target = sip.first().and_then(|text| text.split_once(':')).map_or("", |(_, address)| address);
+    say(&format!("Vestibule {} takes calls on {}", env!("CARGO_PKG_VERSION"), sip.join(", ")));
+    say(&format!("Data in {}; routing revision {}", settings.data_dir.display(), store.active().load().revision));
+    say("Try a call, for example with baresip or SIPp:");
+    for (number, what) in [
+        ("+14155550100", "a direct line: ringing tone, then music"),
+        ("+14155550101", "an Initial IVR: press 1, 2 or 3"),
+        ("+14155550102", "an Initial IVR, then a queue with a Queue IVR after 30 s"),
+    ] {
+        say(&format!("  sip:{number}@{target}  {what}"));
+    }
+    let Some(http) = http else { return };
+    if let Some(key) = new_key {
+        say(&format!("API key (shown once; also in {}): {}", key.file.display(), key.secret));
+    }
+    say(&format!("  curl -H \"Authorization: Bearer $KEY\" 'http://{http}/api/v1/events?after=0'"));
+    say(&format!("  http://{http}/metrics  http://{http}/api/v1/openapi.json"));
+}
+
+async fn stop_asked() -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        result = tokio::signal::ctrl_c() => result?,
+    }
+    Ok(())
+}
+
+/// No new calls; those that are here go on until they end or the time is over.
+async fn drain(hub: &Hub, readiness: &Readiness) {
+    readiness.set(Phase::Draining);
+    tracing::info!(calls = hub.calls(), "draining");
+    let end = Instant::now() + DRAIN_MAX;
+    while hub.calls() > 0 && Instant::now() < end {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    if hub.calls() > 0 {
+        tracing::warn!(calls = hub.calls(), "calls are cut off at the end of the drain");
+    }
+}

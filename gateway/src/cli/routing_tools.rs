@@ -1,0 +1,116 @@
+//! `simulate` and `test`: routing without calls.
+
+use std::{path::PathBuf, process::ExitCode, time::Duration};
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use vestibule_config::{
+    settings::Settings,
+    store::{Options, Store},
+};
+use vestibule_routing::{
+    address::{Address, E164},
+    channel::Channel,
+    contact::{Caller, Contact},
+    digit::Digit,
+    simulate::{Script, simulate as run_script},
+    time::Now,
+};
+
+use super::{open_store, read_document, say};
+
+/// What `simulate` is asked.
+#[derive(Debug, Args)]
+pub(super) struct SimulateArgs {
+    /// The number called, `+14155550101`.
+    to: String,
+    /// The number calling; none calls anonymously.
+    #[arg(long)]
+    from: Option<String>,
+    /// When, `2026-03-02T15:00:00Z`; now, when left out.
+    #[arg(long)]
+    at: Option<jiff::Timestamp>,
+    /// Keys with the second at which each is pressed, `7:2,12:1`.
+    #[arg(long, default_value = "")]
+    keys: String,
+    /// Second at which the caller hangs up.
+    #[arg(long, default_value_t = 600)]
+    hangs_up_after: u64,
+    /// The revision; the active one, when left out.
+    #[arg(long)]
+    revision: Option<u64>,
+}
+
+/// Shows what would happen to a call, as JSON.
+pub(super) fn simulate(settings: &Settings, arguments: &SimulateArgs) -> anyhow::Result<ExitCode> {
+    let store = open_store(settings)?;
+    let plan = match arguments.revision {
+        Some(revision) => store.routing_at(revision)?.plan,
+        None => store.active().load().plan.clone(),
+    };
+    let number = |text: &str| E164::parse(text).with_context(|| format!("\"{text}\" is no number"));
+    let wall = arguments.at.unwrap_or_else(jiff::Timestamp::now);
+    let from = arguments.from.as_deref().map(number).transpose()?;
+    let contact = Contact {
+        id: "ct_simulated".into(),
+        channel: Channel::Voice,
+        to: Address::Number(number(&arguments.to)?),
+        from: Caller { number: from, text: String::new(), anonymous: from.is_none() },
+        arrived: Now { mono: std::time::Instant::now(), wall },
+    };
+    let script = Script {
+        contact,
+        digits: keys(&arguments.keys)?,
+        hangs_up_after: Duration::from_secs(arguments.hangs_up_after),
+        prompt_length: Duration::from_secs(2),
+    };
+    say(&serde_json::to_string_pretty(&run_script(plan, &script))?);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs the tests of a document, or of the active routing: a document with a failing test is not sound.
+pub(super) fn test(settings: &Settings, document: Option<PathBuf>) -> anyhow::Result<ExitCode> {
+    let findings = match document {
+        Some(path) => {
+            let (store, _folder) = scratch_store(settings)?;
+            store.validate_document(&read_document(&path)?)?
+        }
+        None => {
+            let store = open_store(settings)?;
+            let revision = store.active().load().revision;
+            let document = vestibule_config::document::to_yaml(&store.document_at(revision)?);
+            store.validate_document(&document)?
+        }
+    };
+    for finding in &findings {
+        say(&finding.to_string());
+    }
+    let failed = findings.iter().filter(|finding| finding.is_error()).count();
+    say(if failed == 0 { "all routing tests pass" } else { "the document is not sound" });
+    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// A store that is thrown away: to look at a document without a data folder. It owns the sample's numbers.
+pub(super) fn scratch_store(settings: &Settings) -> anyhow::Result<(Store, PathBuf)> {
+    let folder = std::env::temp_dir().join(format!("vestibule-check-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let options = Options { arm_new: settings.routing.arm_new, speech: !settings.tts.command.is_empty() };
+    let store = Store::open(&folder, options)?;
+    store.seed(vestibule_config::sample::SAMPLE)?;
+    // The open database lives on without its name.
+    std::fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))?;
+    Ok((store, folder))
+}
+
+fn keys(text: &str) -> anyhow::Result<Vec<(Duration, Digit)>> {
+    let mut keys = Vec::new();
+    for pair in text.split(',').filter(|pair| !pair.trim().is_empty()) {
+        let Some((second, pressed)) = pair.split_once(':') else { bail!("\"{pair}\" is not second:key") };
+        let second: f64 = second.trim().parse().with_context(|| format!("\"{second}\" is no second"))?;
+        for key in pressed.trim().chars() {
+            let digit = Digit::from_char(key).with_context(|| format!("\"{key}\" is no telephone key"))?;
+            keys.push((Duration::try_from_secs_f64(second)?, digit));
+        }
+    }
+    Ok(keys)
+}
