@@ -178,7 +178,7 @@ fn a_roll_back_is_a_new_revision_that_undoes_everything_since() {
     assert!(matches!(store.diff(1, 99), Err(StoreError::NoRevision(99))));
     let old = store.routing_at(3).unwrap();
     assert_eq!(old.plan.inboxes[&vestibule_routing::id::InboxId::from("ib_sales")].sla_minutes, 7);
-    assert!(old.plan.inboxes.contains_key(&"ib_extra".into()));
+    assert!(old.plan.inboxes.contains_key(&vestibule_routing::id::InboxId::from("ib_extra")));
 }
 
 #[test]
