@@ -81,8 +81,13 @@ fn a_publish_shares_with_the_plan_before_it_what_it_does_not_touch() {
     let before = store.active().load();
     let key = Key::new(Kind::EntryPoints, "voice/+14155550100");
     store.edit(&key, Some(&json!({"inbox": "ib_sales", "sla_minutes": 5})), None).unwrap();
+    let Err(StoreError::Invalid(findings)) = store.publish("ann", "too early", None) else {
+        panic!("published")
+    };
+    assert_eq!(findings[0].code, Code::TestFailed, "the stored test expects the old inbox");
+    store.edit(&Key::new(Kind::Tests, "a direct line leads to its inbox"), None, None).unwrap();
     let published = store.publish("ann", "Sales takes the direct line", None).unwrap();
-    assert_eq!((published.revision.number, published.revision.changes), (2, 1));
+    assert_eq!((published.revision.number, published.revision.changes), (2, 2));
     let after = store.active().load();
     for (id, ivr) in &before.plan.ivrs {
         assert!(std::sync::Arc::ptr_eq(ivr, &after.plan.ivrs[id]), "{id} was built again");
