@@ -77,7 +77,6 @@ pub(crate) struct LegState {
     playback: Option<Playback>,
     // The incoming one.
     latch: Option<Latch>,
-    agreed: (SocketAddr, PayloadTypes),
     telephone_event: Option<PayloadType>,
     events: EventReceiver,
     quiet_since: Option<Instant>,
@@ -114,7 +113,6 @@ impl LegState {
             skipped: 0,
             playback: None,
             latch: None,
-            agreed: (new.local, PayloadTypes::NONE),
             telephone_event: None,
             events: EventReceiver::new(),
             quiet_since: None,
@@ -196,11 +194,11 @@ impl LegState {
         let agreed = (remote.address, types);
         match &mut self.latch {
             // Said again (session timers): whoever we know stays, and nobody else may be learnt.
-            Some(_) if agreed == self.agreed => {}
+            Some(_) if self.control.agreed == Some(agreed) => {}
             Some(latch) => latch.signalled(now, remote.address, types),
             None => self.latch = Some(Latch::new(remote.address, types)),
         }
-        self.agreed = agreed;
+        self.control.agreed = Some(agreed);
         if !was_receiving {
             self.quiet_since = Some(now);
             self.reported_inactive = false;
