@@ -86,9 +86,10 @@ async fn digits(events: &mut Receiver<MediaEvent>) -> Vec<(char, DigitSource)> {
 }
 
 async fn closed(mut events: Receiver<MediaEvent>) -> LegStats {
-    match until(&mut events, |event| matches!(event, MediaEvent::Closed { .. })).await {
-        MediaEvent::Closed { stats } => stats,
-        other => panic!("{other:?}"),
+    loop {
+        if let MediaEvent::Closed { stats } = next(&mut events).await.expect("the leg closes") {
+            return stats;
+        }
     }
 }
 
@@ -181,7 +182,7 @@ async fn tones_are_digits_only_when_telephone_events_were_not_agreed() {
     samples.extend(tone::dtmf(Key::Nine, -10.0, 800));
     samples.extend(vec![0; 800]);
     let audio = Audio::encode(&samples);
-    let mut say = |peer: &mut Peer| {
+    let say = |peer: &mut Peer| {
         block_in_place(|| {
             peer.talk(3);
             for at in 0..audio.frame_count() {
@@ -419,6 +420,40 @@ async fn two_hundred_legs_play_together_without_one_wrong_packet() {
     assert_eq!(snapshot.sum(|thread| thread.send_errors), 0);
     assert_eq!(snapshot.sum(|thread| thread.events_lost), 0);
     assert_eq!(snapshot.sum(|thread| thread.commands_refused), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn garbage_on_the_ports_of_a_leg_changes_nothing_but_counters() {
+    let media = engine(settings(46_200));
+    let (leg, mut events, mut peer) = call(&media);
+    leg.play(PlaybackId(1), vec![Sound::Audio(ramp(20))], true, 0).expect("taken");
+    block_in_place(|| {
+        peer.talk(4);
+        let mut control = leg.local_addr();
+        control.set_port(control.port() + 1);
+        let mut state = 0x1234_5678_u32;
+        for at in 0..600_usize {
+            let garbage: Vec<u8> = (0..at % 90)
+                .map(|place| {
+                    state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                    // Half of them look like RTP or RTCP at first.
+                    if place == 0 && at % 2 == 0 { 0x80 | (state >> 28) as u8 } else { (state >> 24) as u8 }
+                })
+                .collect();
+            let to = if at % 3 == 0 { control } else { leg.local_addr() };
+            peer.socket.send_to(&garbage, to).expect("sent");
+            if at % 8 == 0 {
+                std::thread::sleep(Duration::from_millis(3));
+            }
+        }
+        std::thread::sleep(Duration::from_millis(200));
+        peer.press(EVENT, Key::Eight, 2, 3);
+    });
+    let digits = digits(&mut events).await;
+    assert_eq!(digits.last(), Some(&('8', DigitSource::Rfc4733)), "{digits:?}");
+    assert!(media.snapshot().sum(|thread| thread.malformed) > 100);
+    let heard = block_in_place(|| peer.hear_many(60));
+    assert_unbroken(&heard[..20], 160);
 }
 
 #[tokio::test(flavor = "multi_thread")]

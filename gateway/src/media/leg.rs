@@ -249,10 +249,51 @@ impl LegState {
 
 #[cfg(test)]
 mod tests {
+    use rand::{SeedableRng, rngs::StdRng};
+
     use super::*;
+
+    fn leg() -> LegState {
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
+        let local = socket.local_addr().expect("bound");
+        let new = NewLeg {
+            key: LegKey { index: 0, generation: 1 },
+            socket,
+            local,
+            closing: Arc::new(AtomicBool::new(false)),
+            never_heard: Duration::from_secs(15),
+            silence: Duration::from_secs(30),
+        };
+        LegState::new(new, &mut StdRng::seed_from_u64(1))
+    }
 
     #[test]
     fn the_hot_state_of_a_leg_fits_512_bytes() {
         assert!(size_of::<LegState>() <= 512, "{} bytes", size_of::<LegState>());
+    }
+
+    #[test]
+    fn lost_time_moves_the_clock_by_whole_packets_and_is_counted_once() {
+        let mut leg = leg();
+        leg.start(1000);
+        let start = leg.timestamp;
+        assert_eq!(leg.keep_clock(999), 0);
+        assert_eq!(leg.timestamp, start, "not due yet");
+        assert_eq!(leg.keep_clock(1000), 0);
+        assert_eq!((leg.timestamp.since(start), leg.next_send()), (160, 1020));
+        // Due at 1020, 1040 and 1060, but looked at only now: two are lost, the third is late by 7 ms.
+        assert_eq!(leg.keep_clock(1067), 2);
+        assert_eq!((leg.timestamp.since(start), leg.next_send()), (640, 1080));
+        assert_eq!(leg.keep_clock(1080), 0);
+    }
+
+    #[test]
+    fn packet_times_are_brought_to_what_the_wheel_paces() {
+        let mut leg = leg();
+        for (asked, kept) in [(0, 10), (10, 10), (25, 20), (30, 30), (60, 60), (255, 60)] {
+            leg.set_ptime(asked);
+            assert_eq!(leg.ptime_ms, kept, "asked for {asked}");
+            assert_eq!(leg.needs_half_slots(), matches!(kept, 10 | 30 | 50));
+        }
     }
 }

@@ -12,25 +12,25 @@ use rtp_proto::{
 
 /// A packet as it was heard.
 #[derive(Clone, Debug)]
-pub struct Heard {
-    pub header: Header,
-    pub payload: Vec<u8>,
+pub(crate) struct Heard {
+    pub(crate) header: Header,
+    pub(crate) payload: Vec<u8>,
 }
 
 /// One RTP endpoint.
-pub struct Peer {
-    pub socket: UdpSocket,
-    pub to: SocketAddr,
-    pub header: Header,
+pub(crate) struct Peer {
+    pub(crate) socket: UdpSocket,
+    pub(crate) to: SocketAddr,
+    pub(crate) header: Header,
 }
 
 impl Peer {
     /// Bound beside the leg it talks to.
-    pub fn new(to: SocketAddr) -> Self {
+    pub(crate) fn new(to: SocketAddr) -> Self {
         Self::at(SocketAddr::new(to.ip(), 0), to)
     }
 
-    pub fn at(local: SocketAddr, to: SocketAddr) -> Self {
+    pub(crate) fn at(local: SocketAddr, to: SocketAddr) -> Self {
         let socket = UdpSocket::bind(local).expect("a port for the peer");
         socket.set_read_timeout(Some(Duration::from_millis(400))).expect("a time-out");
         let header = Header {
@@ -43,16 +43,16 @@ impl Peer {
         Self { socket, to, header }
     }
 
-    pub fn addr(&self) -> SocketAddr {
+    pub(crate) fn addr(&self) -> SocketAddr {
         self.socket.local_addr().expect("bound")
     }
 
-    pub fn ip(&self) -> IpAddr {
+    pub(crate) fn ip(&self) -> IpAddr {
         self.addr().ip()
     }
 
     /// Sends one packet with a payload type and lets the clock go on.
-    pub fn send(&mut self, payload_type: PayloadType, payload: &[u8]) {
+    pub(crate) fn send(&mut self, payload_type: PayloadType, payload: &[u8]) {
         self.header.payload_type = payload_type;
         let mut packet = self.header.to_bytes().to_vec();
         packet.extend_from_slice(payload);
@@ -62,7 +62,7 @@ impl Peer {
     }
 
     /// Frames of silence, enough of them for the leg to learn this source when three or more.
-    pub fn talk(&mut self, frames: usize) {
+    pub(crate) fn talk(&mut self, frames: usize) {
         for _ in 0..frames {
             let payload_type = if self.header.payload_type == PayloadType::PCMA {
                 PayloadType::PCMA
@@ -75,7 +75,7 @@ impl Peer {
     }
 
     /// A telephone event with so many updates and ends, all with the timestamp of its start.
-    pub fn press(&mut self, payload_type: PayloadType, digit: Digit, updates: u16, ends: u16) {
+    pub(crate) fn press(&mut self, payload_type: PayloadType, digit: Digit, updates: u16, ends: u16) {
         let start = self.header.timestamp;
         for at in 0..updates + ends {
             let event = EventPayload {
@@ -92,7 +92,7 @@ impl Peer {
     }
 
     /// The next RTP packet; none when nothing comes for 400 ms.
-    pub fn hear(&self) -> Option<Heard> {
+    pub(crate) fn hear(&self) -> Option<Heard> {
         let mut buffer = [0; 2048];
         loop {
             let (len, _) = self.socket.recv_from(&mut buffer).ok()?;
@@ -105,19 +105,19 @@ impl Peer {
     }
 
     /// So many packets, or fewer when the stream stops.
-    pub fn hear_many(&self, count: usize) -> Vec<Heard> {
+    pub(crate) fn hear_many(&self, count: usize) -> Vec<Heard> {
         std::iter::from_fn(|| self.hear()).take(count).collect()
     }
 
     /// The next RTCP datagram within a time.
-    pub fn hear_rtcp(&self, within: Duration) -> Option<Vec<u8>> {
+    pub(crate) fn hear_rtcp(&self, within: Duration) -> Option<Vec<u8>> {
         let until = Instant::now() + within;
         let mut buffer = [0; 2048];
         while Instant::now() < until {
-            if let Ok((len, _)) = self.socket.recv_from(&mut buffer) {
-                if is_rtcp(&buffer[..len]) {
-                    return Some(buffer[..len].to_vec());
-                }
+            if let Ok((len, _)) = self.socket.recv_from(&mut buffer)
+                && is_rtcp(&buffer[..len])
+            {
+                return Some(buffer[..len].to_vec());
             }
         }
         None
@@ -126,7 +126,7 @@ impl Peer {
 
 /// Asserts one unbroken line: one source, sequence numbers without a gap, timestamps by the packet time
 /// (or, when the machine was slow, whole packet times more), a marker at the start only.
-pub fn assert_unbroken(heard: &[Heard], samples: u32) {
+pub(crate) fn assert_unbroken(heard: &[Heard], samples: u32) {
     assert!(heard[0].header.marker, "the first packet after silence is marked");
     for pair in heard.windows(2) {
         let (before, after) = (&pair[0].header, &pair[1].header);
