@@ -195,6 +195,10 @@ impl Findings {
             self.all.push(diagnostic);
         }
     }
+
+    fn has(&self, code: Code, path: &str) -> bool {
+        self.all.iter().any(|finding| finding.code == code && finding.path == path)
+    }
 }
 
 pub(crate) struct Compiler<'a> {
@@ -308,8 +312,8 @@ impl Compiler<'_> {
                     let node = parts.ivrs.get(&ivr).and_then(|ivr| ivr.nodes.get(&exit));
                     !matches!(node, Some(vestibule_routing::plan::node::Node::Exit {}))
                 });
-                if gone {
-                    let path = format!("/entry_points/{}", step(&reference().to_string()));
+                let path = format!("/entry_points/{}", step(&reference().to_string()));
+                if gone && !self.findings.has(Code::UnusedEntryPoint, &path) {
                     self.findings.add(
                         Code::UnusedEntryPoint,
                         path,
