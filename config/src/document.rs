@@ -132,7 +132,6 @@ impl fmt::Display for Key {
 
 /// One object, read.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "short-lived: an object lives until it is compiled")]
 pub enum Object {
     /// Settings of routing.
     Settings(SettingsDoc),
@@ -188,7 +187,7 @@ pub fn from_value(value: Value) -> Result<RawDocument, Vec<Diagnostic>> {
     let mut faults = Vec::new();
     for (name, body) in sections {
         if name == "version" {
-            if body != Value::from(1) {
+            if body != 1 {
                 faults.push(Diagnostic::new(
                     Code::UnknownVersion,
                     "/version",

@@ -10,7 +10,7 @@ use vestibule_routing::{
     id::NodeId,
     plan::{
         Ivr, IvrKind,
-        node::Node,
+        node::{Node, Pattern},
         schedule::{Period, Schedule},
     },
 };
@@ -131,40 +131,8 @@ impl Compiler<'_> {
                 self.range("retries", *retries, 0, 10, path);
                 self.menu_keys(choices.keys(), path);
             }
-            Node::Input {
-                digits_max,
-                first_digit_seconds,
-                between_digits_seconds,
-                terminator,
-                restart,
-                ..
-            } => {
-                self.range("digits_max", *digits_max, 1, 64, path);
-                self.range("first_digit_seconds", *first_digit_seconds, 1, 60, path);
-                self.range("between_digits_seconds", *between_digits_seconds, 1, 30, path);
-                for (name, key) in [("terminator", terminator), ("restart", restart)] {
-                    if !key.is_empty() && !is_key(key) {
-                        self.findings.add(
-                            Code::BadKey,
-                            format!("{path}/{name}"),
-                            format!("\"{key}\" is no key"),
-                        );
-                    }
-                }
-            }
-            Node::Match { patterns, .. } => {
-                for (index, pattern) in patterns.iter().enumerate() {
-                    let text = &pattern.pattern;
-                    if text.contains('*') && text.chars().all(|c| matches!(c, '*' | '?')) {
-                        let path = format!("{path}/patterns/{index}");
-                        self.findings.add(
-                            Code::CatchAllPattern,
-                            path,
-                            format!("\"{text}\" matches everything"),
-                        );
-                    }
-                }
-            }
+            Node::Input { .. } => self.input(node, path),
+            Node::Match { patterns, .. } => self.patterns(patterns, path),
             Node::CallerMatch { prefixes, .. } => self.prefixes(prefixes, path),
             Node::Schedule { rows, calendar, .. } => {
                 self.periods(rows.iter().map(|row| &row.period), path);
@@ -206,6 +174,34 @@ impl Compiler<'_> {
             | Node::Continue {}
             | Node::Exit {}
             | Node::HangUp { .. } => {}
+        }
+    }
+
+    fn input(&mut self, node: &Node<NodeId>, path: &str) {
+        let Node::Input {
+            digits_max, first_digit_seconds, between_digits_seconds, terminator, restart, ..
+        } = node
+        else {
+            return;
+        };
+        self.range("digits_max", *digits_max, 1, 64, path);
+        self.range("first_digit_seconds", *first_digit_seconds, 1, 60, path);
+        self.range("between_digits_seconds", *between_digits_seconds, 1, 30, path);
+        for (name, key) in [("terminator", terminator), ("restart", restart)] {
+            if !key.is_empty() && !is_key(key) {
+                self.findings.add(Code::BadKey, format!("{path}/{name}"), format!("\"{key}\" is no key"));
+            }
+        }
+    }
+
+    /// A pattern of wildcards only would leave nothing to the default.
+    fn patterns(&mut self, patterns: &[Pattern<NodeId>], path: &str) {
+        for (index, pattern) in patterns.iter().enumerate() {
+            let text = &pattern.pattern;
+            if text.contains('*') && text.chars().all(|c| matches!(c, '*' | '?')) {
+                let path = format!("{path}/patterns/{index}");
+                self.findings.add(Code::CatchAllPattern, path, format!("\"{text}\" matches everything"));
+            }
         }
     }
 
