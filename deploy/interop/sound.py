@@ -3,7 +3,8 @@
 import array
 import math
 import operator
-import wave
+import pathlib
+import struct
 
 RATE = 8000
 DTMF_ROWS = (697, 770, 852, 941)
@@ -101,14 +102,28 @@ def bursts(samples, frequencies, share=0.8, block=320, gap_blocks=2):
 
 
 def read_wav(path):
-    """Samples of an 8 kHz mono file of 16 bits; other rates that are multiples of 8 kHz are thinned by averaging."""
-    with wave.open(str(path), "rb") as file:
-        rate, channels, width = file.getframerate(), file.getnchannels(), file.getsampwidth()
-        raw = array.array("h" if width == 2 else "B", file.readframes(file.getnframes()))
-    if width != 2 or rate % RATE:
-        raise ValueError(f"{path}: {rate} Hz, {8 * width} bits")
-    step = rate // RATE
-    mono = raw[::channels]
+    """Samples of a WAV file, first channel: 16 bits linear, µ-law or A-law, at 8 kHz or a multiple (then averaged)."""
+    data = pathlib.Path(path).read_bytes()
+    if data[:4] != b"RIFF" or data[8:12] != b"WAVE":
+        raise ValueError(f"{path}: not a WAV file")
+    place, parts = 12, {}
+    while place + 8 <= len(data):
+        name, size = data[place : place + 4], struct.unpack_from("<I", data, place + 4)[0]
+        # A recorder that was cut off leaves a size of zero or beyond the end: take what is there.
+        size = size if 0 < size <= len(data) - place - 8 else len(data) - place - 8
+        parts.setdefault(name, data[place + 8 : place + 8 + size])
+        place += 8 + size + size % 2
+    kind, channels, rate, _, _, bits = struct.unpack_from("<HHIIHH", parts[b"fmt "])
+    raw = parts[b"data"]
+    if (kind, bits) in ((6, 8), (7, 8)):
+        samples = decode(raw, 8 if kind == 6 else 0)
+    elif bits == 16:
+        samples = array.array("h", raw[: len(raw) // 2 * 2])
+    else:
+        raise ValueError(f"{path}: WAV format {kind} with {bits} bits")
+    if rate % RATE:
+        raise ValueError(f"{path}: {rate} Hz")
+    step, mono = rate // RATE, samples[::channels]
     return [sum(mono[i : i + step]) / step for i in range(0, len(mono) - step + 1, step)]
 
 
@@ -124,7 +139,7 @@ def likeness(heard, wanted):
     return sum(map(operator.mul, heard, wanted)) / both if both else 0.0
 
 
-def find(heard, wanted, by=4):
+def find(heard, wanted, by=8):
     """Where recorded words are heard: (start in seconds, likeness over the whole of them or as much as was heard).
 
     The loudest half second is looked for coarsely, then placed to the sample.

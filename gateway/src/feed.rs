@@ -80,7 +80,8 @@ impl Feed {
     pub async fn read(&self, wanted: &Wanted) -> Result<FeedPage, JournalError> {
         let last = *self.journal.committed().borrow();
         if wanted.after >= last {
-            // Nothing new: no need to trouble the database.
+            // Nothing new: no need to trouble the database for it.
+            self.check(wanted.after).await?;
             return Ok(FeedPage { events: Vec::new(), next: wanted.after, last });
         }
         let page = self.journal.reader().events(wanted.after, wanted.limit, wanted.kinds.clone()).await?;
@@ -91,6 +92,20 @@ impl Feed {
             next: page.next,
             last: last.max(page.next),
         })
+    }
+
+    /// Whether a cursor can be one of this feed: after a restore from a backup, a consumer may be ahead of
+    /// the journal, and would silently miss what comes until the journal has caught up.
+    ///
+    /// # Errors
+    /// [`JournalError::CursorAhead`], or when the journal cannot be read.
+    pub async fn check(&self, cursor: u64) -> Result<(), JournalError> {
+        if cursor <= *self.journal.committed().borrow() {
+            return Ok(());
+        }
+        // A commit can be read a moment before word of it is out: the database knows best.
+        let last = self.journal.reader().last_seq().await?;
+        if cursor > last { Err(JournalError::CursorAhead { cursor, last }) } else { Ok(()) }
     }
 
     /// Reads, and when there is nothing, waits for something at most `patience`.

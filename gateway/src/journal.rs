@@ -151,6 +151,21 @@ pub enum JournalError {
         /// The first sequence of the row.
         seq: u64,
     },
+    /// Another gateway has this journal open.
+    #[error("another gateway uses this journal ({path} is locked); give each its own data folder")]
+    InUse {
+        /// The lock file.
+        path: PathBuf,
+    },
+    /// The lock file could not be made.
+    #[error("cannot lock {path}")]
+    Lock {
+        /// The lock file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Arc<std::io::Error>,
+    },
     /// The writer's thread could not be started.
     #[error("the journal's thread could not be started")]
     Thread(#[source] Arc<std::io::Error>),
@@ -201,6 +216,7 @@ impl Journal {
     /// # Errors
     /// When the file cannot be opened, is of another version, or recovery cannot be committed.
     pub fn open(options: Options, metrics: JournalMetrics) -> Result<(Self, Recovered), JournalError> {
+        let lock = schema::lock(&options.path)?;
         let mut connection = schema::open_writer(&options.path)?;
         let run = schema::new_run();
         let recovered = recover::recover(&mut connection, run, jiff::Timestamp::now())?;
@@ -211,7 +227,10 @@ impl Journal {
         let writer = Writer::new(connection, options, run, last, queue.clone(), tell, metrics);
         let thread = std::thread::Builder::new()
             .name("journal".into())
-            .spawn(move || writer.run())
+            .spawn(move || {
+                writer.run();
+                drop(lock);
+            })
             .map_err(|error| JournalError::Thread(Arc::new(error)))?;
         let inner = Inner { queue, committed, reader, thread: Mutex::new(Some(thread)) };
         Ok((Self { inner: Arc::new(inner) }, recovered))
@@ -274,8 +293,14 @@ impl Journal {
 
     /// Writes what is queued and stops. Later appends are refused. Blocks until the writer is done.
     pub fn close(&self) {
-        self.inner.queue.close();
-        let thread = self.inner.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.inner.close();
+    }
+}
+
+impl Inner {
+    fn close(&self) {
+        self.queue.close();
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if thread.is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("the journal's thread had panicked");
         }
@@ -284,7 +309,8 @@ impl Journal {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.queue.close();
+        // Joined, so that the file may be opened again at once.
+        self.close();
     }
 }
 
@@ -295,8 +321,9 @@ pub struct Recovered {
     pub contacts: usize,
 }
 
-/// The share of the disk that is free, in thousandths; none when it cannot be told.
-fn free_permille(folder: &Path) -> Option<(u64, u64)> {
+/// What is free of the database's disk, in thousandths and in bytes; none when it cannot be told.
+fn free_permille(database: &Path) -> Option<(u64, u64)> {
+    let folder = database.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let stat = nix::sys::statvfs::statvfs(folder).ok()?;
     let total = stat.blocks();
     let free = stat.blocks_available();

@@ -6,10 +6,10 @@ use std::{collections::BTreeSet, path::Path, time::Duration};
 
 use jiff::Timestamp;
 use vestibule::{
-    feed::{Feed, Wanted},
+    feed::{Feed, FeedPage, Wanted},
     journal::{
         ContactEnd, ContactFilter, ContactProgress, ContactStart, ContactState, ContactUpdate, Entry,
-        EventKind, Journal, JournalError, Options, Place, Recovered,
+        EventKind, FeedRow, Journal, JournalError, Options, Place, Recovered,
     },
     telemetry::{JournalMetrics, JournalRefusal},
 };
@@ -53,10 +53,10 @@ fn queued(contact: &ContactId) -> Entry {
     entry
 }
 
-async fn all_events(journal: &Journal) -> Vec<vestibule::journal::FeedRow> {
+async fn all_events(journal: &Journal) -> Vec<FeedRow> {
     let mut all = Vec::new();
     loop {
-        let after = all.last().map_or(0, |row: &vestibule::journal::FeedRow| row.seq);
+        let after = all.last().map_or(0, |row: &FeedRow| row.seq);
         let page = journal.reader().events(after, 1000, Vec::new()).await.unwrap();
         if page.rows.is_empty() {
             return all;
@@ -254,15 +254,16 @@ async fn trimming_spares_active_consumers_and_tells_the_others_of_the_gap() {
     assert_eq!(receipt.first_seq(), 21);
 }
 
-async fn wait_for_gap(feed: &Feed) -> vestibule::feed::FeedPage {
-    for _ in 0..50 {
+async fn wait_for_gap(feed: &Feed) -> FeedPage {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(5);
+    loop {
         let page = feed.read(&Wanted { after: 0, limit: 100, kinds: Vec::new() }).await.unwrap();
         if page.events.first().is_some_and(|event| event.kind == EventKind::FeedGap) {
             return page;
         }
+        assert!(tokio::time::Instant::now() < deadline, "nothing was trimmed");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    panic!("nothing was trimmed");
 }
 
 #[tokio::test]
@@ -295,7 +296,30 @@ async fn event_ids_stay_the_same_over_a_restart_and_a_sole_entry_does_not_wait_f
     };
     let (journal, _) = open(folder.path());
     let after = Feed::new(journal, "/test").read(&wanted).await.unwrap();
-    let ids = |page: &vestibule::feed::FeedPage| page.events.iter().map(|e| e.id.clone()).collect::<Vec<_>>();
+    let ids = |page: &FeedPage| page.events.iter().map(|e| e.id.clone()).collect::<Vec<_>>();
     assert_eq!(ids(&before), ids(&after));
     assert_eq!(ids(&after).len(), 2);
+}
+
+#[tokio::test]
+async fn a_second_gateway_on_the_same_journal_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let (journal, _) = open(folder.path());
+    let options = Options::new(folder.path().join("journal.sqlite"));
+    let second = Journal::open(options, JournalMetrics::unregistered().unwrap());
+    assert!(matches!(second, Err(JournalError::InUse { .. })), "{second:?}");
+    journal.close();
+    open(folder.path());
+}
+
+#[tokio::test]
+async fn a_cursor_ahead_of_the_journal_is_told_so_and_not_kept_waiting() {
+    let folder = tempfile::tempdir().unwrap();
+    let (journal, _) = open(folder.path());
+    journal.append(Entry::started("ct_1".into(), start())).await.unwrap();
+    let feed = Feed::new(journal, "/test");
+    let wanted = |after| Wanted { after, limit: 10, kinds: Vec::new() };
+    assert!(feed.read(&wanted(1)).await.unwrap().events.is_empty());
+    let ahead = feed.read_or_wait(wanted(2), Duration::from_secs(30)).await;
+    assert!(matches!(ahead, Err(JournalError::CursorAhead { cursor: 2, last: 1 })), "{ahead:?}");
 }

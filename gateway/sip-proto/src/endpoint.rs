@@ -103,6 +103,12 @@ pub enum Command {
         /// Seconds for a Retry-After header.
         retry_after_seconds: Option<u32>,
     },
+    /// Refuse with 401 and ask for credentials (RFC 3261 §22.2).
+    Challenge {
+        /// The values of the WWW-Authenticate headers, from
+        /// [`Authenticator::challenges`](crate::digest::Authenticator::challenges).
+        challenges: Vec<String>,
+    },
     /// End the call, whatever state it is in: BYE once it is answered, else 480.
     HangUp {
         /// Cause for a Reason header (RFC 3326), a SIP status.

@@ -75,6 +75,12 @@ impl<T: Copy> Wheel<T> {
         }
     }
 
+    /// The latest time that is sure to lie within the wheel's reach.
+    pub(crate) fn horizon(&self) -> Option<Instant> {
+        let tick = u32::try_from(self.tick.saturating_add(510 << 9)).ok()?;
+        self.origin.checked_add(TICK.checked_mul(tick)?)
+    }
+
     /// Everyone due by `now`, appended to `into`.
     pub(crate) fn expire(&mut self, now: Instant, into: &mut Vec<(u64, T)>) {
         let end = self.tick_of(now);

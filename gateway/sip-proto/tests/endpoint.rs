@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use rand::{SeedableRng, rngs::StdRng};
 use sip_proto::{
+    digest::{Authenticator, Refusal},
     endpoint::{CallKey, Command, Endpoint, Event, HangUpCause, Outputs, Path, Settings, Transport},
     header::HeaderName,
     message::{Message, StartLine},
@@ -420,4 +421,87 @@ fn every_torture_message_gets_the_answer_its_rfc_wants() {
         }
     }
     assert!(differing.is_empty(), "{}", differing.join("\n"));
+}
+
+#[test]
+fn a_challenged_caller_comes_again_with_credentials() {
+    let authenticator = Authenticator::new("vestibule", [1; 32], 300, true);
+    let mut bench = Bench::new(Transport::Udp);
+    let call = bench.call();
+    let challenges = authenticator.challenges(1000, 1, false);
+    let refused = bench.command(call, Command::Challenge { challenges }).pop().unwrap();
+    assert_eq!(status(&refused), 401);
+    let asked: Vec<&str> =
+        refused.lines().filter(|line| line.starts_with("WWW-Authenticate: Digest")).collect();
+    assert_eq!(asked.len(), 2, "{refused}");
+    bench.receive(&request("ACK", "z9hG4bKinvite", 1, Some(&to_tag(&refused)), &[], ""));
+    // The hash is wrong on purpose: what counts here is that everything needed to check it arrives.
+    let nonce = asked[0].split("nonce=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+    let credentials = format!(
+        "Authorization: Digest username=\"t\", realm=\"vestibule\", nonce=\"{nonce}\", \
+         uri=\"sip:+14155550100@198.51.100.9\", response=\"00\", algorithm=SHA-256, qop=auth, nc=00000001, \
+         cnonce=\"c\""
+    );
+    bench.receive(&request("INVITE", "z9hG4bKagain", 2, None, &[&credentials], OFFER));
+    let Some((_, Event::Incoming(invite))) = bench.events.pop() else { panic!("no second call") };
+    let verdict = authenticator.verify(
+        invite.authorization.as_deref().unwrap().as_bytes(),
+        (b"INVITE", invite.request_uri.as_bytes()),
+        |_| Some("secret".to_owned()),
+        1001,
+    );
+    assert_eq!(verdict, Err(Refusal::Wrong));
+}
+
+#[test]
+fn a_stateless_refusal_says_the_same_to_a_retransmission_and_other_things_to_others() {
+    let mut bench = Bench::new(Transport::Udp);
+    let refused = |bench: &mut Bench, branch: &str, cseq: u32| {
+        let text = request("INVITE", branch, cseq, None, &["Require: unknown"], OFFER);
+        let reply = bench.receive(&text).pop().unwrap();
+        assert_eq!(status(&reply), 420);
+        reply
+    };
+    let first = refused(&mut bench, "z9hG4bKone", 1);
+    assert_eq!(refused(&mut bench, "z9hG4bKone", 1), first);
+    assert_ne!(to_tag(&refused(&mut bench, "z9hG4bKtwo", 2)), to_tag(&first));
+}
+
+#[test]
+fn a_refused_fax_keeps_its_place_in_offers_and_refreshes_of_ours() {
+    let fax = format!("{OFFER}m=image 4002 udptl t38\r\n");
+    let mut bench = Bench::new(Transport::Udp);
+    bench.invite(&["Supported: timer", "Session-Expires: 100;refresher=uas"], &fax);
+    let call = bench.incoming();
+    let ok = bench.answer(call);
+    let tag = to_tag(&ok);
+    bench.receive(&request("ACK", "z9hG4bKack", 1, Some(&tag), &[], ""));
+    let description = ok.split("\r\n\r\n").nth(1).unwrap();
+    assert!(description.contains("m=image 0 udptl t38\r\n"), "{description}");
+    // Nothing says that the caller takes UPDATE: the refresh is a re-INVITE with the same words.
+    let refresh = bench.pass(Duration::from_secs(51)).remove(0);
+    assert!(refresh.starts_with("INVITE "), "{refresh}");
+    assert_eq!(refresh.split("\r\n\r\n").nth(1), Some(description));
+    let busy = bench.receive(&request("INVITE", "z9hG4bKlate", 2, Some(&tag), &[], ""));
+    assert_eq!(status(&busy[0]), 491, "our own is under way");
+    let answer = OFFER.replace("4000", "4444") + "m=image 0 udptl t38\r\n";
+    let head: Vec<&str> = refresh
+        .lines()
+        .filter(|l| ["Via", "From", "To", "Call-ID", "CSeq"].iter().any(|n| l.starts_with(&format!("{n}:"))))
+        .collect();
+    let agreed = format!(
+        "SIP/2.0 200 OK\r\n{}\r\nSession-Expires: 100;refresher=uac\r\nContent-Length: {}\r\n\r\n{answer}",
+        head.join("\r\n"),
+        answer.len()
+    );
+    bench.events.clear();
+    assert!(bench.receive(&agreed)[0].starts_with("ACK "));
+    let Some((_, Event::Media(media))) = bench.events.pop() else { panic!("the caller moved its media") };
+    assert_eq!(media.remote, Some("192.0.2.1:4444".parse().unwrap()));
+    let late = bench.receive(&request("INVITE", "z9hG4bKlater", 3, Some(&tag), &[], ""));
+    let offer = late[0].split("\r\n\r\n").nth(1).unwrap();
+    assert!(
+        offer.contains("m=audio 30000 RTP/AVP 0 8 101\r\n") && offer.ends_with("m=image 0 udptl t38\r\n"),
+        "{offer}"
+    );
 }

@@ -9,7 +9,7 @@ use axum::{
 };
 use futures_util::{Stream, stream};
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
@@ -29,7 +29,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(read_cursor, store_cursor))
 }
 
-#[derive(Debug, Deserialize, IntoParams)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct EventsQuery {
@@ -59,6 +59,7 @@ struct EventsQuery {
     responses(
         (status = 200, description = "Events in order, and the cursor to go on with.", body = FeedPage),
         (status = 400, description = "A parameter is wrong.", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "The cursor is behind the last event: was the gateway restored from a backup?", body = Problem, content_type = "application/problem+json"),
     )
 )]
 async fn list_events(
@@ -81,7 +82,7 @@ async fn list_events(
     Ok(axum::Json(page))
 }
 
-#[derive(Debug, Deserialize, IntoParams)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct StreamQuery {
@@ -105,6 +106,7 @@ struct StreamQuery {
     responses(
         (status = 200, description = "The stream; it ends when the gateway stops.", content_type = "text/event-stream", body = String),
         (status = 400, description = "A parameter is wrong.", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "The cursor is behind the last event: was the gateway restored from a backup?", body = Problem, content_type = "application/problem+json"),
     )
 )]
 async fn stream_events(
@@ -121,6 +123,7 @@ async fn stream_events(
             .ok_or_else(|| Problem::bad_request("`Last-Event-ID` is no cursor of this feed."))?,
     };
     let wanted = Wanted { after, limit: STREAM_PAGE, kinds: kinds(query.kinds.as_deref())? };
+    state.feed.check(after).await?;
     let reading = Reading { state, wanted, ready: VecDeque::new() };
     let events = stream::unfold(reading, |mut reading| async move {
         let event = reading.next().await?;

@@ -15,19 +15,19 @@ pub struct Problem {
     #[serde(rename = "type")]
     pub kind: String,
     /// The kind in a few words.
-    pub title: String,
+    pub title: &'static str,
     /// The HTTP status.
     pub status: u16,
     /// What is wrong this time.
     pub detail: String,
     /// The stable code to switch on.
-    pub code: String,
+    pub code: &'static str,
     /// What to do about it.
     pub remedy: String,
     /// Anything more, by the code: for example diagnostics of a document.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
-    pub more: Option<serde_json::Value>,
+    pub more: Option<Box<serde_json::Value>>,
 }
 
 /// A handler's result.
@@ -43,10 +43,10 @@ impl Problem {
     ) -> Self {
         Self {
             kind: format!("/problems/{code}"),
-            title: status.canonical_reason().unwrap_or("Problem").to_owned(),
+            title: status.canonical_reason().unwrap_or("Problem"),
             status: status.as_u16(),
             detail: detail.into(),
-            code: code.to_owned(),
+            code,
             remedy: remedy.into(),
             more: None,
         }
@@ -55,7 +55,7 @@ impl Problem {
     /// Adds something for the machine.
     #[must_use]
     pub fn with(mut self, more: serde_json::Value) -> Self {
-        self.more = Some(more);
+        self.more = Some(Box::new(more));
         self
     }
 
@@ -102,7 +102,7 @@ impl From<JournalError> for Problem {
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "cursor_ahead",
                 detail,
-                "Store the `next` of a page that was read from this gateway.",
+                "Use the `next` of a page that was read from this gateway; after a restore from a backup, start again.",
             ),
             JournalError::TooManyConsumers { .. } => Self::new(
                 StatusCode::UNPROCESSABLE_ENTITY,

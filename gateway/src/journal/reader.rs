@@ -180,6 +180,14 @@ impl Reader {
         .await
     }
 
+    /// The sequence of the last event in the database.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn last_seq(&self) -> Result<u64, JournalError> {
+        self.with(|connection| Ok(schema::last_seq(connection)?)).await
+    }
+
     async fn with<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Connection) -> Result<T, JournalError> + Send + 'static,

@@ -2,12 +2,29 @@
 //!
 //! `synchronous=FULL` is the promise: a commit returns when the write-ahead log is on the disk.
 
-use std::path::Path;
+use std::{
+    fs::{File, OpenOptions, TryLockError},
+    path::Path,
+    sync::Arc,
+};
 
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 use super::JournalError;
+
+/// Takes the lock that keeps a second gateway off the same journal. It is held as long as the file is open,
+/// and goes with the process however that ends.
+pub(super) fn lock(path: &Path) -> Result<File, JournalError> {
+    let path = path.with_extension("lock");
+    let failed = |source| JournalError::Lock { path: path.clone(), source: Arc::new(source) };
+    let file = OpenOptions::new().create(true).append(true).open(&path).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(JournalError::InUse { path }),
+        Err(TryLockError::Error(source)) => Err(failed(source)),
+    }
+}
 
 /// Opens the database for its one writer, making or migrating the tables.
 pub(super) fn open_writer(path: &Path) -> Result<Connection, JournalError> {

@@ -84,7 +84,8 @@ impl Writer {
             self.check();
             // An entry that comes alone commits at once; under load commits are a window apart, so that
             // nothing waits longer than the window for its companions.
-            if !self.queue.take(&mut batch, PATIENCE, self.last_commit + self.window) {
+            let patience = PATIENCE.min(self.next_check.saturating_duration_since(Instant::now()));
+            if !self.queue.take(&mut batch, patience, self.last_commit + self.window) {
                 break;
             }
             if !batch.is_empty() || !self.owed.is_empty() {
@@ -189,7 +190,7 @@ impl Writer {
         }
         self.next_check = now + CHECK_EVERY;
         self.reopen();
-        if let Some((permille, bytes)) = self.path.parent().and_then(free_permille) {
+        if let Some((permille, bytes)) = free_permille(&self.path) {
             self.metrics.free_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
             self.metrics.disk_low.set(i64::from(permille < WARN_PERMILLE));
             self.queue.set_disk_full(permille < REFUSE_PERMILLE);

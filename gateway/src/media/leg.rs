@@ -77,7 +77,6 @@ pub(crate) struct LegState {
     playback: Option<Playback>,
     // The incoming one.
     latch: Option<Latch>,
-    agreed: (SocketAddr, PayloadTypes),
     telephone_event: Option<PayloadType>,
     events: EventReceiver,
     quiet_since: Option<Instant>,
@@ -114,7 +113,6 @@ impl LegState {
             skipped: 0,
             playback: None,
             latch: None,
-            agreed: (new.local, PayloadTypes::NONE),
             telephone_event: None,
             events: EventReceiver::new(),
             quiet_since: None,
@@ -196,11 +194,11 @@ impl LegState {
         let agreed = (remote.address, types);
         match &mut self.latch {
             // Said again (session timers): whoever we know stays, and nobody else may be learnt.
-            Some(_) if agreed == self.agreed => {}
+            Some(_) if self.control.agreed == Some(agreed) => {}
             Some(latch) => latch.signalled(now, remote.address, types),
             None => self.latch = Some(Latch::new(remote.address, types)),
         }
-        self.agreed = agreed;
+        self.control.agreed = Some(agreed);
         if !was_receiving {
             self.quiet_since = Some(now);
             self.reported_inactive = false;
@@ -251,10 +249,51 @@ impl LegState {
 
 #[cfg(test)]
 mod tests {
+    use rand::{SeedableRng, rngs::StdRng};
+
     use super::*;
+
+    fn leg() -> LegState {
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
+        let local = socket.local_addr().expect("bound");
+        let new = NewLeg {
+            key: LegKey { index: 0, generation: 1 },
+            socket,
+            local,
+            closing: Arc::new(AtomicBool::new(false)),
+            never_heard: Duration::from_secs(15),
+            silence: Duration::from_secs(30),
+        };
+        LegState::new(new, &mut StdRng::seed_from_u64(1))
+    }
 
     #[test]
     fn the_hot_state_of_a_leg_fits_512_bytes() {
         assert!(size_of::<LegState>() <= 512, "{} bytes", size_of::<LegState>());
+    }
+
+    #[test]
+    fn lost_time_moves_the_clock_by_whole_packets_and_is_counted_once() {
+        let mut leg = leg();
+        leg.start(1000);
+        let start = leg.timestamp;
+        assert_eq!(leg.keep_clock(999), 0);
+        assert_eq!(leg.timestamp, start, "not due yet");
+        assert_eq!(leg.keep_clock(1000), 0);
+        assert_eq!((leg.timestamp.since(start), leg.next_send()), (160, 1020));
+        // Due at 1020, 1040 and 1060, but looked at only now: two are lost, the third is late by 7 ms.
+        assert_eq!(leg.keep_clock(1067), 2);
+        assert_eq!((leg.timestamp.since(start), leg.next_send()), (640, 1080));
+        assert_eq!(leg.keep_clock(1080), 0);
+    }
+
+    #[test]
+    fn packet_times_are_brought_to_what_the_wheel_paces() {
+        let mut leg = leg();
+        for (asked, kept) in [(0, 10), (10, 10), (25, 20), (30, 30), (60, 60), (255, 60)] {
+            leg.set_ptime(asked);
+            assert_eq!(leg.ptime_ms, kept, "asked for {asked}");
+            assert_eq!(leg.needs_half_slots(), matches!(kept, 10 | 30 | 50));
+        }
     }
 }

@@ -111,3 +111,49 @@ impl Playback {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sounds() -> Vec<Sound> {
+        vec![
+            Sound::Audio(Audio::encode(&[1000; 160])),
+            Sound::Silence { samples: 100 },
+            Sound::Audio(Audio::encode(&[-1000; 320])),
+        ]
+    }
+
+    #[test]
+    fn a_frame_goes_across_sounds_and_ends_in_silence() {
+        let mut playback = Playback::new(PlaybackId(1), sounds(), false, 100);
+        let (loud, quiet, silence) = (Law::Mu.encode(1000), Law::Mu.encode(-1000), Law::Mu.silence());
+        let mut frame = [0; 480];
+        playback.fill(Law::Mu, &mut frame);
+        assert!(frame[..60].iter().all(|&byte| byte == loud));
+        assert!(frame[60..160].iter().all(|&byte| byte == silence));
+        assert!(frame[160..].iter().all(|&byte| byte == quiet));
+        assert!(playback.is_done());
+        assert_eq!(playback.played_samples(), 480);
+        playback.fill(Law::Mu, &mut frame);
+        assert_eq!(frame, [silence; 480]);
+        assert_eq!(playback.played_samples(), 480);
+    }
+
+    #[test]
+    fn a_position_is_where_the_same_sounds_go_on() {
+        for start in [0, 1, 159, 160, 260, 579, 580, 1000] {
+            let mut playback = Playback::new(PlaybackId(1), sounds(), true, start);
+            assert_eq!(playback.position_samples(), start % 580);
+            playback.skip(700);
+            assert_eq!(playback.position_samples(), (start + 700) % 580);
+            assert_eq!(playback.played_samples(), 700);
+        }
+    }
+
+    #[test]
+    fn a_start_past_the_end_is_the_end() {
+        assert!(Playback::new(PlaybackId(1), sounds(), false, 580).is_done());
+        assert!(Playback::new(PlaybackId(1), sounds(), false, u64::MAX).is_done());
+    }
+}

@@ -8,7 +8,7 @@ use std::{
 use rand::Rng;
 use rtp_proto::{
     rtcp::{Compound, NtpTime, Packet, ReportBlock, ReportBlocks, SenderInfo, delay_units, packets},
-    rtp::{RtpTimestamp, Ssrc},
+    rtp::{PayloadTypes, RtpTimestamp, Ssrc},
 };
 
 use super::Remote;
@@ -23,6 +23,8 @@ pub(crate) struct Control {
     socket: Option<UdpSocket>,
     signalled: Option<SocketAddr>,
     learnt: Option<SocketAddr>,
+    /// RTP address and payload types of the last SDP.
+    pub(crate) agreed: Option<(SocketAddr, PayloadTypes)>,
     packet_count: u32,
     octet_count: u32,
     /// Timestamp and time of the last packet sent.
@@ -45,6 +47,7 @@ impl Control {
             socket: None,
             signalled: None,
             learnt: None,
+            agreed: None,
             packet_count: 0,
             octet_count: 0,
             sent_last: None,

@@ -36,6 +36,11 @@ pub(super) struct Call {
     pub(super) peer: PeerAbilities,
     /// Our own refresh is under way.
     pub(super) refreshing: bool,
+    /// The last description we sent.
+    pub(super) description: Box<str>,
+    /// The wake-up in the wheel that counts; any other is left over and does nothing. So a call has one
+    /// that stays, however many requests come.
+    pub(super) wake_at: Option<Instant>,
 }
 
 /// How far a call is.

@@ -48,7 +48,8 @@ impl Endpoint {
         if update {
             return self.send_request(now, handle, Method::Update, (&extra, None), out);
         }
-        let body = self.calls.entry(handle).and_then(|call| call.media.as_ref()).map(sdp::offer);
+        // Unchanged, its version included: nothing is to be agreed anew (RFC 4028 §7.4).
+        let body = self.calls.entry(handle).map(|call| call.description.to_string());
         self.send_request(now, handle, Method::Invite, (&extra, body.as_deref()), out);
     }
 
@@ -179,6 +180,14 @@ impl Endpoint {
                 // In the answer to our request, `uac` is us.
                 let ours = agreed.and_then(|a| a.refresher_is_uac).unwrap_or(true);
                 call.session = seconds.map(|seconds| session_timer::started(seconds, ours, now));
+                let agreed = call
+                    .media
+                    .as_ref()
+                    .and_then(|local| sdp::accept_answer(&sdp::read(message.body).ok()?, local).ok());
+                if let Some(agreed) = agreed.filter(|agreed| call.negotiated != Some(*agreed)) {
+                    call.negotiated = Some(agreed);
+                    out.events.push((handle, Event::Media(agreed)));
+                }
                 self.wake_call(handle);
             }
             // RFC 3261 §12.2.1.2: the other side knows nothing of the call any more.

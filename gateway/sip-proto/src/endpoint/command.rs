@@ -27,11 +27,20 @@ impl Endpoint {
                 let extra: Vec<Extra<'_>> = seconds.iter().map(|s| ("Retry-After", s.as_str())).collect();
                 self.end_early(now, call, status.clamp(300, 699), None, &extra, out);
             }
+            (Phase::Early, Command::Challenge { challenges }) => {
+                let extra: Vec<Extra<'_>> =
+                    challenges.iter().map(|value| ("WWW-Authenticate", value.as_str())).collect();
+                self.end_early(now, call, 401, None, &extra, out);
+            }
             (Phase::Early, Command::HangUp { .. }) => self.end_early(now, call, 480, None, &[], out),
             (Phase::Answered, Command::HangUp { cause } | Command::Reject { status: cause, .. }) => {
                 self.hang_up(now, call, cause, out);
             }
-            (Phase::Answered, Command::Progress { .. } | Command::Answer { .. }) | (Phase::Ending, _) => {}
+            (
+                Phase::Answered,
+                Command::Progress { .. } | Command::Answer { .. } | Command::Challenge { .. },
+            )
+            | (Phase::Ending, _) => {}
         }
     }
 
@@ -113,7 +122,7 @@ impl Endpoint {
         handle: Handle,
         (transaction, head): (Handle, &[u8]),
         (cseq, wants_answer): (u32, bool),
-        body: &str,
+        description: &str,
         out: &mut Outputs,
     ) {
         let Some(call) = self.calls.entry(handle) else { return };
@@ -123,11 +132,12 @@ impl Endpoint {
         let mut extra: Vec<Extra<'_>> =
             vec![("Contact", contact.as_str()), ("Allow", ALLOW), ("Supported", SUPPORTED)];
         extra.extend(headers.iter().map(|(name, value)| (*name, value.as_str())));
-        let body = Some(("application/sdp", body.as_bytes()));
+        let body = Some(("application/sdp", description.as_bytes()));
         let response = self.respond_invite(now, (transaction, head), 200, (&extra, body), out);
         let (t1, timeout) = (self.settings.timers.t1, self.settings.timers.timeout());
         let Some(path) = self.servers.entry(transaction).map(|entry| entry.path) else { return };
         if let Some(call) = self.calls.entry(handle) {
+            call.description = description.into();
             call.unacknowledged = Some(Unacknowledged {
                 cseq,
                 response,

@@ -130,10 +130,15 @@ impl Endpoint {
         if call.refreshing {
             return self.refuse(now, path, message, 491, &[], out);
         }
+        if self.servers.len() >= self.settings.transactions_max {
+            return self.refuse(now, path, message, 503, &[("Retry-After", "5")], out);
+        }
+        let Some(call) = self.calls.entry(handle) else { return };
         let described = if message.body.is_empty() {
+            let last = sdp::read(call.description.as_bytes()).ok();
             call.media.as_mut().map(|local| {
                 local.version = local.version.wrapping_add(1);
-                (sdp::offer(local), None)
+                (last.map_or_else(|| sdp::offer(local), |last| sdp::offer_again(&last, local)), None)
             })
         } else {
             self.answered_offer(handle, message.body)
@@ -188,6 +193,9 @@ impl Endpoint {
         let mut extra: Vec<(&str, &str)> = headers.iter().map(|(n, v)| (*n, v.as_str())).collect();
         extra.push(("Contact", &contact));
         let body = described.as_ref().map(|(text, _)| ("application/sdp", text.as_bytes()));
+        if let (Some((text, _)), Some(call)) = (&described, self.calls.entry(handle)) {
+            call.description = text.as_str().into();
+        }
         self.respond(now, message, path, 200, (&extra, body), out);
         if let Some((_, Some(agreed))) = described {
             self.media_changed(handle, agreed, out);

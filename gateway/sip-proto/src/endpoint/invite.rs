@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::{
-    CallKey, Endpoint, Event, Invite, Outputs, Party, Path, Wake,
+    CallKey, Endpoint, Event, Invite, Outputs, Party, Path,
     call::{Call, PeerAbilities, Phase, Reliable},
     session_timer,
     tables::{ServerMachine, ServerTransaction},
@@ -77,13 +77,15 @@ impl Endpoint {
             session: session_timer::wanted(message, &self.settings, now),
             peer: PeerAbilities { update: message.lists(HeaderName::Allow, "UPDATE") },
             refreshing: false,
+            description: Box::default(),
+            wake_at: None,
         };
         let Some(handle) = self.calls.insert(call) else { return };
         self.call_index.insert(key, handle);
         if let Some(entry) = self.servers.entry(transaction) {
             entry.call = Some(handle);
         }
-        self.wake_at(now.checked_add(self.settings.trying_after), Wake::Call(handle));
+        self.wake_call(handle);
         out.events.push((handle, Event::Incoming(Box::new(described(message, path)))));
     }
 
@@ -122,10 +124,11 @@ fn unacceptable(message: &Message<'_>) -> Option<(u16, Vec<(&'static str, &'stat
 }
 
 fn described(message: &Message<'_>, path: Path) -> Invite {
-    let user = match message.start {
-        StartLine::Request { uri, .. } => Uri::parse(uri).ok().and_then(|uri| uri.user_text()),
-        StartLine::Response { .. } => None,
+    let request_uri = match message.start {
+        StartLine::Request { uri, .. } => uri,
+        StartLine::Response { .. } => b"",
     };
+    let user = Uri::parse(request_uri).ok().and_then(|uri| uri.user_text());
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let party = |address: NameAddr<'_>| Party {
         user: address.uri.user_text().unwrap_or_default(),
@@ -135,6 +138,7 @@ fn described(message: &Message<'_>, path: Path) -> Invite {
     Invite {
         path,
         call_id: message.call_id().map(text).unwrap_or_default(),
+        request_uri: text(request_uri),
         user: user.unwrap_or_default(),
         from: message.from().map(party).unwrap_or_default(),
         asserted: message.elements(HeaderName::PAssertedIdentity).find_map(NameAddr::parse).map(party),

@@ -6,7 +6,7 @@ use siphasher::sip128::{Hasher128, SipHasher13};
 
 use super::Endpoint;
 use crate::{
-    header::{BRANCH_COOKIE, Via},
+    header::{BRANCH_COOKIE, HeaderName, Via},
     message::{Message, Method},
 };
 
@@ -43,6 +43,15 @@ impl Endpoint {
                 self.hash(&[b"2543", uri, tag, call_id, &number, via.raw, method.as_str().as_bytes()])
             }
         }
+    }
+
+    /// A tag for a response that nothing is kept of: the same for each retransmission of the request
+    /// (RFC 3261 §8.2.7).
+    pub(super) fn stateless_tag(&self, request: &Message<'_>) -> String {
+        let header = |name| request.header(name).unwrap_or_default();
+        let names = [HeaderName::Via, HeaderName::From, HeaderName::CallId, HeaderName::CSeq];
+        let hash = self.hash(&names.map(header));
+        format!("{:02x}{:016x}", self.settings.shard, hash & u128::from(u64::MAX))
     }
 
     /// The key of a client transaction: the branch we made, and the method.

@@ -81,6 +81,8 @@ pub struct Invite {
     pub path: Path,
     /// The Call-ID as received, bytes that are not UTF-8 replaced.
     pub call_id: String,
+    /// The Request-URI as received; credentials are made for it.
+    pub request_uri: String,
     /// The Request-URI's user part, decoded, or the number of a `tel:` URI.
     pub user: String,
     /// The From header.

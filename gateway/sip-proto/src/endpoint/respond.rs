@@ -47,7 +47,7 @@ impl Endpoint {
         if request.method() == Some(Method::Ack) {
             return;
         }
-        let tag = self.new_tag();
+        let tag = self.stateless_tag(request);
         let server = self.settings.server.as_str();
         out.message(Self::response_path(request, path), |buffer| {
             status_line(buffer, status, reason);
@@ -134,10 +134,16 @@ impl Endpoint {
         }
     }
 
-    /// Inserts the call's soonest timer into the wheel.
-    pub(super) fn wake_call(&mut self, call: Handle) {
-        let deadline = self.calls.entry(call).and_then(|call| call.deadline());
-        self.wake_at(deadline, Wake::Call(call));
+    /// Inserts the call's soonest timer into the wheel, unless it is woken before anyway.
+    pub(super) fn wake_call(&mut self, handle: Handle) {
+        let horizon = self.wheel.horizon();
+        let Some(call) = self.calls.entry(handle) else { return };
+        let Some(deadline) = call.deadline() else { return };
+        let at = horizon.map_or(deadline, |horizon| deadline.min(horizon));
+        if call.wake_at.is_none_or(|soonest| at < soonest) {
+            call.wake_at = Some(at);
+            self.wake_at(Some(at), Wake::Call(handle));
+        }
     }
 }
 

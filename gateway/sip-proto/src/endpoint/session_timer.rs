@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 use super::{Settings, call::SessionTimer};
 use crate::{
     header::{HeaderName, SessionExpires},
-    lex::number,
     message::Message,
 };
 
@@ -20,7 +19,12 @@ pub(super) fn too_small(message: &Message<'_>, min_se_seconds: u32) -> bool {
 pub(super) fn wanted(message: &Message<'_>, settings: &Settings, now: Instant) -> Option<SessionTimer> {
     let peer_knows =
         message.lists(HeaderName::Supported, "timer") || message.lists(HeaderName::Require, "timer");
-    let floor = message.header(HeaderName::MinSe).and_then(number).unwrap_or(0).max(settings.min_se_seconds);
+    let floor = message
+        .header(HeaderName::MinSe)
+        .and_then(SessionExpires::parse)
+        .map(|min| min.seconds)
+        .unwrap_or(0)
+        .max(settings.min_se_seconds);
     let (seconds, ours) = match asked(message) {
         Some(asked) => {
             let seconds = asked.seconds.min(settings.session_expires_seconds).max(floor);

@@ -69,6 +69,10 @@ impl Endpoint {
 
     fn call_timeout(&mut self, now: Instant, handle: Handle, out: &mut Outputs) {
         let Some(call) = self.calls.entry(handle) else { return };
+        if call.wake_at.is_none_or(|at| at > now) {
+            return;
+        }
+        call.wake_at = None;
         if call.deadline().is_none_or(|at| at > now) {
             // Woken for a timer that was moved or stopped.
             return self.wake_call(handle);

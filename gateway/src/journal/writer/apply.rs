@@ -20,18 +20,14 @@ pub(in crate::journal) fn apply_entry(
 ) -> rusqlite::Result<Result<Receipt, JournalError>> {
     let id = entry.contact.as_str();
     match &entry.record {
-        Some(ContactUpdate::Started(start)) => {
-            if insert_contact(transaction, id, start)? == 0 {
-                return Ok(Err(JournalError::DuplicateContact(entry.contact.clone())));
-            }
+        Some(ContactUpdate::Started(start)) if insert_contact(transaction, id, start)? == 0 => {
+            return Ok(Err(JournalError::DuplicateContact(entry.contact.clone())));
         }
         Some(ContactUpdate::Progress(progress)) => update_contact(transaction, id, progress)?,
-        Some(ContactUpdate::Ended(end)) => {
-            if end_contact(transaction, id, end)? == 0 {
-                return Ok(Err(JournalError::NotOpen(entry.contact.clone())));
-            }
+        Some(ContactUpdate::Ended(end)) if end_contact(transaction, id, end)? == 0 => {
+            return Ok(Err(JournalError::NotOpen(entry.contact.clone())));
         }
-        None => {}
+        Some(ContactUpdate::Started(_) | ContactUpdate::Ended(_)) | None => {}
     }
     let first = *seq + 1;
     let count = u32::try_from(entry.events.len()).unwrap_or(u32::MAX);

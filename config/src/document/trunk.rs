@@ -1,0 +1,190 @@
+//! SIP trunks as documents, and the networks and secret references in them.
+
+use std::{fmt, net::IpAddr, path::PathBuf, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+/// A SIP relation with a carrier.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrunkDoc {
+    /// What people call it.
+    pub name: String,
+    /// Networks that the carrier's signalling comes from, `203.0.113.0/24`.
+    pub allowed: Vec<String>,
+    /// Digest authentication asked of the carrier (RFC 8760, RFC 3261 §22).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<Digest>,
+    /// Codecs, the most wanted first.
+    #[serde(default = "codecs")]
+    pub codecs: Vec<Codec>,
+    /// New calls a second; further ones get 503. None: only the limits of the process.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calls_per_second_max: Option<u32>,
+    /// Calls at once; further ones get 503. None: only the limits of the process.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrent_max: Option<u32>,
+}
+
+/// User and secret of a trunk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Digest {
+    /// User name.
+    pub user: String,
+    /// Where the secret is.
+    pub secret: SecretRef,
+}
+
+/// A codec that streams may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Codec {
+    /// G.711 µ-law, RTP payload type 0 (RFC 3551).
+    Pcmu,
+    /// G.711 A-law, RTP payload type 8 (RFC 3551).
+    Pcma,
+}
+
+fn codecs() -> Vec<Codec> {
+    vec![Codec::Pcmu, Codec::Pcma]
+}
+
+/// Refers to a secret, so that no document, revision or export holds one: `env:NAME` or `file:PATH`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecretRef {
+    /// A variable of the environment.
+    Environment(String),
+    /// A file; the end of its last line is cut.
+    File(PathBuf),
+}
+
+/// Why a secret cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretError {
+    /// The variable is not set.
+    #[error("the variable {0} is not set")]
+    Unset(String),
+    /// The file cannot be read.
+    #[error("the file {0} cannot be read: {1}")]
+    Unreadable(PathBuf, std::io::Error),
+}
+
+impl SecretRef {
+    /// Reads the secret.
+    ///
+    /// # Errors
+    /// The variable is not set, or the file cannot be read.
+    pub fn reveal(&self) -> Result<String, SecretError> {
+        match self {
+            Self::Environment(name) => std::env::var(name).map_err(|_| SecretError::Unset(name.clone())),
+            Self::File(path) => std::fs::read_to_string(path)
+                .map(|text| text.trim_end_matches(['\r', '\n']).to_owned())
+                .map_err(|error| SecretError::Unreadable(path.clone(), error)),
+        }
+    }
+}
+
+impl fmt::Display for SecretRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Environment(name) => write!(f, "env:{name}"),
+            Self::File(path) => write!(f, "file:{}", path.display()),
+        }
+    }
+}
+
+impl FromStr for SecretRef {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, &'static str> {
+        // The text itself must not be repeated: it may be the secret.
+        match text.split_once(':') {
+            Some(("env", name)) if !name.is_empty() => Ok(Self::Environment(name.to_owned())),
+            Some(("file", path)) if !path.is_empty() => Ok(Self::File(path.into())),
+            _ => Err("a secret is not written into a document: refer to it as env:NAME or file:PATH"),
+        }
+    }
+}
+
+impl Serialize for SecretRef {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for SecretRef {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// A range of addresses, `203.0.113.0/24`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Network {
+    /// The first address, as 128 bits (IPv4 in its mapped form).
+    bits: u128,
+    /// Bits that count, of 128.
+    length: u32,
+    v4: bool,
+}
+
+impl Network {
+    /// Its first address as 128 bits, and how many of them count.
+    pub(crate) fn parts(&self) -> (u128, u32) {
+        (self.bits, self.length)
+    }
+
+    /// Whether the address belongs to the network.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        network_bits(address) & network_mask(self.length) == self.bits
+    }
+}
+
+/// An address as 128 bits; IPv4 in its mapped form (RFC 4291 §2.5.5.2).
+pub(crate) fn network_bits(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
+        IpAddr::V6(v6) => v6.to_bits(),
+    }
+}
+
+/// The bits that count.
+pub(crate) fn network_mask(length: u32) -> u128 {
+    u128::MAX.checked_shl(128_u32.saturating_sub(length)).unwrap_or(0)
+}
+
+impl FromStr for Network {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let fault = || format!("\"{text}\" is no network");
+        let (address, length) = match text.split_once('/') {
+            Some((address, length)) => (address, Some(length.parse::<u32>().map_err(|_| fault())?)),
+            None => (text, None),
+        };
+        let address: IpAddr = address.parse().map_err(|_| fault())?;
+        let v4 = address.is_ipv4();
+        let longest = if v4 { 32 } else { 128 };
+        let length = length.unwrap_or(longest);
+        if length > longest {
+            return Err(fault());
+        }
+        let length = length + 128 - longest;
+        let bits = network_bits(address);
+        if bits & network_mask(length) != bits {
+            return Err(format!("\"{text}\" has bits set after its length"));
+        }
+        Ok(Self { bits, length, v4 })
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let v6 = std::net::Ipv6Addr::from_bits(self.bits);
+        match v6.to_ipv4_mapped().filter(|_| self.v4) {
+            Some(v4) => write!(f, "{v4}/{}", self.length.saturating_sub(96)),
+            None => write!(f, "{v6}/{}", self.length),
+        }
+    }
+}

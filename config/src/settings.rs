@@ -1,0 +1,222 @@
+//! Settings of the process: defaults < file < environment < flags.
+//!
+//! Every key stands, with its default and meaning, in `defaults.toml`; nothing else is taken. Each value
+//! remembers the layer it came from, so that an error can name the place to mend.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
+
+use serde::Deserialize;
+
+mod layers;
+mod listener;
+
+pub use layers::{DEFAULTS, Loaded, Overrides, SettingsError, Source, Sources};
+pub use listener::{Listener, Transport};
+
+/// Everything that is set at the start of the process.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Folder of the journal, the configuration store and recordings.
+    pub data_dir: PathBuf,
+    /// SIP listeners and their limits.
+    pub sip: Sip,
+    /// RTP sockets and threads.
+    pub media: Media,
+    /// Control API, health and metrics.
+    pub http: Http,
+    /// The journal's commit window, queue and retention.
+    pub journal: Journal,
+    /// How routing documents are treated.
+    pub routing: Routing,
+    /// Speech for text prompts.
+    pub tts: Tts,
+    /// Logging.
+    pub log: Log,
+}
+
+/// `[sip]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sip {
+    /// Sockets that take SIP.
+    pub listen: Vec<Listener>,
+    /// Address that carriers reach us by; none means each listener's own.
+    #[serde(deserialize_with = "layers::optional")]
+    pub advertised_address: Option<IpAddr>,
+    /// Differentiated services code point, 0–63.
+    pub dscp: u8,
+    /// Threads that own UDP sockets, 1–64.
+    pub threads: u8,
+    /// Socket buffer in bytes.
+    pub socket_buffer_bytes: usize,
+    /// The Server header; empty for none.
+    pub user_agent: String,
+    /// Smallest session interval, seconds (RFC 4028 §5).
+    pub session_min_seconds: u32,
+    /// Longest session interval, seconds.
+    pub session_expires_seconds: u32,
+    /// Bounds.
+    pub limits: SipLimits,
+    /// When new calls are refused.
+    pub overload: SipOverload,
+}
+
+/// `[sip.limits]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SipLimits {
+    /// Calls at once.
+    pub calls_max: usize,
+    /// Server transactions at once.
+    pub transactions_max: usize,
+    /// TCP connections at once.
+    pub tcp_connections_max: usize,
+    /// TCP connections at once from one source address.
+    pub tcp_connections_per_source_max: usize,
+    /// Seconds of silence after which a TCP connection is closed.
+    pub tcp_idle_seconds: u64,
+    /// Messages that wait for one SIP thread.
+    pub inbox_messages_max: usize,
+}
+
+/// `[sip.overload]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SipOverload {
+    /// Queue delay over which new INVITEs are refused, milliseconds.
+    pub delay_ms: u64,
+    /// How long that delay must last, milliseconds.
+    pub lasting_ms: u64,
+    /// Retry-After, seconds.
+    pub retry_after_seconds: u32,
+}
+
+/// `[media]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Media {
+    /// Address that RTP sockets are bound to.
+    pub bind_address: IpAddr,
+    /// Address written into SDP; none means `bind_address`.
+    #[serde(deserialize_with = "layers::optional")]
+    pub advertised_address: Option<IpAddr>,
+    /// First UDP port.
+    pub port_first: u16,
+    /// Last UDP port.
+    pub port_last: u16,
+    /// Differentiated services code point, 0–63.
+    pub dscp: u8,
+    /// Seconds without media that end a call; 0 for never.
+    pub inactivity_seconds: u64,
+    /// Media threads; 0 chooses by `calls_max` and cores.
+    pub threads: usize,
+    /// Calls with media at once.
+    pub calls_max: usize,
+}
+
+impl Media {
+    /// The address that stands in SDP.
+    pub fn sdp_address(&self) -> IpAddr {
+        self.advertised_address.unwrap_or(self.bind_address)
+    }
+
+    /// Silence that ends a call; none when that is switched off.
+    pub fn inactivity(&self) -> Option<Duration> {
+        (self.inactivity_seconds > 0).then(|| Duration::from_secs(self.inactivity_seconds))
+    }
+}
+
+/// `[http]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Http {
+    /// Address and port.
+    pub listen: SocketAddr,
+    /// Whether the address was named by somebody: then a taken port fails the start.
+    #[serde(skip)]
+    pub listen_named: bool,
+    /// Largest request body, bytes.
+    pub body_bytes_max: usize,
+    /// Largest routing document, bytes.
+    pub document_bytes_max: usize,
+    /// Seconds for request line and headers.
+    pub header_seconds: u64,
+    /// Seconds for a body.
+    pub body_seconds: u64,
+    /// Connections at once.
+    pub connections_max: usize,
+}
+
+/// `[journal]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Journal {
+    /// Longest wait for a shared commit, milliseconds.
+    pub commit_window_ms: u64,
+    /// Events that wait for the writer.
+    pub queue_events_max: usize,
+    /// Bytes that wait for the writer.
+    pub queue_bytes_max: usize,
+    /// Days after which events are deleted.
+    pub events_retention_days: u64,
+    /// Days after which contact records are deleted.
+    pub contacts_retention_days: u64,
+    /// Size at which the oldest events go early, bytes.
+    pub retention_bytes_max: u64,
+    /// Days for which an idle consumer holds events back.
+    pub consumer_idle_days: u64,
+    /// Free space that gives a warning, bytes.
+    pub free_space_warn_bytes: u64,
+    /// Free space under which new contacts are refused, bytes.
+    pub free_space_stop_bytes: u64,
+}
+
+/// `[routing]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Routing {
+    /// Entry points are armed on creation.
+    pub arm_new: bool,
+    /// Revisions that are kept.
+    pub revisions_kept_max: u64,
+}
+
+/// `[tts]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tts {
+    /// Program and arguments; empty switches text prompts off.
+    pub command: Vec<String>,
+    /// Voice of prompts that name none.
+    pub voice: String,
+    /// Seconds for one prompt.
+    pub timeout_seconds: u64,
+}
+
+/// `[log]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    /// Level or directives.
+    pub level: String,
+    /// Text or JSON.
+    pub format: LogFormat,
+}
+
+/// The form of log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+#[cfg(test)]
+mod tests;

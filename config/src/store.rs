@@ -1,0 +1,315 @@
+//! Drafts, revisions and number records, in one SQLite file; and the active routing compiled from it.
+//!
+//! Objects are kept by the revisions between which they held: a publish writes what it changes, and any
+//! old revision can be read, compared and restored. Everything a caller is told is durable when he is told
+//! (WAL, `synchronous=FULL`). Calls block on the disk: do not make them on a thread that must not wait.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use rusqlite::Connection;
+use serde::Serialize;
+use serde_json::Value;
+use vestibule_routing::address::E164;
+
+use crate::{
+    active::{Active, ActiveRouting},
+    compile::{Change, Compiled, Context, compile},
+    diagnostic::{Code, Diagnostic},
+    document::{self, Key, Kind, RawDocument},
+};
+
+mod draft;
+mod numbers;
+mod objects;
+mod publish;
+mod recordings;
+mod schema;
+
+pub use numbers::{AuditRow, NumberChange};
+
+/// Objects compiled at once at a start: bounds the memory it needs.
+const CHUNK: usize = 20_000;
+
+/// How a store treats documents.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// New entry points are armed (`routing.arm_new`).
+    pub arm_new: bool,
+    /// Text prompts can be spoken (`tts.command` is set).
+    pub speech: bool,
+}
+
+/// The configuration store.
+#[derive(Debug)]
+pub struct Store {
+    connection: Mutex<Connection>,
+    active: Active,
+    options: Options,
+    recordings: PathBuf,
+}
+
+/// Why the store did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database failed.
+    #[error("the configuration store failed: {0}")]
+    Database(#[from] rusqlite::Error),
+    /// A file failed.
+    #[error("{path}: {cause}")]
+    File {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        cause: std::io::Error,
+    },
+    /// The database was written by a newer version.
+    #[error(
+        "the configuration store has version {found}, and this program knows {known}; start the newer program"
+    )]
+    TooNew {
+        /// Its version.
+        found: i64,
+        /// Ours.
+        known: i64,
+    },
+    /// The documents do not compile, or a request makes no sense.
+    #[error("{} finding(s), the first: {}", .0.len(), .0.first().map(ToString::to_string).unwrap_or_default())]
+    Invalid(Vec<Diagnostic>),
+    /// Somebody else changed the draft.
+    #[error("the draft has version {found}, not {expected}; read it again")]
+    VersionMismatch {
+        /// The version in the store.
+        found: u64,
+        /// The version that the request named.
+        expected: u64,
+    },
+    /// A revision that does not exist.
+    #[error("there is no revision {0}")]
+    NoRevision(u64),
+    /// A number that has no record.
+    #[error("there is no number {0}")]
+    NoNumber(E164),
+    /// A number that has one already.
+    #[error("the number {0} has a record already")]
+    NumberExists(E164),
+    /// A transition that does not exist.
+    #[error(transparent)]
+    NotPossible(#[from] crate::number::NotPossible),
+}
+
+/// A frozen numbered form of the documents.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Revision {
+    /// Counts from 1.
+    pub number: u64,
+    /// Who published it.
+    pub author: String,
+    /// What for.
+    pub note: String,
+    /// When.
+    pub created: jiff::Timestamp,
+    /// The revision that it restored, when it is a roll back.
+    pub restores: Option<u64>,
+    /// How many objects changed.
+    pub changes: u64,
+}
+
+/// How one object differs between two revisions.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Difference {
+    /// The object.
+    pub key: Key,
+    /// Its body before; none when it did not exist.
+    pub before: Option<Value>,
+    /// Its body after; none when it was removed.
+    pub after: Option<Value>,
+}
+
+/// Edits that are not published.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Draft {
+    /// Counts edits; the `ETag` of the draft.
+    pub version: u64,
+    /// The edits: a body, or none for a removal.
+    pub changes: BTreeMap<Key, Option<Value>>,
+}
+
+/// What came of a publish.
+#[derive(Clone, Debug)]
+pub struct Published {
+    /// The new revision.
+    pub revision: Revision,
+    /// Warnings.
+    pub warnings: Vec<Diagnostic>,
+}
+
+impl Store {
+    /// Opens `config.db` in the folder, makes it when it is missing, and compiles the active revision.
+    ///
+    /// # Errors
+    /// The file cannot be opened, is newer than this program, or what it holds does not compile.
+    pub fn open(folder: &Path, options: Options) -> Result<Self, StoreError> {
+        let recordings = folder.join("prompts");
+        std::fs::create_dir_all(&recordings)
+            .map_err(|cause| StoreError::File { path: recordings.clone(), cause })?;
+        let connection = schema::open(&folder.join("config.db"))?;
+        let store =
+            Self { connection: Mutex::new(connection), active: Active::default(), options, recordings };
+        store.load_active()?;
+        Ok(store)
+    }
+
+    /// What is active; also the place to subscribe.
+    pub fn active(&self) -> &Active {
+        &self.active
+    }
+
+    /// Puts a document into an empty store and publishes it; the numbers in it become ours. Says whether
+    /// the store was empty.
+    ///
+    /// # Errors
+    /// The document does not compile, or the store fails.
+    pub fn seed(&self, text: &str) -> Result<bool, StoreError> {
+        let connection = self.lock();
+        if objects::newest_revision(&connection)? > 0 {
+            return Ok(false);
+        }
+        let document = document::parse(text).map_err(StoreError::Invalid)?;
+        let numbers: Vec<E164> = document
+            .keys()
+            .filter(|key| key.kind == Kind::Numbers)
+            .filter_map(|key| E164::parse(&key.id).ok())
+            .collect();
+        let changes = document.into_iter().map(|(key, body)| (key, Some(body))).collect();
+        let request =
+            publish::Request { author: "system", note: "First start", restores: None, seeds: &numbers };
+        self.publish_locked(&connection, changes, &request)?;
+        Ok(true)
+    }
+
+    fn load_active(&self) -> Result<(), StoreError> {
+        let connection = self.lock();
+        let revision = objects::newest_revision(&connection)?;
+        if revision > 0 {
+            let compiled = self.compile_at(&connection, revision)?;
+            self.active.swap(ActiveRouting::new(revision, compiled));
+        }
+        Ok(())
+    }
+
+    /// A revision compiled for itself, to simulate on it.
+    ///
+    /// # Errors
+    /// No such revision, or the store fails.
+    pub fn routing_at(&self, revision: u64) -> Result<ActiveRouting, StoreError> {
+        let active = self.active.load();
+        if active.revision == revision {
+            return Ok((*active).clone());
+        }
+        let connection = self.lock();
+        objects::require_revision(&connection, revision)?;
+        Ok(ActiveRouting::new(revision, self.compile_at(&connection, revision)?))
+    }
+
+    /// The shared parts first, then numbers, then entry points, in pieces.
+    fn compile_at(&self, connection: &Connection, revision: u64) -> Result<Compiled, StoreError> {
+        let ours = numbers::all_ours(connection)?;
+        let owned = |number: E164| ours.contains(&number);
+        // Recordings and speech were there when it was published; a start must not fail over them.
+        let context = Context {
+            now: jiff::Timestamp::now(),
+            owned: &owned,
+            recorded: &|_| true,
+            speech: true,
+            run_tests: false,
+        };
+        let mut compiled = Compiled::default();
+        let mut apply = |changes: Vec<Change>| -> Result<(), StoreError> {
+            let outcome = compile(std::mem::take(&mut compiled), changes, &context);
+            compiled = outcome.compiled.ok_or(StoreError::Invalid(outcome.diagnostics))?;
+            Ok(())
+        };
+        let mut shared = Vec::new();
+        for kind in Kind::ALL.into_iter().filter(|kind| !matches!(kind, Kind::Numbers | Kind::EntryPoints)) {
+            objects::each_at(connection, kind, revision, |key, object| {
+                shared.push((key, Some(object)));
+                Ok(())
+            })?;
+        }
+        apply(shared)?;
+        for kind in [Kind::Numbers, Kind::EntryPoints] {
+            let mut chunk = Vec::new();
+            objects::each_at(connection, kind, revision, |key, object| {
+                // A number that went after the revision was published is no part of routing any more.
+                if kind == Kind::Numbers && E164::parse(&key.id).is_ok_and(|number| !owned(number)) {
+                    return Ok(());
+                }
+                chunk.push((key, Some(object)));
+                if chunk.len() >= CHUNK { apply(std::mem::take(&mut chunk)) } else { Ok(()) }
+            })?;
+            apply(chunk)?;
+        }
+        Ok(compiled)
+    }
+
+    /// Every revision before `before` (all, when none), the newest first, at most `limit`.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub fn revisions(&self, before: Option<u64>, limit: u32) -> Result<Vec<Revision>, StoreError> {
+        objects::revisions(&self.lock(), before, limit)
+    }
+
+    /// How two revisions differ, object by object.
+    ///
+    /// # Errors
+    /// No such revision, or the store fails.
+    pub fn diff(&self, from: u64, to: u64) -> Result<Vec<Difference>, StoreError> {
+        let connection = self.lock();
+        objects::require_revision(&connection, from)?;
+        objects::require_revision(&connection, to)?;
+        objects::diff(&connection, from, to)
+    }
+
+    /// The documents of a revision.
+    ///
+    /// # Errors
+    /// No such revision, or the store fails.
+    pub fn document_at(&self, revision: u64) -> Result<RawDocument, StoreError> {
+        let connection = self.lock();
+        objects::require_revision(&connection, revision)?;
+        objects::document_at(&connection, revision)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Connection> {
+        // A panic of another publisher left a transaction at most, and that is rolled back.
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Reads changed bodies; every fault of every object is reported.
+fn read_changes(changes: &BTreeMap<Key, Option<Value>>) -> Result<Vec<Change>, StoreError> {
+    let mut read = Vec::with_capacity(changes.len());
+    let mut faults = Vec::new();
+    for (key, body) in changes {
+        match body.as_ref().map(|body| document::read(key, body)).transpose() {
+            Ok(object) => read.push((key.clone(), object)),
+            Err(fault) => faults.push(fault),
+        }
+    }
+    if faults.is_empty() { Ok(read) } else { Err(StoreError::Invalid(faults)) }
+}
+
+/// A single finding as an error.
+fn invalid(code: Code, path: &str, sentence: &str) -> StoreError {
+    StoreError::Invalid(vec![Diagnostic::new(code, path, sentence)])
+}
+
+type Numbers = HashSet<E164>;
+
+#[cfg(test)]
+mod tests;

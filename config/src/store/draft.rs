@@ -1,0 +1,194 @@
+//! The draft: edits on top of what is active, shared by all who edit.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{Connection, params};
+use serde_json::Value;
+
+use super::{Draft, Store, StoreError, objects};
+use crate::{
+    diagnostic::Diagnostic,
+    document::{self, Key, Kind, RawDocument},
+};
+
+impl Store {
+    /// The edits that are not published.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub fn draft(&self) -> Result<Draft, StoreError> {
+        read(&self.lock())
+    }
+
+    /// What is active with the draft's edits applied.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub fn draft_document(&self) -> Result<(u64, RawDocument), StoreError> {
+        let connection = self.lock();
+        let draft = read(&connection)?;
+        let mut document = objects::document_at(&connection, objects::newest_revision(&connection)?)?;
+        for (key, body) in draft.changes {
+            match body {
+                Some(body) => drop(document.insert(key, body)),
+                None => drop(document.remove(&key)),
+            }
+        }
+        Ok((draft.version, document))
+    }
+
+    /// One object as the draft has it: edited, or as published.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub fn draft_object(&self, key: &Key) -> Result<(u64, Option<Value>), StoreError> {
+        let connection = self.lock();
+        let draft = read(&connection)?;
+        let body = match draft.changes.get(key) {
+            Some(edited) => edited.clone(),
+            None => objects::live(&connection, key)?,
+        };
+        Ok((draft.version, body))
+    }
+
+    /// Edits one object: a body, or none to remove it. Its form is checked at once, its references on
+    /// publish, so that objects which need each other can be edited in any order.
+    ///
+    /// # Errors
+    /// A body of the wrong form, another version of the draft than `expected`, or the store fails.
+    pub fn edit(&self, key: &Key, body: Option<&Value>, expected: Option<u64>) -> Result<u64, StoreError> {
+        let changes = BTreeMap::from([(key.clone(), body.cloned())]);
+        super::read_changes(&changes)?;
+        let mut connection = self.lock();
+        let transaction = connection.transaction()?;
+        let version = begin(&transaction, expected)?;
+        let base = objects::newest_revision(&transaction)?;
+        put(&transaction, key, body, base)?;
+        transaction.commit()?;
+        Ok(version)
+    }
+
+    /// Makes the draft such that the given document would be published: what it does not hold is removed.
+    ///
+    /// # Errors
+    /// Bodies of the wrong form, another version of the draft than `expected`, or the store fails.
+    pub fn edit_all(&self, document: &RawDocument, expected: Option<u64>) -> Result<u64, StoreError> {
+        let wanted: BTreeMap<_, _> =
+            document.iter().map(|(key, body)| (key.clone(), Some(body.clone()))).collect();
+        super::read_changes(&wanted)?;
+        let mut connection = self.lock();
+        let transaction = connection.transaction()?;
+        let version = begin(&transaction, expected)?;
+        let base = objects::newest_revision(&transaction)?;
+        let published = objects::document_at(&transaction, base)?;
+        transaction.execute("DELETE FROM draft", [])?;
+        for (key, body) in document.iter().filter(|(key, body)| published.get(*key) != Some(*body)) {
+            put(&transaction, key, Some(body), base)?;
+        }
+        for key in published.keys().filter(|key| !document.contains_key(*key)) {
+            put(&transaction, key, None, base)?;
+        }
+        transaction.commit()?;
+        Ok(version)
+    }
+
+    /// Forgets all edits.
+    ///
+    /// # Errors
+    /// Another version of the draft than `expected`, or the store fails.
+    pub fn discard_draft(&self, expected: Option<u64>) -> Result<u64, StoreError> {
+        let mut connection = self.lock();
+        let transaction = connection.transaction()?;
+        let version = begin(&transaction, expected)?;
+        transaction.execute("DELETE FROM draft", [])?;
+        transaction.commit()?;
+        Ok(version)
+    }
+
+    /// What publishing the draft would say, without publishing it.
+    ///
+    /// # Errors
+    /// The store fails; findings are no error.
+    pub fn validate(&self) -> Result<Vec<Diagnostic>, StoreError> {
+        let connection = self.lock();
+        let draft = read(&connection)?;
+        match self.compile_changes(&connection, draft.changes, &[]) {
+            Ok((_, _, diagnostics)) => Ok(diagnostics),
+            Err(StoreError::Invalid(diagnostics)) => Ok(diagnostics),
+            Err(other) => Err(other),
+        }
+    }
+
+    /// What publishing a whole document would say; nothing is stored.
+    ///
+    /// # Errors
+    /// The store fails; findings are no error.
+    pub fn validate_document(&self, text: &str) -> Result<Vec<Diagnostic>, StoreError> {
+        let document = match document::parse(text) {
+            Ok(document) => document,
+            Err(diagnostics) => return Ok(diagnostics),
+        };
+        let connection = self.lock();
+        let published = objects::document_at(&connection, objects::newest_revision(&connection)?)?;
+        let mut changes: BTreeMap<_, _> = published
+            .keys()
+            .filter(|key| !document.contains_key(*key))
+            .map(|key| (key.clone(), None))
+            .collect();
+        changes.extend(document.into_iter().map(|(key, body)| (key, Some(body))));
+        match self.compile_changes(&connection, changes, &[]) {
+            Ok((_, _, diagnostics)) => Ok(diagnostics),
+            Err(StoreError::Invalid(diagnostics)) => Ok(diagnostics),
+            Err(other) => Err(other),
+        }
+    }
+}
+
+/// Reads the draft.
+pub(super) fn read(connection: &Connection) -> Result<Draft, StoreError> {
+    let mut statement = connection.prepare_cached("SELECT kind, id, body FROM draft")?;
+    let mut rows = statement.query([])?;
+    let mut changes = BTreeMap::new();
+    while let Some(row) = rows.next()? {
+        let Some(kind) = Kind::parse(&row.get::<_, String>(0)?) else { continue };
+        let body: Option<String> = row.get(2)?;
+        let body = body.map(|text| serde_json::from_str(&text).unwrap_or_default());
+        changes.insert(Key::new(kind, row.get::<_, String>(1)?), body);
+    }
+    Ok(Draft { version: version(connection)?, changes })
+}
+
+/// The draft's objects that somebody else published in the meantime.
+pub(super) fn conflicts(connection: &Connection, draft: &Draft) -> Result<Vec<Key>, StoreError> {
+    let mut statement = connection.prepare_cached("SELECT base FROM draft WHERE kind = ?1 AND id = ?2")?;
+    let mut all = Vec::new();
+    for key in draft.changes.keys() {
+        let base: i64 = statement.query_row(params![key.kind.as_str(), key.id], |row| row.get(0))?;
+        if objects::changed_after(connection, key, base.unsigned_abs())? {
+            all.push(key.clone());
+        }
+    }
+    Ok(all)
+}
+
+pub(super) fn version(connection: &Connection) -> Result<u64, StoreError> {
+    let version: i64 = connection.query_row("SELECT version FROM draft_version", [], |row| row.get(0))?;
+    Ok(version.unsigned_abs())
+}
+
+/// Checks the version that the caller read, and counts the edit.
+pub(super) fn begin(connection: &Connection, expected: Option<u64>) -> Result<u64, StoreError> {
+    let found = version(connection)?;
+    if let Some(expected) = expected.filter(|expected| *expected != found) {
+        return Err(StoreError::VersionMismatch { found, expected });
+    }
+    connection.execute("UPDATE draft_version SET version = version + 1", [])?;
+    Ok(found + 1)
+}
+
+fn put(connection: &Connection, key: &Key, body: Option<&Value>, base: u64) -> Result<(), StoreError> {
+    connection
+        .prepare_cached("INSERT OR REPLACE INTO draft (kind, id, body, base) VALUES (?1, ?2, ?3, ?4)")?
+        .execute(params![key.kind.as_str(), key.id, body.map(Value::to_string), objects::signed(base)])?;
+    Ok(())
+}

@@ -1,0 +1,213 @@
+//! From changes to a revision that routes.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{Connection, TransactionBehavior};
+use serde_json::{Value, json};
+use vestibule_routing::{address::E164, channel::Channel};
+
+use super::{Published, Revision, Store, StoreError, draft, invalid, numbers, objects, read_changes};
+use crate::{
+    active::ActiveRouting,
+    compile::{Change, Compiled, Context, compile},
+    diagnostic::{Code, Diagnostic},
+    document::{EntryPointRef, Key, Kind},
+};
+
+/// Longest note of a publish, in characters.
+const NOTE_MAX: usize = 500;
+
+/// Who publishes what for.
+pub(super) struct Request<'a> {
+    pub(super) author: &'a str,
+    pub(super) note: &'a str,
+    pub(super) restores: Option<u64>,
+    /// Numbers that become ours with it: at the first start only.
+    pub(super) seeds: &'a [E164],
+}
+
+type Changes = BTreeMap<Key, Option<Value>>;
+
+impl Store {
+    /// Publishes the draft.
+    ///
+    /// # Errors
+    /// The draft is empty, has another version than `expected`, collides with what was published since, or
+    /// does not compile; there is no note; or the store fails. Nothing is changed then.
+    pub fn publish(&self, author: &str, note: &str, expected: Option<u64>) -> Result<Published, StoreError> {
+        let connection = self.lock();
+        let draft = draft::read(&connection)?;
+        if let Some(expected) = expected.filter(|expected| *expected != draft.version) {
+            return Err(StoreError::VersionMismatch { found: draft.version, expected });
+        }
+        let conflicts = draft::conflicts(&connection, &draft)?;
+        if !conflicts.is_empty() {
+            let say = |key: &Key| {
+                Diagnostic::new(
+                    Code::Conflict,
+                    key.path(),
+                    format!("{key} was published by somebody else since"),
+                )
+            };
+            return Err(StoreError::Invalid(conflicts.iter().map(say).collect()));
+        }
+        self.publish_locked(&connection, draft.changes, &Request { author, note, restores: None, seeds: &[] })
+    }
+
+    /// Publishes changes at once, past the draft.
+    ///
+    /// # Errors
+    /// As [`Store::publish`].
+    pub fn publish_changes(
+        &self,
+        changes: Changes,
+        author: &str,
+        note: &str,
+    ) -> Result<Published, StoreError> {
+        self.publish_locked(&self.lock(), changes, &Request { author, note, restores: None, seeds: &[] })
+    }
+
+    /// Restores an older revision as a new one. Numbers that are not ours any more are left out: a roll
+    /// back neither buys nor releases.
+    ///
+    /// # Errors
+    /// No such revision, nothing to restore, or as [`Store::publish`].
+    pub fn roll_back(&self, to: u64, author: &str, note: &str) -> Result<Published, StoreError> {
+        let connection = self.lock();
+        objects::require_revision(&connection, to)?;
+        let newest = objects::newest_revision(&connection)?;
+        let mut changes = objects::as_changes(objects::diff(&connection, newest, to)?);
+        let mut left_out = Vec::new();
+        for key in changes.iter().filter(|(_, body)| body.is_some()).map(|(key, _)| key) {
+            if key.kind == Kind::Numbers
+                && let Ok(number) = E164::parse(&key.id)
+                && !numbers::is_ours(&connection, number)?
+            {
+                left_out.push(key.clone());
+            }
+        }
+        for key in left_out {
+            changes.remove(&key);
+        }
+        self.publish_locked(&connection, changes, &Request { author, note, restores: Some(to), seeds: &[] })
+    }
+
+    /// Compiles changes on top of what is active, without keeping them.
+    pub(super) fn compile_changes(
+        &self,
+        connection: &Connection,
+        mut changes: Changes,
+        seeds: &[E164],
+    ) -> Result<(Changes, Compiled, Vec<Diagnostic>), StoreError> {
+        let active = self.active.load();
+        self.fill_armed(&active, &mut changes);
+        let read: Vec<Change> = read_changes(&changes)?;
+        // Many numbers: one table scan. Few: one look-up each.
+        let many = read.iter().filter(|(key, _)| key.kind == Kind::Numbers).count() > 1000;
+        let ours = if many { Some(numbers::all_ours(connection)?) } else { None };
+        let owned = |number: E164| {
+            seeds.contains(&number)
+                || match &ours {
+                    Some(ours) => ours.contains(&number),
+                    None => numbers::is_ours(connection, number).unwrap_or(false),
+                }
+        };
+        let recorded = |hash: &str| self.has_recording(hash);
+        let context = Context {
+            now: jiff::Timestamp::now(),
+            owned: &owned,
+            recorded: &recorded,
+            speech: self.options.speech,
+            run_tests: true,
+        };
+        let outcome = compile(active.compiled.clone(), read, &context);
+        match outcome.compiled {
+            Some(compiled) => Ok((changes, compiled, outcome.diagnostics)),
+            None => Err(StoreError::Invalid(outcome.diagnostics)),
+        }
+    }
+
+    /// Writes down whether an entry point is armed, where the document leaves it out: as it was, or as new
+    /// ones are. A new number gets an entry point when new ones are not armed.
+    fn fill_armed(&self, active: &ActiveRouting, changes: &mut Changes) {
+        if !self.options.arm_new {
+            let new: Vec<Key> = changes
+                .iter()
+                .filter(|(key, body)| key.kind == Kind::Numbers && body.is_some())
+                .filter(|(key, _)| {
+                    E164::parse(&key.id).is_ok_and(|number| !active.plan.numbers.contains_key(&number))
+                })
+                .map(|(key, _)| Key::new(Kind::EntryPoints, format!("voice/{}", key.id)))
+                .filter(|key| !changes.contains_key(key))
+                .collect();
+            changes.extend(new.into_iter().map(|key| (key, Some(json!({"armed": false})))));
+        }
+        for (key, body) in changes.iter_mut().filter(|(key, _)| key.kind == Kind::EntryPoints) {
+            let Some(Value::Object(fields)) = body else { continue };
+            let Ok(reference) = EntryPointRef::parse(&key.id) else { continue };
+            if fields.get("armed").is_some_and(|armed| !armed.is_null()) {
+                continue;
+            }
+            let known = active.plan.entry_points.get(&reference.key());
+            // A number without settings of its entry point is armed already; so is every exit.
+            let stands = match reference.channel {
+                Channel::Ivr => true,
+                _ => matches!(&reference.address, vestibule_routing::address::Address::Number(number)
+                    if reference.channel == Channel::Voice && active.plan.numbers.contains_key(number)),
+            };
+            let armed = match known {
+                Some(known) => !known.disarmed,
+                None => stands || self.options.arm_new,
+            };
+            fields.insert("armed".to_owned(), Value::Bool(armed));
+        }
+    }
+
+    pub(super) fn publish_locked(
+        &self,
+        connection: &Connection,
+        changes: Changes,
+        request: &Request<'_>,
+    ) -> Result<Published, StoreError> {
+        let note = request.note.trim();
+        if note.is_empty() || note.chars().count() > NOTE_MAX {
+            return Err(invalid(Code::NoNote, "", "a publish takes a note of 1 to 500 characters"));
+        }
+        if changes.is_empty() {
+            return Err(invalid(Code::NothingToPublish, "", "nothing differs from what is active"));
+        }
+        let (changes, compiled, warnings) = self.compile_changes(connection, changes, request.seeds)?;
+        let now = jiff::Timestamp::now();
+        let revision = Revision {
+            number: objects::newest_revision(connection)? + 1,
+            author: request.author.to_owned(),
+            note: note.to_owned(),
+            created: jiff::Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now),
+            restores: request.restores,
+            changes: u64::try_from(changes.len()).unwrap_or(u64::MAX),
+        };
+        let transaction = rusqlite::Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
+        objects::insert_revision(&transaction, &revision)?;
+        for (key, body) in &changes {
+            objects::write(&transaction, key, body.as_ref(), revision.number)?;
+        }
+        for number in request.seeds {
+            numbers::seed(&transaction, *number, request.author)?;
+        }
+        // The draft's edits that this publish holds are done; others stay.
+        let mut done = transaction.prepare_cached("DELETE FROM draft WHERE kind = ?1 AND id = ?2")?;
+        let mut edits = 0;
+        if request.restores.is_none() {
+            for key in changes.keys() {
+                edits += done.execute(rusqlite::params![key.kind.as_str(), key.id])?;
+            }
+        }
+        drop(done);
+        if edits > 0 {
+            draft::begin(&transaction, None)?;
+        }
+        transaction.commit()?;
+        self.active.swap(ActiveRouting::new(revision.number, compiled));
+        Ok(Published { revision, warnings })
+    }
+}
