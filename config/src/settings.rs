@@ -33,6 +33,8 @@ pub struct Settings {
     pub journal: Journal,
     /// How routing documents are treated.
     pub routing: Routing,
+    /// Web services that IVRs may ask.
+    pub data_dip: DataDip,
     /// Speech for text prompts.
     pub tts: Tts,
     /// Logging.
@@ -184,6 +186,14 @@ pub struct Routing {
     pub arm_new: bool,
     /// Revisions that are kept.
     pub revisions_kept_max: u64,
+}
+
+/// `[data_dip]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataDip {
+    /// What the URL of a data dip must begin with; empty lets none through.
+    pub allowed_url_prefixes: Vec<String>,
 }
 
 /// `[tts]`.

@@ -7,7 +7,7 @@ use vestibule_routing::id::ContactId;
 const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
 /// A new id: 48 bits of milliseconds, then 80 random bits.
-pub fn new_contact_id(arrived: jiff::Timestamp, rng: &mut impl Rng) -> ContactId {
+pub(crate) fn new_contact_id(arrived: jiff::Timestamp, rng: &mut impl Rng) -> ContactId {
     let millis = u128::try_from(arrived.as_millisecond()).unwrap_or(0) & ((1 << 48) - 1);
     let random: u128 = rng.random::<u128>() & ((1 << 80) - 1);
     let bits = millis << 80 | random;

@@ -6,7 +6,7 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Instant};
 
-use rand::rngs::SmallRng;
+use rand::rngs::StdRng;
 use tokio::sync::mpsc;
 use vestibule_routing::{
     address::{Address, E164},
@@ -46,7 +46,7 @@ pub(crate) async fn run(
     services: Arc<Services>,
     call: ArrivingCall,
     signals: mpsc::Receiver<Signal>,
-    (place, mut rng): (Place, SmallRng),
+    (place, mut rng): (Place, StdRng),
 ) {
     let now = now();
     let id = new_contact_id(now.wall, &mut rng);

@@ -8,7 +8,7 @@ use std::sync::{
     atomic::{AtomicU64, AtomicUsize, Ordering},
 };
 
-use rand::{SeedableRng, rngs::SmallRng};
+use rand::{Rng, SeedableRng, rngs::StdRng};
 use tokio::{runtime::Handle, sync::mpsc};
 use vestibule_config::store::Store;
 
@@ -75,7 +75,7 @@ impl Hub {
             runtime,
             calls: Arc::default(),
             calls_max,
-            seed: AtomicU64::new(rand::random()),
+            seed: AtomicU64::new(StdRng::from_os_rng().random()),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -105,7 +105,7 @@ impl Hub {
             return None;
         };
         let (signals, receiver) = mpsc::channel(SIGNALS_MAX);
-        let rng = SmallRng::seed_from_u64(self.inner.seed.fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::Relaxed));
+        let rng = StdRng::seed_from_u64(self.inner.seed.fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::Relaxed));
         let services = services.clone();
         self.inner.runtime.spawn(contact_task::run(services, call, receiver, (place, rng)));
         Some(signals)

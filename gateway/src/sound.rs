@@ -80,7 +80,7 @@ impl Library {
     /// # Errors
     /// When the folders cannot be made.
     pub fn open(folder: PathBuf, tts: Tts) -> io::Result<Self> {
-        std::fs::create_dir_all(folder.join("recordings"))?;
+        std::fs::create_dir_all(folder.join("prompts"))?;
         std::fs::create_dir_all(folder.join("speech"))?;
         let inner = Inner { folder, tts, prompts: ArcSwap::default(), encoded: DashMap::new() };
         Ok(Self { inner: Arc::new(inner) })
@@ -122,7 +122,7 @@ impl Library {
         let audio = match source {
             PromptSource::Builtin(name) => decode(builtin(name))?,
             PromptSource::File { sha256 } => {
-                let path = self.inner.folder.join("recordings").join(sha256);
+                let path = self.inner.folder.join("prompts").join(sha256);
                 let bytes = std::fs::read(&path).map_err(|source| SoundError::Unreadable { path, source })?;
                 decode(&bytes)?
             }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    media::{Media, MediaSnapshot},
+    media::{Media, MediaSnapshot, ThreadSnapshot},
     queue::Queues,
     telemetry::Metrics,
 };
@@ -21,5 +21,16 @@ pub(super) async fn go_on(media: Media, queues: Queues, metrics: Metrics) {
 }
 
 fn take(last: &MediaSnapshot, next: &MediaSnapshot, metrics: &Metrics) {
-    let _unused = (last, next, metrics);
+    let media = &metrics.media;
+    let grown = |counter: fn(&ThreadSnapshot) -> u64| next.sum(counter).saturating_sub(last.sum(counter));
+    media.received.inc_by(grown(|thread| thread.received));
+    media.sent.inc_by(grown(|thread| thread.sent));
+    media.lost.inc_by(grown(|thread| thread.lost));
+    media.wrong_source.inc_by(grown(|thread| thread.wrong_source));
+    media.skipped.inc_by(grown(|thread| thread.skipped_frames));
+    media.rings_full.inc_by(grown(|thread| thread.commands_refused));
+    media.streams.set(next.threads.iter().map(|thread| i64::from(thread.legs)).sum());
+    media.realtime.set(i64::from(next.threads.iter().all(|thread| thread.realtime)));
+    media.ports_used.set(i64::try_from(next.ports.used).unwrap_or(i64::MAX));
+    media.ports_draining.set(i64::try_from(next.ports.draining).unwrap_or(i64::MAX));
 }

@@ -6,7 +6,6 @@
 use std::{
     collections::HashMap,
     net::{SocketAddr, UdpSocket},
-    os::fd::AsFd,
     sync::{Arc, mpsc::Receiver},
     thread::JoinHandle,
     time::{Duration, Instant},
@@ -356,7 +355,7 @@ impl SipThread {
         let millis = wait.map_or(1000, |wait| wait.as_millis().saturating_add(1).min(1000));
         let timeout = PollTimeout::from(u16::try_from(millis).unwrap_or(1000));
         let mut fds: Vec<PollFd<'_>> =
-            self.sockets.iter().map(|socket| PollFd::new(socket.fd().as_fd(), PollFlags::POLLIN)).collect();
+            self.sockets.iter().map(|socket| PollFd::new(socket.fd(), PollFlags::POLLIN)).collect();
         fds.push(PollFd::new(self.wake.fd(), PollFlags::POLLIN));
         if let Err(error) = poll(&mut fds, timeout)
             && error != nix::errno::Errno::EINTR
