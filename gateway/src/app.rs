@@ -140,7 +140,10 @@ fn open_journal(settings: &Settings, metrics: &Metrics) -> anyhow::Result<Journa
     let (journal, recovered) =
         Journal::open(options, metrics.journal.clone()).context("the journal cannot be opened")?;
     if recovered.contacts > 0 {
-        tracing::warn!(contacts = recovered.contacts, "contacts were live when the gateway stopped; they are ended");
+        tracing::warn!(
+            contacts = recovered.contacts,
+            "contacts were live when the gateway stopped; they are ended"
+        );
     }
     Ok(journal)
 }
@@ -205,7 +208,11 @@ fn greet(
 ) {
     let target = sip.first().and_then(|text| text.split_once(':')).map_or("", |(_, address)| address);
     say(&format!("Vestibule {} takes calls on {}", env!("CARGO_PKG_VERSION"), sip.join(", ")));
-    say(&format!("Data in {}; routing revision {}", settings.data_dir.display(), store.active().load().revision));
+    say(&format!(
+        "Data in {}; routing revision {}",
+        settings.data_dir.display(),
+        store.active().load().revision
+    ));
     say("Try a call, for example with baresip or SIPp:");
     for (number, what) in [
         ("+14155550100", "a direct line: ringing tone, then music"),

@@ -103,7 +103,10 @@ impl DataDips {
 fn is_below(url: &str, prefix: &str) -> bool {
     let (Ok(url), Ok(prefix)) = (reqwest::Url::parse(url), reqwest::Url::parse(prefix)) else { return false };
     let below = url.path() == prefix.path()
-        || url.path().strip_prefix(prefix.path()).is_some_and(|rest| prefix.path().ends_with('/') || rest.starts_with('/'));
+        || url
+            .path()
+            .strip_prefix(prefix.path())
+            .is_some_and(|rest| prefix.path().ends_with('/') || rest.starts_with('/'));
     url.origin().is_tuple() && url.origin() == prefix.origin() && url.username().is_empty() && below
 }
 
@@ -124,7 +127,10 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let app = Router::new()
-            .route("/crm/ok", get(|| async { Json(serde_json::json!({"customer": {"tier": "gold", "visits": 3}})) }))
+            .route(
+                "/crm/ok",
+                get(|| async { Json(serde_json::json!({"customer": {"tier": "gold", "visits": 3}})) }),
+            )
             .route("/crm/slow", get(|| async { tokio::time::sleep(Duration::from_secs(5)).await }))
             .route("/crm/away", get(|| async { axum::response::Redirect::temporary("/elsewhere") }))
             .route("/crm/large", get(|| async { "x".repeat(ANSWER_BYTES_MAX + 1) }));

@@ -13,7 +13,10 @@ use tokio::{runtime::Handle, sync::mpsc};
 use vestibule_config::store::Store;
 
 use crate::{
-    api::{live::LiveContacts, readiness::{Phase, Readiness}},
+    api::{
+        live::LiveContacts,
+        readiness::{Phase, Readiness},
+    },
     contact_task,
     data_dip::DataDips,
     journal::Journal,

@@ -53,7 +53,8 @@ impl Record {
         match outcome.reason {
             Reason::AbandonedInQueue => Some(Place::Queue {
                 inbox: self.progress.inbox.clone()?,
-                waited_ms: queued_at.map_or(0, |at| u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX)),
+                waited_ms: queued_at
+                    .map_or(0, |at| u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX)),
             }),
             Reason::AbandonedInIvr => {
                 Some(Place::Ivr { ivr: self.progress.ivr.clone()?, node: self.node.clone()? })

@@ -78,8 +78,14 @@ impl BatchSocket {
     }
 
     /// Hands every datagram of one batch to `each`, with the time at which the kernel had it; the number of datagrams, 0 when none waits.
-    pub(crate) fn receive(&mut self, mut each: impl FnMut(SocketAddr, Option<jiff::Timestamp>, &[u8])) -> io::Result<usize> {
-        let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(BATCH, Some(cmsg_space!(u32, nix::sys::time::TimeSpec)));
+    pub(crate) fn receive(
+        &mut self,
+        mut each: impl FnMut(SocketAddr, Option<jiff::Timestamp>, &[u8]),
+    ) -> io::Result<usize> {
+        let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(
+            BATCH,
+            Some(cmsg_space!(u32, nix::sys::time::TimeSpec)),
+        );
         let mut slices: Vec<[IoSliceMut<'_>; 1]> =
             self.buffers.iter_mut().map(|buffer| [IoSliceMut::new(buffer)]).collect();
         let received = match recvmmsg(

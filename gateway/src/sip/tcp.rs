@@ -24,7 +24,10 @@ use tokio::{
     sync::mpsc,
 };
 
-use super::{gate::Gate, inbox::{Item, SipInbox}};
+use super::{
+    gate::Gate,
+    inbox::{Item, SipInbox},
+};
 use crate::telemetry::SipMetrics;
 
 /// Bounds of the TCP edge.

@@ -93,7 +93,8 @@ impl Sip {
             let shared = (limits, metrics.clone());
             hub.runtime().spawn(tcp::listen(listener, index, inbox.clone(), gate.clone(), shared));
         }
-        let endpoint = Endpoint::new(endpoint_settings(settings, advertised), StdRng::from_os_rng(), Instant::now());
+        let endpoint =
+            Endpoint::new(endpoint_settings(settings, advertised), StdRng::from_os_rng(), Instant::now());
         let thread = SipThread {
             endpoint,
             sockets,
@@ -208,7 +209,10 @@ impl SipThread {
                 let path = Path { transport: Transport::Udp, peer, listener, connection: None };
                 count_request(metrics, bytes);
                 let new_invite = admission.is_active() && bytes.starts_with(b"INVITE ");
-                if new_invite && admission.refuses() && endpoint.refuse_overload(path, bytes, retry_after, out) {
+                if new_invite
+                    && admission.refuses()
+                    && endpoint.refuse_overload(path, bytes, retry_after, out)
+                {
                     metrics.rejected.of(SipRejection::Overload).inc();
                     return;
                 }
@@ -326,8 +330,12 @@ impl SipThread {
         }
         for (index, socket) in self.sockets.iter().enumerate() {
             let mine = |path: &Path| path.connection.is_none() && usize::from(path.listener) == index;
-            let batch: Vec<(SocketAddr, &[u8])> =
-                self.out.messages().filter(|(path, _)| mine(path)).map(|(path, bytes)| (path.peer, bytes)).collect();
+            let batch: Vec<(SocketAddr, &[u8])> = self
+                .out
+                .messages()
+                .filter(|(path, _)| mine(path))
+                .map(|(path, bytes)| (path.peer, bytes))
+                .collect();
             let unsent = socket.send(batch.into_iter());
             if unsent > 0 {
                 tracing::debug!(unsent, "datagrams the kernel did not take");
@@ -414,7 +422,9 @@ fn outcome_of(cause: HangUpCause) -> Outcome {
     match cause {
         HangUpCause::Cancelled => Outcome::new(Side::Caller, Reason::Cancelled),
         HangUpCause::Bye => Outcome::new(Side::Caller, Reason::Completed),
-        HangUpCause::NoAck | HangUpCause::SessionExpired => Outcome::new(Side::Carrier, Reason::SignallingTimeout),
+        HangUpCause::NoAck | HangUpCause::SessionExpired => {
+            Outcome::new(Side::Carrier, Reason::SignallingTimeout)
+        }
         HangUpCause::MediaRefused => Outcome::new(Side::Carrier, Reason::MediaRefused),
     }
 }

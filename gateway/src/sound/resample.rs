@@ -55,7 +55,9 @@ mod tests {
 
     fn sine(rate: u32, frequency: f64) -> Vec<i16> {
         (0..rate)
-            .map(|i| (10_000.0 * (std::f64::consts::TAU * frequency * f64::from(i) / f64::from(rate)).sin()) as i16)
+            .map(|i| {
+                (10_000.0 * (std::f64::consts::TAU * frequency * f64::from(i) / f64::from(rate)).sin()) as i16
+            })
             .collect()
     }
 

@@ -84,7 +84,8 @@ fn run(tts: &Tts, text: &str, voice: &str) -> Result<Vec<u8>, SpeechError> {
     });
     let status = wait(&mut child, Duration::from_secs(tts.timeout_seconds)).map_err(fault)?;
     let _written = writer.join().is_ok();
-    let bytes = reader.join().unwrap_or_else(|_| Err(io::Error::other("the reader panicked"))).map_err(fault)?;
+    let bytes =
+        reader.join().unwrap_or_else(|_| Err(io::Error::other("the reader panicked"))).map_err(fault)?;
     match status {
         None => Err(SpeechError::TimedOut),
         Some(status) if status.success() => Ok(bytes),
