@@ -241,11 +241,11 @@ impl Journey {
         self.scope.note(now, format!("the IVR failed: {why}"));
         match self.number.fallback.clone() {
             Some(treatment) => self.treat(now, &treatment, out),
-            None => self.to_direct_inbox(now, out),
+            None => self.queue_directly(now, out),
         }
     }
 
-    fn to_direct_inbox(&mut self, now: Now, out: &mut Actions) {
+    fn queue_directly(&mut self, now: Now, out: &mut Actions) {
         match self.scope.plan.direct_inbox(&self.scope.contact) {
             Some(inbox) => self.enter_queue(now, inbox, out),
             None => self.end(now, Outcome::new(Side::Gateway, Reason::Failed), 500, out),

@@ -3,6 +3,11 @@
 //! A run is somewhere in its arena and waits for a key, a playback's end, an answer or a time. Whatever
 //! happens, it walks on until it waits again or ends; the walk is bounded.
 
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "what a state is not waiting for is ignored; failed_way covers every node"
+)]
+
 use std::{sync::Arc, time::Instant};
 
 use super::{
@@ -248,6 +253,7 @@ impl IvrRun {
         }
     }
 
+    #[expect(clippy::too_many_lines, reason = "one arm for each waiting state: a table, read top-down")]
     fn go_on(
         &mut self,
         now: Now,
