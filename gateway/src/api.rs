@@ -11,6 +11,7 @@ pub mod keys;
 pub mod live;
 pub mod problem;
 pub mod readiness;
+pub mod routing;
 pub mod server;
 
 mod guard;
@@ -92,7 +93,10 @@ fn described() -> OpenApiRouter<AppState> {
         ))
         .license(Some(LicenseBuilder::new().name("MIT OR Apache-2.0").build()));
     let base = OpenApiBuilder::new().info(info.build()).build();
-    OpenApiRouter::with_openapi(base).merge(events::routes()).merge(contacts::routes())
+    OpenApiRouter::with_openapi(base)
+        .merge(events::routes())
+        .merge(contacts::routes())
+        .merge(routing::routes())
 }
 
 async fn serve_openapi() -> axum::response::Response {

@@ -50,7 +50,11 @@ impl Gateway {
         let readiness = Readiness::default();
         readiness.set(Phase::Ready);
         let feed = Feed::new(journal.clone(), "/test");
-        let state = AppState { journal, feed, live: LiveContacts::default(), keys, readiness, metrics };
+        let options = vestibule_config::store::Options { arm_new: true, speech: false };
+        let store = vestibule_config::store::Store::open(folder.path(), options).unwrap();
+        store.seed(vestibule_config::sample::SAMPLE).unwrap();
+        let live = LiveContacts::default();
+        let state = AppState { journal, feed, live, keys, readiness, metrics, store: store.into() };
         Self { state, key: made.unwrap().secret, folder }
     }
 
@@ -397,4 +401,72 @@ async fn a_head_that_never_ends_is_cut_off() {
     timeout(Duration::from_secs(14), slow.read_to_end(&mut answer)).await.unwrap().unwrap();
     assert!(begun.elapsed() > Duration::from_secs(8), "{:?}", begun.elapsed());
     assert!(!answer.starts_with(b"HTTP/1.1 200"));
+}
+
+#[tokio::test]
+async fn routing_is_edited_validated_published_compared_and_restored() {
+    let gateway = Gateway::new();
+    let sales = "/api/v1/routing/draft/inboxes/ib_sales";
+    let (status, _) = gateway.ask("PATCH", sales, Some(json!({"sla_minutes": 7}))).await;
+    assert_eq!(status, StatusCode::NO_CONTENT);
+    assert_eq!(gateway.get(sales).await.1["sla_minutes"], 7);
+    let (_, said) = gateway.ask("POST", "/api/v1/routing/validate", None).await;
+    assert_eq!(said, json!({"publishable": true, "diagnostics": []}));
+    let note = Some(json!({"note": "Sales is quicker"}));
+    let (status, published) = gateway.ask("POST", "/api/v1/routing/publish", note.clone()).await;
+    assert_eq!((status, published["revision"]["number"].as_u64()), (StatusCode::CREATED, Some(2)));
+    assert_eq!(published["revision"]["author"], "first", "the author is the key's name");
+    assert_eq!(gateway.get("/api/v1/routing").await.1["revision"], 2);
+    let (_, diff) = gateway.get("/api/v1/routing/diff?from=1&to=2").await;
+    assert_eq!(diff["differences"][0]["after"]["sla_minutes"], 7);
+    let (status, _) = gateway.ask("POST", "/api/v1/routing/revisions/1/restore", note.clone()).await;
+    assert_eq!(status, StatusCode::CREATED);
+    let (_, page) = gateway.get("/api/v1/routing/revisions?limit=2").await;
+    assert_eq!((&page["revisions"][0]["restores"], &page["next"]), (&json!(1), &json!(2)));
+    let (status, problem) = gateway.ask("POST", "/api/v1/routing/publish", note).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(problem["more"]["diagnostics"][0]["code"], "R-1602");
+}
+
+#[tokio::test]
+async fn an_edit_of_an_old_draft_and_a_faulty_object_are_refused() {
+    let gateway = Gateway::new();
+    let put = |tag: &'static str, body: Value| {
+        Request::builder()
+            .method("PUT")
+            .uri("/api/v1/routing/draft/entry_points/voice%2F%2B14155550100")
+            .header(header::AUTHORIZATION, format!("Bearer {}", gateway.key))
+            .header(header::CONTENT_TYPE, "application/json")
+            .header(header::IF_MATCH, tag)
+            .body(Body::from(body.to_string()))
+            .unwrap()
+    };
+    let current = gateway.state.store.draft().unwrap().version;
+    let (status, problem) = gateway.send(put("\"999\"", json!({"inbox": "ib_sales"}))).await;
+    assert_eq!(
+        (status, problem["more"]["version"].as_u64()),
+        (StatusCode::PRECONDITION_FAILED, Some(current))
+    );
+    let (status, _) = gateway.send(put("*", json!({"inbox": "ib_sales"}))).await;
+    assert_eq!(status, StatusCode::NO_CONTENT);
+    let (status, problem) = gateway.send(put("*", json!({"inboxes": "ib_sales"}))).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(problem["more"]["diagnostics"][0]["code"], "R-1003");
+    assert_eq!(gateway.get("/api/v1/routing/draft/boxes/x").await.0, StatusCode::NOT_FOUND);
+    assert_eq!(gateway.get("/api/v1/routing/draft/inboxes/none").await.0, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn calls_are_simulated_and_numbers_listed() {
+    let gateway = Gateway::new();
+    let call = json!({"to": "+14155550101", "from": "+12125550199", "at": "2026-03-02T15:00:00Z", "keys": {"3": "1"}});
+    let (status, result) = gateway.ask("POST", "/api/v1/routing/simulate", Some(call)).await;
+    assert_eq!((status, &result["simulation"]["inbox"]), (StatusCode::OK, &json!("ib_sales")));
+    let (status, _) = gateway.ask("POST", "/api/v1/routing/simulate", Some(json!({"to": "nobody"}))).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    let (_, page) = gateway.get("/api/v1/numbers?limit=2").await;
+    assert_eq!(page["numbers"][1]["state"], "ivr_linked");
+    assert_eq!(page["next"], "+14155550101");
+    assert_eq!(gateway.get("/api/v1/numbers/%2B14155550100").await.1["audit"][0]["action"], "number.added");
+    assert_eq!(gateway.get("/api/v1/numbers/%2B4412345").await.0, StatusCode::NOT_FOUND);
 }

@@ -27,7 +27,7 @@ pub(super) fn run(compiled: &Compiled, findings: &mut Findings) {
     let plan = Arc::new(compiled.plan.clone());
     for (name, test) in &compiled.parts.tests {
         let path = format!("/tests/{}", step(name));
-        match script(name, test) {
+        match test.script(name) {
             Err(sentence) => findings.add(Code::BadValue, format!("{path}/keys"), sentence),
             Ok(script) => {
                 for sentence in differences(test, &simulate(plan.clone(), &script)) {
@@ -38,35 +38,40 @@ pub(super) fn run(compiled: &Compiled, findings: &mut Findings) {
     }
 }
 
-/// The test as a scripted caller.
-fn script(name: &str, test: &TestDoc) -> Result<Script, String> {
-    let mut digits = Vec::with_capacity(test.keys.len());
-    for (after, key) in &test.keys {
-        let seconds: f64 = after.parse().map_err(|_| format!("\"{after}\" is no number of seconds"))?;
-        let after = Duration::try_from_secs_f64(seconds).map_err(|_| format!("{seconds} is no time"))?;
-        let mut presses = key.chars().map(Digit::from_char);
-        match (presses.next(), presses.next()) {
-            (Some(Some(digit)), None) => digits.push((after, digit)),
-            _ => return Err(format!("\"{key}\" is no telephone key")),
+impl TestDoc {
+    /// The test as a scripted caller.
+    ///
+    /// # Errors
+    /// A sentence that says which key or moment cannot be read.
+    pub fn script(&self, name: &str) -> Result<Script, String> {
+        let mut digits = Vec::with_capacity(self.keys.len());
+        for (after, key) in &self.keys {
+            let seconds: f64 = after.parse().map_err(|_| format!("\"{after}\" is no number of seconds"))?;
+            let after = Duration::try_from_secs_f64(seconds).map_err(|_| format!("{seconds} is no time"))?;
+            let mut presses = key.chars().map(Digit::from_char);
+            match (presses.next(), presses.next()) {
+                (Some(Some(digit)), None) => digits.push((after, digit)),
+                _ => return Err(format!("\"{key}\" is no telephone key")),
+            }
         }
-    }
-    Ok(Script {
-        contact: Contact {
-            id: format!("ct_test_{name}").as_str().into(),
-            channel: Channel::Voice,
-            to: Address::Number(test.to),
-            from: Caller {
-                number: test.from,
-                text: test.from.map(|from| from.to_string()).unwrap_or_default(),
-                anonymous: test.from.is_none(),
+        Ok(Script {
+            contact: Contact {
+                id: format!("ct_test_{name}").as_str().into(),
+                channel: Channel::Voice,
+                to: Address::Number(self.to),
+                from: Caller {
+                    number: self.from,
+                    text: self.from.map(|from| from.to_string()).unwrap_or_default(),
+                    anonymous: self.from.is_none(),
+                },
+                // Virtual time: any instant will do to count from.
+                arrived: Now { mono: Instant::now(), wall: self.at },
             },
-            // Virtual time: any instant will do to count from.
-            arrived: Now { mono: Instant::now(), wall: test.at },
-        },
-        digits,
-        hangs_up_after: Duration::from_secs(test.hangs_up_after_seconds),
-        prompt_length: Duration::from_secs(test.prompt_seconds),
-    })
+            digits,
+            hangs_up_after: Duration::from_secs(self.hangs_up_after_seconds),
+            prompt_length: Duration::from_secs(self.prompt_seconds),
+        })
+    }
 }
 
 fn differences(test: &TestDoc, found: &Simulation) -> Vec<String> {

@@ -196,6 +196,7 @@ pub struct TestDoc {
     #[serde(default = "two_seconds")]
     pub prompt_seconds: u64,
     /// What must come of it.
+    #[serde(default)]
     pub expect: Expectation,
 }
 

@@ -1,0 +1,126 @@
+//! Routing over the API: the draft, revisions, simulation, numbers.
+//!
+//! Documents are edited in one shared draft; its version is the `ETag`, and `If-Match` keeps two editors
+//! from overwriting each other. Findings of the compiler come in the `more` of a problem document.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::FromRequestParts,
+    http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
+    response::{IntoResponse, Response},
+};
+use serde_json::json;
+use utoipa_axum::router::OpenApiRouter;
+use vestibule_config::store::{Store, StoreError};
+
+use super::{
+    AppState,
+    problem::{ApiResult, Problem},
+};
+
+mod draft;
+mod numbers;
+mod revisions;
+
+pub(super) fn routes() -> OpenApiRouter<AppState> {
+    draft::routes().merge(revisions::routes()).merge(numbers::routes())
+}
+
+/// The name of the key that a request carries: the author of what it changes.
+#[derive(Clone, Debug)]
+struct Actor(String);
+
+impl FromRequestParts<AppState> for Actor {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
+        let text = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let secret = text.and_then(|text| text.split_once(' ')).map(|(_, secret)| secret.trim());
+        match secret.and_then(|secret| state.keys.check(secret)) {
+            Some(name) => Ok(Self(name.to_owned())),
+            None => Err(super::guard::refused(state)),
+        }
+    }
+}
+
+/// Runs what may wait for the disk where waiting is allowed.
+async fn blocking<T: Send + 'static>(
+    state: &AppState,
+    work: impl FnOnce(&Arc<Store>) -> Result<T, StoreError> + Send + 'static,
+) -> ApiResult<T> {
+    let store = state.store.clone();
+    match tokio::task::spawn_blocking(move || work(&store)).await {
+        Ok(result) => result.map_err(Problem::from),
+        Err(_) => Err(Problem::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            "The request met a fault in the gateway.",
+            "Report it with the gateway's log.",
+        )),
+    }
+}
+
+/// The draft's version that the client says it read.
+fn if_match(headers: &HeaderMap) -> ApiResult<Option<u64>> {
+    let Some(value) = headers.get(header::IF_MATCH) else { return Ok(None) };
+    let text = value.to_str().unwrap_or_default().trim();
+    if text == "*" {
+        return Ok(None);
+    }
+    let version =
+        text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).and_then(|text| text.parse().ok());
+    version.map(Some).ok_or_else(|| Problem::bad_request("`If-Match` is no ETag of the draft."))
+}
+
+/// An answer that carries the draft's version.
+fn tagged(version: u64, response: impl IntoResponse) -> Response {
+    let mut response = response.into_response();
+    if let Ok(tag) = HeaderValue::from_str(&format!("\"{version}\"")) {
+        response.headers_mut().insert(header::ETAG, tag);
+    }
+    response
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        let detail = error.to_string();
+        match error {
+            StoreError::Invalid(diagnostics) => Self::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "routing_invalid",
+                detail,
+                "Correct what the diagnostics name.",
+            )
+            .with(json!({ "diagnostics": diagnostics })),
+            StoreError::VersionMismatch { found, .. } => Self::new(
+                StatusCode::PRECONDITION_FAILED,
+                "draft_changed",
+                detail,
+                "Read the draft again, apply your edit to it, and send its new ETag.",
+            )
+            .with(json!({ "version": found })),
+            StoreError::NoRevision(_) => {
+                Self::new(StatusCode::NOT_FOUND, "no_such_revision", detail, "List the revisions to find it.")
+            }
+            StoreError::NoNumber(_) => {
+                Self::new(StatusCode::NOT_FOUND, "no_such_number", detail, "List the numbers to find it.")
+            }
+            StoreError::NumberExists(_) => {
+                Self::new(StatusCode::CONFLICT, "number_exists", detail, "Change the number instead.")
+            }
+            StoreError::NotPossible(_) => {
+                Self::new(StatusCode::CONFLICT, "not_possible", detail, "Read the number's state first.")
+            }
+            StoreError::Database(_) | StoreError::File { .. } | StoreError::TooNew { .. } => {
+                tracing::error!(error = %detail, "the configuration store failed a request");
+                Self::new(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "store_unavailable",
+                    detail,
+                    "Try again in a moment; if it stays, look at the gateway's log and its disk.",
+                )
+            }
+        }
+    }
+}
