@@ -171,7 +171,7 @@ async fn the_key_is_kept_as_a_hash_and_its_files_are_the_owners() {
     let gateway = Gateway::new();
     let hashes = std::fs::read_to_string(gateway.folder.path().join("api-keys.json")).unwrap();
     assert!(!hashes.contains(gateway.key.trim_start_matches("vk_")), "the key stands in clear");
-    for file in ["api-keys.json", "first-api-key.txt"] {
+    for file in ["api-keys.json", "api-key"] {
         let mode = std::fs::metadata(gateway.folder.path().join(file)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{file}");
     }

@@ -1,5 +1,7 @@
 //! Scenarios in virtual time: one call against one plan.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
 use std::{
     sync::Arc,
     time::{Duration, Instant},

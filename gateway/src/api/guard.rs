@@ -28,7 +28,7 @@ pub(super) fn refused(state: &AppState) -> Problem {
         StatusCode::UNAUTHORIZED,
         "key_needed",
         "This path needs an API key, and the request has none that is known.",
-        "Send `Authorization: Bearer vk_…`; the first start wrote a key to first-api-key.txt in the data folder.",
+        "Send `Authorization: Bearer vk_…`; the first start wrote a key to api-key in the data folder.",
     )
 }
 

@@ -139,4 +139,4 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 const HASHES: &str = "api-keys.json";
-const SECRET: &str = "first-api-key.txt";
+const SECRET: &str = "api-key";
