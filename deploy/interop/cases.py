@@ -267,9 +267,9 @@ def exit_by(gate, digit, how):
 
 
 def digits(gate, how):
-    ways = {digit: exit_by(gate, digit, how) for digit in "123"}
-    # Three keys, three exits: none of them may fall through to another's.
-    check(len({node for node, _ in ways.values()}) == 3, f"keys share an exit: {ways}")
+    # Key 3 tells the opening hours and asks again; the others leave, each by an exit of its own.
+    ways = {digit: exit_by(gate, digit, how) for digit in "12"}
+    check(len({node for node, _ in ways.values()}) == 2, f"keys share an exit: {ways}")
     check(EXITS.setdefault("ways", ways) == ways, f"{how} leads elsewhere: {ways}, before {EXITS['ways']}")
     return ", ".join(f"{digit} to {node} ({inbox})" for digit, (node, inbox) in ways.items())
 
@@ -336,7 +336,8 @@ def queue_wait(gate):
         call.wait(lambda: len(call.packets) >= since + 55 * 50, 40, "the Queue IVR and music")
         heard, errors = call.heard(), call.sequence_errors()
         call.hang_up()
-    rings = sound.bursts(heard, RINGBACK)
+    # A word of the Queue IVR may touch the tone's band for a moment: a ring lasts two seconds.
+    rings = [span for span in sound.bursts(heard, RINGBACK) if span[1] - span[0] > 1]
     check(len(rings) == 5, f"five rings are due in 30 s, heard {rings}")
     began = rings[0][0]
     after = heard[int((began + 26.5) * 8000) : int((began + 52) * 8000)]
@@ -378,7 +379,7 @@ def hang_up_before_answer(gate):
 def hang_up_everywhere(gate):
     """BYE in the first packet, in the greeting, in the menu, in the queue: one record each, right outcome."""
     for number, seconds, keys, reason in ((INITIAL, 0, "", "abandoned_in_ivr"), (INITIAL, 2, "", "abandoned_in_ivr"),
-                                          (INITIAL, 9, "", "abandoned_in_ivr"), (INITIAL, 0, "3", "abandoned_in_queue"),
+                                          (INITIAL, 9, "", "abandoned_in_ivr"), (INITIAL, 0, "1", "abandoned_in_queue"),
                                           (DIRECT, 0, "", "abandoned_in_queue"), (DIRECT, 3, "", "abandoned_in_queue")):
         with Call(gate.sip, number) as call:
             call.wait_answer()
@@ -566,12 +567,12 @@ def promised_twice(contacts, ended):
 
 def publish(gate, change, note):
     """Takes the routing document, changes it, publishes it under a note."""
-    document, headers = gate.ask_with_headers("GET", "/api/v1/draft")
+    document, headers = gate.ask_with_headers("GET", "/api/v1/routing/draft")
     match = {"If-Match": headers["etag"]} if "etag" in headers else {}
     change(document)
-    _, headers = gate.ask_with_headers("PUT", "/api/v1/draft", document, match)
+    _, headers = gate.ask_with_headers("PUT", "/api/v1/routing/draft", document, match)
     match = {"If-Match": headers["etag"]} if "etag" in headers else {}
-    return gate.ask("POST", "/api/v1/draft/publish", {"note": note}, match)
+    return gate.ask("POST", "/api/v1/routing/publish", {"note": note}, match)
 
 
 def narrow_trunks(document):

@@ -11,7 +11,7 @@ use std::{
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use vestibule_config::{
-    settings::{Loaded, Overrides, Settings},
+    settings::{Loaded, Overrides, Settings, Source},
     store::{Options, Store},
 };
 
@@ -97,7 +97,13 @@ pub fn run() -> ExitCode {
 
 fn load(flags: &Flags) -> Result<Loaded, vestibule_config::settings::SettingsError> {
     let overrides = Overrides { data_dir: flags.data_dir.clone(), sip: flags.sip, http: flags.http };
-    Settings::load(flags.config.as_deref(), std::env::vars(), &overrides)
+    let mut loaded = Settings::load(flags.config.as_deref(), std::env::vars(), &overrides)?;
+    // `--sip` alone moves media along, unless somebody said where media belongs.
+    let media_default = loaded.sources.get("media.bind_address").is_none_or(|source| *source == Source::Default);
+    if let Some(sip) = flags.sip.filter(|sip| media_default && !sip.ip().is_unspecified()) {
+        loaded.settings.media.bind_address = sip.ip();
+    }
+    Ok(loaded)
 }
 
 fn check(loaded: &Loaded, document: Option<PathBuf>) -> anyhow::Result<ExitCode> {
