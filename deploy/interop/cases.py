@@ -252,7 +252,9 @@ def greeting(gate):
 
 def exit_by(gate, digit, how):
     """Where a digit leads: (exit node, inbox queued in)."""
-    with Call(gate.sip, INITIAL) as call:
+    # Tones are listened for only where telephone events were not agreed: a key must not count twice.
+    events = None if how == "inband" else 101
+    with Call(gate.sip, INITIAL, telephone_event=events) as call:
         call.wait_answer()
         contact = gate.contact_of(call.call_id)
         call.wait(lambda: len(call.packets) >= 50, 5, "audio")

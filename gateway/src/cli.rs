@@ -99,7 +99,8 @@ fn load(flags: &Flags) -> Result<Loaded, vestibule_config::settings::SettingsErr
     let overrides = Overrides { data_dir: flags.data_dir.clone(), sip: flags.sip, http: flags.http };
     let mut loaded = Settings::load(flags.config.as_deref(), std::env::vars(), &overrides)?;
     // `--sip` alone moves media along, unless somebody said where media belongs.
-    let media_default = loaded.sources.get("media.bind_address").is_none_or(|source| *source == Source::Default);
+    let media_default =
+        loaded.sources.get("media.bind_address").is_none_or(|source| *source == Source::Default);
     if let Some(sip) = flags.sip.filter(|sip| media_default && !sip.ip().is_unspecified()) {
         loaded.settings.media.bind_address = sip.ip();
     }
