@@ -132,7 +132,7 @@ class Call:
 
     def wait_answer(self, seconds=5.0):
         """Waits for the 200; a final refusal or silence is an error."""
-        self.wait(lambda: self.answered_at or self.final_status, seconds, "an answer")
+        self.wait(lambda: self.answered_at or (self.final_status or 0) >= 300, seconds, "an answer")
         if not self.answered_at:
             raise CallError(f"refused with {self.final_status}")
         return self
