@@ -300,12 +300,6 @@ def digits_inband(gate):
 
 
 @case()
-def digits_inband_beside_events(gate):
-    """Keys as tones reach the same exits although the caller had offered telephone events."""
-    return digits(gate, "inband")
-
-
-@case()
 def digit_before_menu(gate):
     """A key pressed at once, before the menu speaks, is kept for it."""
     with Call(gate.sip, INITIAL) as call:
@@ -572,12 +566,12 @@ def promised_twice(contacts, ended):
 
 def publish(gate, change, note):
     """Takes the routing document, changes it, publishes it under a note."""
-    document, headers = gate.ask_with_headers("GET", "/api/v1/draft")
+    document, headers = gate.ask_with_headers("GET", "/api/v1/routing/draft")
     match = {"If-Match": headers["etag"]} if "etag" in headers else {}
     change(document)
-    _, headers = gate.ask_with_headers("PUT", "/api/v1/draft", document, match)
+    _, headers = gate.ask_with_headers("PUT", "/api/v1/routing/draft", document, match)
     match = {"If-Match": headers["etag"]} if "etag" in headers else {}
-    return gate.ask("POST", "/api/v1/draft/publish", {"note": note}, match)
+    return gate.ask("POST", "/api/v1/routing/publish", {"note": note}, match)
 
 
 def narrow_trunks(document):

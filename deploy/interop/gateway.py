@@ -104,7 +104,7 @@ class Gateway:
             link.close()
 
     def key(self):
-        return (self.data / "first-api-key.txt").read_text().strip()
+        return (self.data / "api-key").read_text().strip()
 
     def ask(self, method, path, body=None, headers=None, wanted=(200, 201, 202, 204)):
         """A call to the API; gives back the decoded body."""

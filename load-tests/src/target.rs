@@ -103,7 +103,7 @@ impl Target {
             thread::sleep(Duration::from_millis(20));
         }
         self.key =
-            fs::read_to_string(own.folder.join("data/first-api-key.txt")).context("the API key")?.trim().to_owned();
+            fs::read_to_string(own.folder.join("data/api-key")).context("the API key")?.trim().to_owned();
         Ok(())
     }
 
