@@ -511,7 +511,7 @@ def publish_under_calls(gate):
 @case(alone=True)
 def kill_under_load(_):
     """kill -9 under 200 calls a second, three rounds: nothing promised is lost, one record a call, back in 1 s."""
-    gate, slowest, total = Gateway(BINARY, name="kill"), 0.0, 0
+    gate, slowest, total, repeated = Gateway(BINARY, name="kill"), 0.0, 0, 0
     try:
         gate.start()
         for number in range(3):
@@ -525,10 +525,11 @@ def kill_under_load(_):
                 answered = answered_calls(folder)
             total += len(answered)
             check(len(answered) > 300, f"only {len(answered)} calls were answered")
-            ledger(gate, answered)
+            repeated = ledger(gate, answered)
     finally:
         gate.stop()
     check(slowest <= 1.0, f"ready again only after {slowest:.2f} s")
+    check(repeated == 0, f"{repeated} of 6000 calls have more than one record; {total} answers, none lost")
     return f"{total} answers, none lost, ready again after {slowest:.2f} s"
 
 
@@ -549,16 +550,11 @@ def ledger(gate, answered):
             break
         time.sleep(0.5)
     check(not missing, f"{len(missing)} of {len(answered)} answered calls are not in the feed, first {missing[:3]}")
-    double = [c for c, contacts in started.items() if len(contacts) != 1]
-    # A call whose INVITE was still being repeated when the gateway died may rightly arrive anew: it was never answered.
-    check(not [c for c in double if c in answered and promised_twice(started[c], ended)],
-          f"more than one live record for {double[:3]}")
     check(not open_ones, f"{len(open_ones)} contacts never end")
     check(all(count == 1 for count in ended.values()), "a contact ended more than once")
-
-
-def promised_twice(contacts, ended):
-    return any(ended.get(contact, 0) != 1 for contact in contacts)
+    # One INVITE may arrive twice around a kill: recorded, not yet answered when the process died, and repeated by the
+    # caller to the next one. It is still one call.
+    return sum(len(contacts) > 1 for contacts in started.values())
 
 
 # -- routing documents ----------------------------------------------------------------------------------------
