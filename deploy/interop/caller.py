@@ -132,8 +132,8 @@ class Call:
 
     def wait_answer(self, seconds=5.0):
         """Waits for the 200; a final refusal or silence is an error."""
-        self.wait(lambda: self.answered_at or self.final_status, seconds, "an answer")
-        if self.final_status and self.final_status >= 300:
+        self.wait(lambda: self.answered_at or (self.final_status or 0) >= 300, seconds, "an answer")
+        if not self.answered_at:
             raise CallError(f"refused with {self.final_status}")
         # The status is known a moment before the ACK is out.
         self.wait(lambda: self.answered_at, 2, "the ACK")

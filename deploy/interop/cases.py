@@ -9,7 +9,6 @@ import re
 import socket
 import subprocess
 import tempfile
-import threading
 import time
 from typing import Callable
 
@@ -250,11 +249,9 @@ def greeting(gate):
 # -- digits ---------------------------------------------------------------------------------------------------
 
 
-def exit_by(gate, digit, how):
+def exit_by(gate, digit, how, **offer):
     """Where a digit leads: (exit node, inbox queued in)."""
-    # Tones are listened for only where telephone events were not agreed: a key must not count twice.
-    events = None if how == "inband" else 101
-    with Call(gate.sip, INITIAL, telephone_event=events) as call:
+    with Call(gate.sip, INITIAL, **offer) as call:
         call.wait_answer()
         contact = gate.contact_of(call.call_id)
         call.wait(lambda: len(call.packets) >= 50, 5, "audio")
@@ -268,15 +265,20 @@ def exit_by(gate, digit, how):
     return left["node"], left["inbox"]
 
 
-def digits(gate, how):
-    # Key 3 tells the opening hours and asks again; the others leave, each by an exit of its own.
-    ways = {digit: exit_by(gate, digit, how) for digit in "12"}
-    check(len({node for node, _ in ways.values()}) == 2, f"keys share an exit: {ways}")
-    check(EXITS.setdefault("ways", ways) == ways, f"{how} leads elsewhere: {ways}, before {EXITS['ways']}")
-    return ", ".join(f"{digit} to {node} ({inbox})" for digit, (node, inbox) in ways.items())
-
-
-EXITS: dict = {}
+def digits(gate, how, **offer):
+    for digit, way in (("1", ("exit_sales", "ib_sales")), ("2", ("exit_support", "ib_support"))):
+        found = exit_by(gate, digit, how, **offer)
+        check(found == way, f"{digit} led to {found}, not {way}")
+    with Call(gate.sip, INITIAL, **offer) as call:
+        contact = gate.contact_of(call.wait_answer().call_id)
+        call.press("3", how)
+        gate.wait_event(contact, "contact.ivr_entered", 5)
+        end = time.monotonic() + 30
+        while not any(e["data"].get("node") == "hours" for e in gate.history(contact)):
+            check(time.monotonic() < end, f"3 did not lead to the hours: {[e['data'] for e in gate.history(contact)]}")
+            time.sleep(0.1)
+        call.hang_up()
+    return "1 to sales, 2 to support, 3 to the hours"
 
 
 @case()
@@ -293,8 +295,8 @@ def digits_info(gate):
 
 @case()
 def digits_inband(gate):
-    """Keys as tones in the audio reach the same exits."""
-    return digits(gate, "inband")
+    """Keys as tones in the audio reach the same exits, when the caller offers no telephone events."""
+    return digits(gate, "inband", telephone_event=None)
 
 
 @case()
@@ -319,12 +321,8 @@ def queue_wait(gate):
     with Call(gate.sip, BOTH) as call:
         call.wait_answer()
         contact = gate.contact_of(call.call_id)
-        call.wait(lambda: len(call.packets) >= 50, 5, "audio")
-        call.press("1")
         gate.wait_event(contact, "contact.queued", 40)
         since = len(call.packets)
-        entered = threading.Event()
-
         def queue_ivr():
             return [e for e in gate.history(contact) if e["type"] == "contact.ivr_entered" and e["data"].get("queue")]
 
@@ -334,12 +332,11 @@ def queue_wait(gate):
         while time.monotonic() < end and not queue_ivr():
             time.sleep(0.05)
         check(queue_ivr(), "the Queue IVR did not begin")
-        entered.set()
         call.wait(lambda: len(call.packets) >= since + 55 * 50, 40, "the Queue IVR and music")
         heard, errors = call.heard(), call.sequence_errors()
         call.hang_up()
-    # A word of the Queue IVR may touch the tone's band for a moment: a ring lasts two seconds.
-    rings = [span for span in sound.bursts(heard, RINGBACK) if span[1] - span[0] > 1]
+    # Words may hold both frequencies for a moment: a ring is longer.
+    rings = [(start, end) for start, end in sound.bursts(heard, RINGBACK) if end - start > 1]
     check(len(rings) == 5, f"five rings are due in 30 s, heard {rings}")
     began = rings[0][0]
     after = heard[int((began + 26.5) * 8000) : int((began + 52) * 8000)]
@@ -514,7 +511,7 @@ def publish_under_calls(gate):
 @case(alone=True)
 def kill_under_load(_):
     """kill -9 under 200 calls a second, three rounds: nothing promised is lost, one record a call, back in 1 s."""
-    gate, slowest, total = Gateway(BINARY, name="kill"), 0.0, 0
+    gate, slowest, total, repeated = Gateway(BINARY, name="kill"), 0.0, 0, 0
     try:
         gate.start()
         for number in range(3):
@@ -528,10 +525,11 @@ def kill_under_load(_):
                 answered = answered_calls(folder)
             total += len(answered)
             check(len(answered) > 300, f"only {len(answered)} calls were answered")
-            ledger(gate, answered)
+            repeated = ledger(gate, answered)
     finally:
         gate.stop()
     check(slowest <= 1.0, f"ready again only after {slowest:.2f} s")
+    check(repeated == 0, f"{repeated} of 6000 calls have more than one record; {total} answers, none lost")
     return f"{total} answers, none lost, ready again after {slowest:.2f} s"
 
 
@@ -552,16 +550,11 @@ def ledger(gate, answered):
             break
         time.sleep(0.5)
     check(not missing, f"{len(missing)} of {len(answered)} answered calls are not in the feed, first {missing[:3]}")
-    double = [c for c, contacts in started.items() if len(contacts) != 1]
-    # A call whose INVITE was still being repeated when the gateway died may rightly arrive anew: it was never answered.
-    check(not [c for c in double if c in answered and promised_twice(started[c], ended)],
-          f"more than one live record for {double[:3]}")
     check(not open_ones, f"{len(open_ones)} contacts never end")
     check(all(count == 1 for count in ended.values()), "a contact ended more than once")
-
-
-def promised_twice(contacts, ended):
-    return any(ended.get(contact, 0) != 1 for contact in contacts)
+    # One INVITE may arrive twice around a kill: recorded, not yet answered when the process died, and repeated by the
+    # caller to the next one. It is still one call.
+    return sum(len(contacts) > 1 for contacts in started.values())
 
 
 # -- routing documents ----------------------------------------------------------------------------------------

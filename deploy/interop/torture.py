@@ -12,7 +12,7 @@ import socket
 import time
 
 # Ports that the messages name in their top Via, where answers without rport go.
-VIA_PORTS = (5060, 5061, 6050, 19823)
+VIA_PORTS = (5050, 5060, 5061, 6050, 19823)
 
 
 class Wire:

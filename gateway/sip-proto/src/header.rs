@@ -45,6 +45,7 @@ names! {
     MaxForwards = "Max-Forwards",
     ContentLength = "Content-Length" | "l",
     ContentType = "Content-Type" | "c",
+    ContentDisposition = "Content-Disposition",
     ContentEncoding = "Content-Encoding" | "e",
     Allow = "Allow",
     Supported = "Supported" | "k",

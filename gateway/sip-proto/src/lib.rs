@@ -10,6 +10,7 @@
     clippy::wildcard_enum_match_arm
 )]
 
+mod body;
 mod builder;
 mod dialog;
 pub mod digest;

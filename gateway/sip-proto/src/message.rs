@@ -9,6 +9,7 @@ use crate::{
     lex::{is_token, number, split_outside, trim},
 };
 
+pub use crate::body::Description;
 pub use crate::parse::{Framing, ParseError, STREAM_MESSAGE_BYTES_MAX, frame};
 
 /// Headers kept in a message; a message with more is refused.

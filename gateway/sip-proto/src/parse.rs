@@ -68,14 +68,14 @@ fn push<'a>(message: &mut Message<'a>, header: Header<'a>) -> Result<(), &'stati
 }
 
 /// A line without its end, and what follows it. Lines end in CRLF; a bare LF is taken too.
-fn take_line(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+pub(crate) fn take_line(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let at = bytes.iter().position(|&b| b == b'\n')?;
     let line = bytes.get(..at)?;
     Some((line.strip_suffix(b"\r").unwrap_or(line), bytes.get(at.checked_add(1)?..)?))
 }
 
 /// A header line with its continuation lines, which begin with white space.
-fn take_folded(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+pub(crate) fn take_folded(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (mut line, mut rest) = take_line(bytes)?;
     while !line.is_empty() && matches!(rest.first(), Some(b' ' | b'\t')) {
         let (_, after) = take_line(rest)?;
@@ -138,7 +138,7 @@ fn is_version(bytes: &[u8]) -> bool {
         && parts.next().is_none()
 }
 
-fn header_line(line: &[u8]) -> Result<Header<'_>, &'static str> {
+pub(crate) fn header_line(line: &[u8]) -> Result<Header<'_>, &'static str> {
     if !is_clean(line) {
         return Err("Stray Line End in Header Field");
     }

@@ -180,10 +180,9 @@ impl Endpoint {
                 // In the answer to our request, `uac` is us.
                 let ours = agreed.and_then(|a| a.refresher_is_uac).unwrap_or(true);
                 call.session = seconds.map(|seconds| session_timer::started(seconds, ours, now));
-                let agreed = call
-                    .media
-                    .as_ref()
-                    .and_then(|local| sdp::accept_answer(&sdp::read(message.body).ok()?, local).ok());
+                let agreed = call.media.as_ref().and_then(|local| {
+                    sdp::accept_answer(&sdp::read(message.description().sdp()?).ok()?, local).ok()
+                });
                 if let Some(agreed) = agreed.filter(|agreed| call.negotiated != Some(*agreed)) {
                     call.negotiated = Some(agreed);
                     out.events.push((handle, Event::Media(agreed)));

@@ -13,7 +13,7 @@ use crate::{
     builder::response_head,
     header::{HeaderName, RAck},
     lex::{number, split_once, trim},
-    message::{Message, Method},
+    message::{Description, Message, Method},
     sdp::{self, LocalMedia},
     transaction::server_invite::ServerInvite,
 };
@@ -87,7 +87,7 @@ impl Endpoint {
             out.events.push((handle, Event::Acknowledged));
         }
         if waiting.wants_answer && call.phase == Phase::Answered {
-            self.take_answer(now, handle, message.body, out);
+            self.take_answer(now, handle, message.description().sdp().unwrap_or_default(), out);
         }
         if let Some(cause) = hang_up {
             self.send_bye(now, handle, Some(cause), out);
@@ -134,14 +134,14 @@ impl Endpoint {
             return self.refuse(now, path, message, 503, &[("Retry-After", "5")], out);
         }
         let Some(call) = self.calls.entry(handle) else { return };
-        let described = if message.body.is_empty() {
+        let described = if message.description() == Description::None {
             let last = sdp::read(call.description.as_bytes()).ok();
             call.media.as_mut().map(|local| {
                 local.version = local.version.wrapping_add(1);
                 (last.map_or_else(|| sdp::offer(local), |last| sdp::offer_again(&last, local)), None)
             })
         } else {
-            self.answered_offer(handle, message.body)
+            self.answered_offer(handle, message.description().sdp().unwrap_or_default())
         };
         let Some((body, agreed)) = described else {
             return self.refuse(now, path, message, 488, &[], out);
@@ -173,13 +173,13 @@ impl Endpoint {
 
     /// RFC 3311 §5.2.
     fn update(&mut self, now: Instant, path: Path, handle: Handle, message: &Message<'_>, out: &mut Outputs) {
-        let described = if message.body.is_empty() {
+        let described = if message.description() == Description::None {
             None
         } else {
             if self.calls.entry(handle).is_some_and(|call| call.refreshing || call.unacknowledged.is_some()) {
                 return self.respond(now, message, path, 491, (&[], None), out);
             }
-            match self.answered_offer(handle, message.body) {
+            match self.answered_offer(handle, message.description().sdp().unwrap_or_default()) {
                 Some(described) => Some(described),
                 None => return self.respond(now, message, path, 488, (&[], None), out),
             }

@@ -5,6 +5,7 @@ use std::time::Instant;
 use super::{
     CallKey, Endpoint, Event, Invite, Outputs, Party, Path,
     call::{Call, PeerAbilities, Phase, Reliable},
+    respond::ACCEPT,
     session_timer,
     tables::{ServerMachine, ServerTransaction},
 };
@@ -13,7 +14,7 @@ use crate::{
     dialog::Dialog,
     header::{HeaderName, NameAddr},
     lex::trim,
-    message::{Message, Method, StartLine},
+    message::{Description, Message, Method, StartLine},
     sdp,
     transaction::server_invite::ServerInvite,
     uri::Uri,
@@ -63,7 +64,7 @@ impl Endpoint {
             dialog,
             invite_head: head.into(),
             invite: transaction,
-            offer: (!message.body.is_empty()).then(|| message.body.into()),
+            offer: message.description().sdp().map(Into::into),
             media: None,
             negotiated: None,
             unacknowledged: None,
@@ -99,16 +100,16 @@ impl Endpoint {
 
 /// Body, encoding and acceptable answers (RFC 3261 §8.2.3, §13.2.1).
 fn unacceptable(message: &Message<'_>) -> Option<(u16, Vec<(&'static str, &'static str)>)> {
-    if !message.body.is_empty() {
-        let is_sdp = message.content_type().is_some_and(|kind| kind.eq_ignore_ascii_case(b"application/sdp"));
-        if !is_sdp {
-            return Some((415, vec![("Accept", "application/sdp")]));
-        }
-        if message.elements(HeaderName::ContentEncoding).any(|e| !e.eq_ignore_ascii_case(b"identity")) {
-            return Some((415, vec![("Accept-Encoding", "identity")]));
-        }
-        if sdp::read(message.body).is_err() {
-            return Some((488, vec![("Warning", "399 vestibule \"malformed session description\"")]));
+    match message.description() {
+        Description::None => {}
+        Description::Unsupported => return Some((415, vec![("Accept", ACCEPT)])),
+        Description::Sdp(offer) => {
+            if message.elements(HeaderName::ContentEncoding).any(|e| !e.eq_ignore_ascii_case(b"identity")) {
+                return Some((415, vec![("Accept-Encoding", "identity")]));
+            }
+            if sdp::read(offer).is_err() {
+                return Some((488, vec![("Warning", "399 vestibule \"malformed session description\"")]));
+            }
         }
     }
     let mut accepts = message.elements(HeaderName::Accept).peekable();
@@ -148,7 +149,7 @@ fn described(message: &Message<'_>, path: Path) -> Invite {
             .any(|value| {
                 [&b"id"[..], b"user", b"header"].iter().any(|p| trim(value).eq_ignore_ascii_case(p))
             }),
-        has_offer: !message.body.is_empty(),
+        has_offer: message.description().sdp().is_some(),
         authorization: message.header(HeaderName::Authorization).map(text),
     }
 }

@@ -29,7 +29,12 @@ impl Endpoint {
             .branch
             .filter(|branch| branch.len() > BRANCH_COOKIE.len() && branch.starts_with(BRANCH_COOKIE))
         {
-            Some(branch) => self.hash(&[b"3261", branch, via.host, &port, method.as_str().as_bytes()]),
+            // Beyond the RFC the Call-ID counts too: ACK and CANCEL carry their INVITE's, and a peer whose
+            // branches repeat must not get one call's response for another.
+            Some(branch) => {
+                let call_id = request.call_id().unwrap_or_default();
+                self.hash(&[b"3261", branch, via.host, &port, call_id, method.as_str().as_bytes()])
+            }
             None => {
                 // RFC 2543 peers: Request-URI, From tag, Call-ID, CSeq number and the topmost Via.
                 let uri = match request.start {

@@ -129,7 +129,7 @@ impl Endpoint {
 
     pub(super) fn options(&mut self, now: Instant, path: Path, message: &Message<'_>, out: &mut Outputs) {
         let extra =
-            [("Allow", ALLOW), ("Accept", "application/sdp"), ("Supported", super::respond::SUPPORTED)];
+            [("Allow", ALLOW), ("Accept", super::respond::ACCEPT), ("Supported", super::respond::SUPPORTED)];
         self.respond(now, message, path, 200, (&extra, None), out);
     }
 

@@ -14,6 +14,8 @@ use crate::{
 
 /// Methods we take.
 pub(super) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, PRACK, UPDATE";
+/// Bodies we take in an INVITE.
+pub(super) const ACCEPT: &str = "application/sdp, multipart/mixed";
 /// Extensions we know.
 pub(super) const SUPPORTED: &str = "100rel, timer";
 
