@@ -134,7 +134,6 @@ impl ContactTask {
 
     fn signalled(&mut self, signal: Option<Signal>) -> Option<Event> {
         match signal {
-            Some(Signal::Acknowledged) => None,
             Some(Signal::Media(agreed)) => {
                 self.media.agreed(&agreed);
                 None

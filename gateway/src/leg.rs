@@ -15,8 +15,6 @@ use crate::sip::SipInbox;
 /// What the signalling tells a contact.
 #[derive(Clone, Copy, Debug)]
 pub enum Signal {
-    /// Our answer arrived.
-    Acknowledged,
     /// Media was agreed or changed.
     Media(Negotiated),
     /// A key came by INFO.

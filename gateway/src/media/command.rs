@@ -17,9 +17,22 @@ pub(crate) struct LegKey {
 #[derive(Debug)]
 pub(crate) enum Command {
     Add(Box<LegState>),
-    SetRemote { key: LegKey, remote: Remote, rtcp_socket: Option<UdpSocket> },
-    Play { key: LegKey, playback: Playback },
-    Stop { key: LegKey },
+    SetRemote {
+        key: LegKey,
+        remote: Remote,
+    },
+    /// The socket asked for by [`What::WantsRtcp`].
+    SetRtcp {
+        key: LegKey,
+        socket: UdpSocket,
+    },
+    Play {
+        key: LegKey,
+        playback: Playback,
+    },
+    Stop {
+        key: LegKey,
+    },
 }
 
 /// From the thread. Whatever owns memory or a socket travels back, so that the thread never frees.
@@ -38,6 +51,8 @@ pub(crate) enum What {
     },
     PlaybackDone(Playback),
     PlaybackStopped(Playback),
+    /// A report is due, and RTCP has a port of its own: its socket is opened for calls that last, not for each.
+    WantsRtcp,
     /// Nothing was heard for too long.
     Inactive {
         heard_before: bool,

@@ -62,6 +62,7 @@ struct Desk {
 #[derive(Debug, Default)]
 struct Seat {
     generation: u32,
+    port: u16,
     events: Option<mpsc::Sender<MediaEvent>>,
 }
 
@@ -76,12 +77,12 @@ pub struct OpenLeg {
 /// A leg's handle. Dropping it ends the stream: RTCP BYE, [`MediaEvent::Closed`], the port drains.
 #[derive(Debug)]
 pub struct Leg {
-    inner: Arc<Inner>,
+    /// The threads live as long as any leg does.
+    _engine: Arc<Inner>,
     link: Arc<Link>,
     key: LegKey,
     local: SocketAddr,
     closing: Arc<AtomicBool>,
-    rtcp_open: AtomicBool,
 }
 
 impl Media {
@@ -139,14 +140,7 @@ impl Leg {
     /// Says what was agreed with the other side, first or anew (re-INVITE, UPDATE, hold). A changed address
     /// opens the learning of the source again; a playback goes on.
     pub fn set_remote(&self, remote: Remote) -> Result<(), CommandError> {
-        let rtcp_socket =
-            if remote.rtcp_mux || self.rtcp_open.load(Relaxed) { None } else { self.open_rtcp() };
-        let opened = rtcp_socket.is_some();
-        self.link.command(Command::SetRemote { key: self.key, remote, rtcp_socket })?;
-        if opened {
-            self.rtcp_open.store(true, Relaxed);
-        }
-        Ok(())
+        self.link.command(Command::SetRemote { key: self.key, remote })
     }
 
     /// Plays sounds one after the other, once or for ever, from `start_samples` (8 to a millisecond) on.
@@ -187,6 +181,7 @@ impl Leg {
             },
             &mut desk.rng,
         );
+        seat.port = local.port();
         seat.events = Some(open.events);
         if desk.commands.push(Command::Add(Box::new(state))).is_err() {
             add(&link.counters.commands_refused, 1);
@@ -198,22 +193,7 @@ impl Leg {
         }
         drop(guard);
         link.thread.unpark();
-        Some(Self {
-            inner: Arc::clone(inner),
-            link: Arc::clone(link),
-            key,
-            local,
-            closing,
-            rtcp_open: AtomicBool::new(false),
-        })
-    }
-
-    fn open_rtcp(&self) -> Option<UdpSocket> {
-        let address = SocketAddr::new(self.inner.settings.local_ip, self.local.port().checked_add(1)?);
-        // Calls go on without RTCP: many trunks send none.
-        media_socket(address)
-            .inspect_err(|error| tracing::debug!(%address, %error, "no RTCP socket for a leg"))
-            .ok()
+        Some(Self { _engine: Arc::clone(inner), link: Arc::clone(link), key, local, closing })
     }
 }
 
@@ -315,12 +295,29 @@ impl Link {
             What::Inactive { heard_before } => MediaEvent::Inactive { heard_before },
             What::Active => MediaEvent::Active,
             What::Discarded { .. } => return,
+            What::WantsRtcp => return self.open_rtcp(seat, ports),
             What::Closed(leg) => return self.close(leg, ports),
         };
         let desk = self.desk();
         let listener = desk.seats.get(seat.index as usize).filter(|s| s.generation == seat.generation);
         if let Some(events) = listener.and_then(|seat| seat.events.as_ref()) {
             self.tell(events, event);
+        }
+    }
+
+    /// Opens the port above a leg's. A call goes on without RTCP: many trunks send none.
+    fn open_rtcp(&self, key: LegKey, ports: &Ports) {
+        let mut desk = self.desk();
+        let seat = desk.seats.get(key.index as usize).filter(|seat| seat.generation == key.generation);
+        let Some(port) = seat.and_then(|seat| seat.port.checked_add(1)) else { return };
+        let opened = media_socket(SocketAddr::new(ports.ip(), port));
+        match opened {
+            Ok(socket) => {
+                if desk.commands.push(Command::SetRtcp { key, socket }).is_err() {
+                    add(&self.counters.commands_refused, 1);
+                }
+            }
+            Err(error) => tracing::debug!(port, %error, "no RTCP socket for a leg"),
         }
     }
 

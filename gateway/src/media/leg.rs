@@ -179,7 +179,7 @@ impl LegState {
     }
 
     /// What was agreed, first or anew.
-    pub(crate) fn set_remote(&mut self, remote: &Remote, rtcp_socket: Option<UdpSocket>, now: Instant) {
+    pub(crate) fn set_remote(&mut self, remote: &Remote, now: Instant) {
         let was_receiving = self.latch.is_some() && self.direction.receives();
         self.law = remote.law;
         self.payload_type = remote.payload_type;
@@ -190,7 +190,7 @@ impl LegState {
             .collect();
         self.direction = remote.direction;
         self.set_ptime(remote.ptime_ms);
-        self.control.set_remote(remote, rtcp_socket);
+        self.control.set_remote(remote);
         let agreed = (remote.address, types);
         match &mut self.latch {
             // Said again (session timers): whoever we know stays, and nobody else may be learnt.
@@ -203,6 +203,11 @@ impl LegState {
             self.quiet_since = Some(now);
             self.reported_inactive = false;
         }
+    }
+
+    /// The socket for reports, which it asked for.
+    pub(crate) fn set_rtcp(&mut self, socket: UdpSocket, now: Instant) {
+        self.control.set_socket(socket, now);
     }
 
     /// The counts of its whole life.

@@ -78,6 +78,11 @@ impl Ports {
         Self { ip, total, state: Mutex::new(state) }
     }
 
+    /// The local address that media sockets are bound to.
+    pub(crate) fn ip(&self) -> IpAddr {
+        self.ip
+    }
+
     /// How many legs the range can carry.
     pub(crate) fn total(&self) -> usize {
         self.total

@@ -20,6 +20,8 @@ pub(crate) struct Control {
     /// Random for each leg (RFC 7022), so that it tells nothing.
     cname: String,
     shared_port: bool,
+    /// The socket was asked for.
+    wanted: bool,
     socket: Option<UdpSocket>,
     signalled: Option<SocketAddr>,
     learnt: Option<SocketAddr>,
@@ -44,6 +46,7 @@ impl Control {
             ssrc,
             cname: format!("{:024x}", rng.random::<u128>() >> 32),
             shared_port: false,
+            wanted: false,
             socket: None,
             signalled: None,
             learnt: None,
@@ -61,16 +64,31 @@ impl Control {
         }
     }
 
-    pub(crate) fn set_remote(&mut self, remote: &Remote, socket: Option<UdpSocket>) {
+    pub(crate) fn set_remote(&mut self, remote: &Remote) {
         self.shared_port = remote.rtcp_mux;
         let signalled = remote.rtcp_address.or_else(|| above(remote.address));
         if self.signalled != signalled {
             self.signalled = signalled;
             self.learnt = None;
         }
-        if self.socket.is_none() {
-            self.socket = socket;
-        }
+    }
+
+    /// Takes the socket that was asked for; the report that waited for it is due at once.
+    pub(crate) fn set_socket(&mut self, socket: UdpSocket, now: Instant) {
+        self.socket = Some(socket);
+        self.next_report = Some(now);
+    }
+
+    /// Whether the socket is to be asked for; true once.
+    pub(crate) fn wants_socket(&mut self) -> bool {
+        let wants = !self.shared_port && self.socket.is_none() && !self.wanted;
+        self.wanted |= wants;
+        wants
+    }
+
+    /// Whether reports share RTP's port (RFC 5761).
+    pub(crate) fn shares_port(&self) -> bool {
+        self.shared_port
     }
 
     /// The socket for RTCP; none when it shares RTP's.

@@ -182,12 +182,18 @@ impl MediaThread {
             let Ok(command) = self.commands.pop() else { return };
             match command {
                 Command::Add(leg) => self.add(leg, tick),
-                Command::SetRemote { key, remote, rtcp_socket } => {
+                Command::SetRemote { key, remote } => {
                     let now = self.context.now;
                     if let Some(leg) = self.leg(key) {
-                        leg.set_remote(&remote, rtcp_socket, now);
+                        leg.set_remote(&remote, now);
                         let half = leg.needs_half_slots();
                         self.place(key.index, half);
+                    }
+                }
+                Command::SetRtcp { key, socket } => {
+                    let now = self.context.now;
+                    if let Some(leg) = self.leg(key) {
+                        leg.set_rtcp(socket, now);
                     }
                 }
                 Command::Play { key, playback } => {

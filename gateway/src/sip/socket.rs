@@ -37,6 +37,22 @@ impl std::fmt::Debug for BatchSocket {
     }
 }
 
+/// The kernel's view of a batch, made once for each thread: it is large, and must be zeroed when it is made.
+pub(crate) struct Batches {
+    receive: MultiHeaders<SockaddrStorage>,
+    send: MultiHeaders<SockaddrStorage>,
+}
+
+impl Batches {
+    pub(crate) fn new() -> Self {
+        let control = cmsg_space!(u32, nix::sys::time::TimeSpec);
+        Self {
+            receive: MultiHeaders::preallocate(BATCH, Some(control)),
+            send: MultiHeaders::preallocate(BATCH, None),
+        }
+    }
+}
+
 /// What is asked of the kernel for a SIP socket.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SocketOptions {
@@ -80,17 +96,14 @@ impl BatchSocket {
     /// Hands every datagram of one batch to `each`, with the time at which the kernel had it; the number of datagrams, 0 when none waits.
     pub(crate) fn receive(
         &mut self,
+        batches: &mut Batches,
         mut each: impl FnMut(SocketAddr, Option<jiff::Timestamp>, &[u8]),
     ) -> io::Result<usize> {
-        let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(
-            BATCH,
-            Some(cmsg_space!(u32, nix::sys::time::TimeSpec)),
-        );
         let mut slices: Vec<[IoSliceMut<'_>; 1]> =
             self.buffers.iter_mut().map(|buffer| [IoSliceMut::new(buffer)]).collect();
         let received = match recvmmsg(
             self.socket.as_raw_fd(),
-            &mut headers,
+            &mut batches.receive,
             slices.iter_mut(),
             MsgFlags::MSG_DONTWAIT,
             None,
@@ -124,7 +137,11 @@ impl BatchSocket {
 
     /// Sends datagrams in batches. What the kernel does not take now is left to the protocol's
     /// retransmissions, as a lost datagram is; the number not sent.
-    pub(crate) fn send<'a>(&self, datagrams: impl ExactSizeIterator<Item = (SocketAddr, &'a [u8])>) -> usize {
+    pub(crate) fn send<'a>(
+        &self,
+        batches: &mut Batches,
+        datagrams: impl ExactSizeIterator<Item = (SocketAddr, &'a [u8])>,
+    ) -> usize {
         let total = datagrams.len();
         if total == 0 {
             return 0;
@@ -137,12 +154,17 @@ impl BatchSocket {
         }
         let mut sent = 0;
         for (slices, addresses) in slices.chunks(BATCH).zip(addresses.chunks(BATCH)) {
-            sent += self.send_batch(slices, addresses);
+            sent += self.send_batch(batches, slices, addresses);
         }
         total - sent
     }
 
-    fn send_batch(&self, slices: &[[IoSlice<'_>; 1]], addresses: &[Option<SockaddrStorage>]) -> usize {
+    fn send_batch(
+        &self,
+        batches: &mut Batches,
+        slices: &[[IoSlice<'_>; 1]],
+        addresses: &[Option<SockaddrStorage>],
+    ) -> usize {
         let mut done = 0;
         let mut sent = 0;
         // A refused destination stops the kernel's batch at that datagram: step over it and go on.
@@ -150,10 +172,9 @@ impl BatchSocket {
             if slices.is_empty() {
                 break;
             }
-            let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(slices.len(), None);
             match sendmmsg(
                 self.socket.as_raw_fd(),
-                &mut headers,
+                &mut batches.send,
                 slices,
                 addresses,
                 [],
@@ -202,12 +223,13 @@ mod tests {
     fn more_than_a_batch_goes_through_in_order() {
         let (sender, mut receiver) = (bound(), bound());
         let texts: Vec<String> = (0..150).map(|i| format!("datagram {i}")).collect();
-        let unsent = sender.send(texts.iter().map(|text| (receiver.local(), text.as_bytes())));
+        let mut batches = Batches::new();
+        let unsent = sender.send(&mut batches, texts.iter().map(|text| (receiver.local(), text.as_bytes())));
         assert_eq!(unsent, 0);
         let mut seen = Vec::new();
         while seen.len() < texts.len() {
             let count = receiver
-                .receive(|from, at, bytes| {
+                .receive(&mut batches, |from, at, bytes| {
                     assert!(at.is_some(), "the kernel stamps");
                     assert_eq!(from, sender.local());
                     seen.push(String::from_utf8(bytes.to_vec()).unwrap());
@@ -222,10 +244,12 @@ mod tests {
     fn a_refused_destination_does_not_hold_the_others_up() {
         let (sender, mut receiver) = (bound(), bound());
         let nowhere: SocketAddr = "[::1]:9".parse().unwrap();
-        let unsent = sender.send([(nowhere, &b"lost"[..]), (receiver.local(), &b"heard"[..])].into_iter());
+        let mut batches = Batches::new();
+        let unsent = sender
+            .send(&mut batches, [(nowhere, &b"lost"[..]), (receiver.local(), &b"heard"[..])].into_iter());
         assert_eq!(unsent, 1);
         let mut seen = Vec::new();
-        receiver.receive(|_, _, bytes| seen.push(bytes.to_vec())).unwrap();
+        receiver.receive(&mut batches, |_, _, bytes| seen.push(bytes.to_vec())).unwrap();
         assert_eq!(seen, [b"heard".to_vec()]);
     }
 }

@@ -122,8 +122,13 @@ impl LegState {
     }
 
     /// Sends a report when one is due.
-    pub(super) fn report_rtcp(&mut self, context: &Context) {
-        if self.control.is_due(context.now) {
+    pub(super) fn report_rtcp(&mut self, context: &mut Context) {
+        if !self.control.is_due(context.now) {
+            return;
+        }
+        if self.control.wants_socket() {
+            context.report_or_count(self.key, What::WantsRtcp);
+        } else {
             let timestamp = self.timestamp;
             let block = self.reception.report();
             self.send_rtcp(context.now, timestamp, block, false);
@@ -152,6 +157,7 @@ impl LegState {
         // Nothing depends on a report: the next one comes in five seconds.
         let _sent = match self.control.socket() {
             Some(socket) => socket.send_to(datagram, self.control.destination(peer, latched)),
+            None if !self.control.shares_port() => return,
             None if self.connected => self.socket.send(datagram),
             None => self.socket.send_to(datagram, peer),
         };
