@@ -52,8 +52,8 @@ pub struct Sip {
     pub advertised_address: Option<IpAddr>,
     /// Differentiated services code point, 0–63.
     pub dscp: u8,
-    /// Threads that own UDP sockets, 1–64.
-    pub threads: u8,
+    /// Realm of digest authentication.
+    pub realm: String,
     /// Socket buffer in bytes.
     pub socket_buffer_bytes: usize,
     /// The Server header; empty for none.
@@ -82,7 +82,9 @@ pub struct SipLimits {
     pub tcp_connections_per_source_max: usize,
     /// Seconds of silence after which a TCP connection is closed.
     pub tcp_idle_seconds: u64,
-    /// Messages that wait for one SIP thread.
+    /// Bytes of recent messages kept for traces; 0 for none.
+    pub capture_bytes_max: usize,
+    /// Messages that wait for the SIP thread.
     pub inbox_messages_max: usize,
 }
 

@@ -24,8 +24,10 @@ use utoipa::openapi::{
 };
 use utoipa_axum::router::OpenApiRouter;
 
+use std::time::Duration;
+
 use self::{keys::Keys, live::LiveContacts, readiness::Readiness};
-use crate::{feed::Feed, journal::Journal, telemetry::Metrics};
+use crate::{feed::Feed, journal::Journal, sip::Capture, telemetry::Metrics};
 
 /// What handlers work with; cheap to clone.
 #[derive(Clone, Debug)]
@@ -44,6 +46,37 @@ pub struct AppState {
     pub metrics: Metrics,
     /// Routing: drafts, revisions, numbers.
     pub store: std::sync::Arc<vestibule_config::store::Store>,
+    /// Recent SIP messages of calls.
+    pub capture: Capture,
+    /// What a request may cost.
+    pub limits: Limits,
+}
+
+/// Bounds of the HTTP listener; the settings' `[http]`.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Largest body, bytes.
+    pub body_bytes_max: usize,
+    /// Largest body of a request that puts a whole routing document, bytes; only for those who have a key.
+    pub document_bytes_max: usize,
+    /// Time for the request line and headers.
+    pub header: Duration,
+    /// Time for a body.
+    pub body: Duration,
+    /// Connections at once.
+    pub connections_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body_bytes_max: 1 << 20,
+            document_bytes_max: 256 << 20,
+            header: Duration::from_secs(10),
+            body: Duration::from_secs(30),
+            connections_max: 1024,
+        }
+    }
 }
 
 /// Every path of the process's HTTP listener.
@@ -56,7 +89,7 @@ pub fn router(state: AppState) -> Router {
         .route("/api/v1/openapi.json", get(serve_openapi))
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)
-        .layer(middleware::from_fn(guard::limit_body))
+        .layer(middleware::from_fn_with_state(state.clone(), guard::limit_body))
         .layer(middleware::from_fn_with_state(state.clone(), guard::measure))
         .with_state(state)
 }

@@ -30,7 +30,8 @@ use crate::{
     journal::{self, Journal},
     media::{Media, MediaSettings},
     queue::Queues,
-    sip::{Gate, Sip},
+    repeats::Repeats,
+    sip::{Capture, Gate, Sip},
     sound::Library,
     telemetry::{self, Metrics},
 };
@@ -64,7 +65,7 @@ pub fn serve(settings: Settings) -> anyhow::Result<()> {
 async fn run(settings: &Settings, runtime: &Runtime) -> anyhow::Result<()> {
     let metrics = Metrics::new().context("the metric families could not be registered")?;
     let store = Arc::new(open_store(settings)?);
-    let journal = open_journal(settings, &metrics)?;
+    let (journal, repeats) = open_journal(settings, &metrics)?;
     let sounds = Library::open(settings.data_dir.clone(), settings.tts.clone())?;
     let gate = Arc::new(Gate::default());
     let (library, trunks) = (sounds.clone(), gate.clone());
@@ -86,13 +87,17 @@ async fn run(settings: &Settings, runtime: &Runtime) -> anyhow::Result<()> {
         dips: DataDips::new(settings.data_dip.allowed_url_prefixes.clone())?,
         sounds,
         queues: queues.clone(),
+        repeats: repeats.clone(),
         metrics: metrics.clone(),
         readiness: readiness.clone(),
     };
     let hub = Hub::new(services, runtime.handle().clone(), settings.media.calls_max);
     let bound = Bound::open(settings)?;
     let sip_addresses = bound.describe();
-    let sip = Sip::start(&settings.sip, bound.udp, bound.tcp, (hub.clone(), gate, metrics.sip.clone()))?;
+    let capture = Capture::new(settings.sip.limits.capture_bytes_max);
+    let shared = (hub.clone(), gate, metrics.sip.clone());
+    let sip = Sip::start(&settings.sip, bound.udp, bound.tcp, shared, capture.clone())?;
+    let settling = tokio::spawn(repeats.clone().settle(journal.clone()));
     let state = AppState {
         feed: Feed::new(journal.clone(), "vestibule"),
         journal: journal.clone(),
@@ -101,6 +106,8 @@ async fn run(settings: &Settings, runtime: &Runtime) -> anyhow::Result<()> {
         readiness: readiness.clone(),
         metrics: metrics.clone(),
         store: store.clone(),
+        capture,
+        limits: http_limits(&settings.http),
     };
     let http_address = bound.http.as_ref().and_then(|listener| listener.local_addr().ok());
     let api = bound.http.map(|listener| {
@@ -123,16 +130,20 @@ async fn run(settings: &Settings, runtime: &Runtime) -> anyhow::Result<()> {
         tracing::error!("the HTTP listener had panicked");
     }
     measuring.abort();
+    settling.abort();
+    repeats.end_due(&journal, jiff::Timestamp::MAX);
     tokio::task::spawn_blocking(move || journal.close()).await?;
     Ok(())
 }
 
-fn open_journal(settings: &Settings, metrics: &Metrics) -> anyhow::Result<Journal> {
+fn open_journal(settings: &Settings, metrics: &Metrics) -> anyhow::Result<(Journal, Repeats)> {
     let days = |days: u64| Duration::from_secs(days.saturating_mul(86_400));
     let mut options = journal::Options::new(settings.data_dir.join("journal.db"));
     options.commit_window = Duration::from_millis(settings.journal.commit_window_ms);
     options.queue_events_max = settings.journal.queue_events_max;
     options.queue_bytes_max = settings.journal.queue_bytes_max;
+    options.free_warn_bytes = settings.journal.free_space_warn_bytes;
+    options.free_stop_bytes = settings.journal.free_space_stop_bytes;
     options.retention.events_age_max = days(settings.journal.events_retention_days);
     options.retention.contacts_age_max = days(settings.journal.contacts_retention_days);
     options.retention.bytes_max = settings.journal.retention_bytes_max;
@@ -145,7 +156,17 @@ fn open_journal(settings: &Settings, metrics: &Metrics) -> anyhow::Result<Journa
             "contacts were live when the gateway stopped; they are ended"
         );
     }
-    Ok(journal)
+    Ok((journal, Repeats::new(recovered.undecided)))
+}
+
+fn http_limits(settings: &settings::Http) -> api::Limits {
+    api::Limits {
+        body_bytes_max: settings.body_bytes_max,
+        document_bytes_max: settings.document_bytes_max,
+        header: Duration::from_secs(settings.header_seconds),
+        body: Duration::from_secs(settings.body_seconds),
+        connections_max: settings.connections_max,
+    }
 }
 
 fn media_settings(settings: &settings::Media) -> MediaSettings {
@@ -153,6 +174,8 @@ fn media_settings(settings: &settings::Media) -> MediaSettings {
         local_ip: settings.bind_address,
         ports: settings.port_first..=settings.port_last,
         calls_expected: settings.calls_max,
+        threads: settings.threads,
+        dscp: settings.dscp,
         silence: settings.inactivity().unwrap_or(Duration::MAX),
         never_heard: settings.inactivity().map_or(Duration::MAX, |silence| silence.max(NEVER_HEARD_MAX)),
         ..MediaSettings::default()

@@ -49,11 +49,14 @@ pub(crate) async fn run(
     (place, mut rng): (Place, StdRng),
 ) {
     let now = now();
-    let id = new_contact_id(now.wall, &mut rng);
-    let Some(live) = services.live.enter(id.clone()) else { return call.leg.reject(500, None) };
     let routing = services.routing.active().load();
-    let contact = contact_of(&call, id.clone(), now);
-    let record = Record::new(start_of(&call, &contact, routing.revision));
+    let mut contact = contact_of(&call, new_contact_id(now.wall, &mut rng), now);
+    let start = start_of(&call, &contact, routing.revision);
+    let continued = services.repeats.take(&start);
+    let record = Record::new(start, continued.is_some());
+    contact.id = continued.unwrap_or(contact.id);
+    let id = contact.id.clone();
+    let Some(live) = services.live.enter(id.clone()) else { return call.leg.reject(500, None) };
     let mut actions = Vec::new();
     let journey = Journey::new(routing.plan.clone(), contact, now, &mut actions);
     drop(routing);
@@ -209,6 +212,10 @@ impl ContactTask {
             let Action::Emit(event) = action else { continue };
             self.record.note(event);
             match event {
+                // It was said before the restart, under the same id.
+                FeedEvent::Started if self.record.continued => {
+                    entry.record = Some(ContactUpdate::Progress(Box::default()));
+                }
                 FeedEvent::Started => entry = Entry::started(self.id.clone(), self.record.start.clone()),
                 FeedEvent::Ended(outcome) => last = Some(self.end_of(wall, *outcome)),
                 other => entry.push(wall, other),

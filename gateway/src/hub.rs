@@ -23,6 +23,7 @@ use crate::{
     leg::{ArrivingCall, Signal},
     media::Media,
     queue::Queues,
+    repeats::Repeats,
     sound::Library,
     telemetry::Metrics,
 };
@@ -46,6 +47,8 @@ pub struct Services {
     pub sounds: Library,
     /// The queues of all inboxes.
     pub queues: Queues,
+    /// Contacts of before a restart whose INVITE may come again.
+    pub repeats: Repeats,
     /// Metrics.
     pub metrics: Metrics,
     /// Whether calls are taken.

@@ -46,6 +46,10 @@ pub struct Options {
     pub queue_events_max: usize,
     /// Most bytes waiting for the writer before appends are refused.
     pub queue_bytes_max: usize,
+    /// Free disk space in bytes under which `vestibule_journal_disk_low` is 1.
+    pub free_warn_bytes: u64,
+    /// Free disk space in bytes under which new entries are refused; ends of contacts are taken all the same.
+    pub free_stop_bytes: u64,
     /// What is kept, and for how long.
     pub retention: Retention,
 }
@@ -72,6 +76,8 @@ impl Options {
             commit_window: Duration::from_millis(5),
             queue_events_max: 8192,
             queue_bytes_max: 64 << 20,
+            free_warn_bytes: 2 << 30,
+            free_stop_bytes: 512 << 20,
             retention: Retention {
                 events_age_max: DAY * 30,
                 contacts_age_max: DAY * 90,
@@ -88,8 +94,8 @@ pub enum JournalError {
     /// Too many events wait for the writer; try again in a moment.
     #[error("the journal's queue is full")]
     Overloaded,
-    /// Less than 5 % of the disk is free.
-    #[error("the disk of the journal is full: less than 5 % is free")]
+    /// Less of the disk is free than the settings ask for.
+    #[error("the disk of the journal is full: less is free than journal.free_space_stop_bytes")]
     DiskFull,
     /// The commit failed; nothing of it was acknowledged, and it will not be tried again.
     #[error("the journal could not commit")]
@@ -315,19 +321,35 @@ impl Drop for Inner {
 }
 
 /// What recovery found at the start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recovered {
     /// Contacts that were live when the gateway stopped, and are ended now as `gateway`/`restarted`.
     pub contacts: usize,
+    /// Contacts left open because their INVITE may be repeated. Whoever opened the journal lets the
+    /// repetition continue the record, or ends it in time as `gateway`/`restarted`.
+    pub undecided: Vec<Undecided>,
 }
 
-/// What is free of the database's disk, in thousandths and in bytes; none when it cannot be told.
-fn free_permille(database: &Path) -> Option<(u64, u64)> {
+/// A contact whose 200 may not have left before the gateway stopped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Undecided {
+    /// The contact.
+    pub contact: ContactId,
+    /// The Call-ID of its INVITE.
+    pub call_id: String,
+    /// The caller, as recorded.
+    pub from: String,
+    /// Who was called, as recorded.
+    pub to: String,
+    /// When no repetition is to be expected any more.
+    pub until: jiff::Timestamp,
+}
+
+/// Bytes free on the database's disk; none when it cannot be told.
+fn free_bytes(database: &Path) -> Option<u64> {
     let folder = database.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let stat = nix::sys::statvfs::statvfs(folder).ok()?;
-    let total = stat.blocks();
-    let free = stat.blocks_available();
-    (total > 0).then(|| (free.saturating_mul(1000) / total, free.saturating_mul(stat.fragment_size())))
+    Some(stat.blocks_available().saturating_mul(stat.fragment_size()))
 }
 
 const DAY: Duration = Duration::from_secs(86_400);

@@ -18,6 +18,7 @@ pub mod journal;
 pub mod leg;
 pub mod media;
 pub mod queue;
+pub mod repeats;
 pub mod sip;
 pub mod sound;
 pub mod telemetry;

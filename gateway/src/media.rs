@@ -45,6 +45,10 @@ pub struct MediaSettings {
     pub ports: RangeInclusive<u16>,
     /// Calls expected at once; sizes the number of threads (one for each 2,000, at most cores − 1).
     pub calls_expected: usize,
+    /// Threads; 0 chooses by `calls_expected` and cores.
+    pub threads: usize,
+    /// Differentiated services code point of what is sent, 0 to 63.
+    pub dscp: u8,
     /// Try real-time scheduling; without it, or when it is not allowed, the threads run at nice −11.
     pub realtime: bool,
     /// A leg that never heard anything is reported after so long.
@@ -59,6 +63,8 @@ impl Default for MediaSettings {
             local_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
             ports: 20_000..=39_999,
             calls_expected: 2000,
+            threads: 0,
+            dscp: 46,
             realtime: true,
             never_heard: Duration::from_secs(15),
             silence: Duration::from_secs(30),

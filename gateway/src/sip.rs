@@ -5,12 +5,15 @@
 //! Nothing awaits inside the thread.
 
 mod admission;
+mod capture;
+mod credentials;
 mod gate;
 mod inbox;
 mod socket;
 mod tcp;
 mod thread;
 
+pub use capture::{Capture, Captured};
 pub use gate::{Gate, TrunkPlace};
 pub use inbox::SipInbox;
 pub use thread::{Sip, SipError};

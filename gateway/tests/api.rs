@@ -25,6 +25,7 @@ use vestibule::{
     },
     feed::Feed,
     journal::{ContactEnd, ContactStart, Entry, Journal, Options},
+    sip::Capture,
     telemetry::Metrics,
 };
 use vestibule_routing::{
@@ -54,7 +55,17 @@ impl Gateway {
         let store = vestibule_config::store::Store::open(folder.path(), options).unwrap();
         store.seed(vestibule_config::sample::SAMPLE).unwrap();
         let live = LiveContacts::default();
-        let state = AppState { journal, feed, live, keys, readiness, metrics, store: store.into() };
+        let state = AppState {
+            journal,
+            feed,
+            live,
+            keys,
+            readiness,
+            metrics,
+            store: store.into(),
+            capture: Capture::new(1 << 20),
+            limits: api::Limits::default(),
+        };
         Self { state, key: made.unwrap().secret, folder }
     }
 

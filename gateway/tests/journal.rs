@@ -11,6 +11,7 @@ use vestibule::{
         ContactEnd, ContactFilter, ContactProgress, ContactStart, ContactState, ContactUpdate, Entry,
         EventKind, FeedRow, Journal, JournalError, Options, Place, Recovered,
     },
+    repeats::Repeats,
     telemetry::{JournalMetrics, JournalRefusal},
 };
 use vestibule_routing::{
@@ -105,26 +106,61 @@ async fn a_contact_left_open_by_a_crash_gets_exactly_one_end() {
     {
         let (journal, recovered) = open(folder.path());
         assert_eq!(recovered.contacts, 0);
-        journal.append(Entry::started(open_id.clone(), start())).await.unwrap();
+        let long_ago = Timestamp::now() - jiff::SignedDuration::from_secs(60);
+        let started = ContactStart { arrived: long_ago, ..start() };
+        journal.append(Entry::started(open_id.clone(), started)).await.unwrap();
         journal.append(Entry::started(ended_id.clone(), start())).await.unwrap();
         journal.append(Entry::ended(ended_id.clone(), end(Reason::Completed))).await.unwrap();
         journal.close();
     }
     for expected in [1, 0] {
         let (journal, recovered) = open(folder.path());
-        assert_eq!(recovered.contacts, expected);
-        let ends: Vec<_> = all_events(&journal)
-            .await
-            .into_iter()
-            .filter(|row| row.kind == EventKind::ContactEnded)
-            .map(|row| row.contact)
-            .collect();
-        assert_eq!(ends, ["ct_over", "ct_open"]);
-        let record = journal.reader().contact("ct_open".into()).await.unwrap().unwrap();
-        assert_eq!(record.outcome_side.as_deref(), Some("gateway"));
-        assert_eq!(record.outcome_reason.as_deref(), Some("restarted"));
+        assert_eq!((recovered.contacts, recovered.undecided.len()), (expected, 0));
+        assert_eq!(ended_contacts(&journal).await, ["ct_over", "ct_open"]);
+        assert_restarted(&journal, "ct_open").await;
         journal.close();
     }
+}
+
+#[tokio::test]
+async fn an_invite_repeated_over_a_crash_goes_on_under_its_first_record() {
+    let folder = tempfile::tempdir().unwrap();
+    let call = |call_id: &str| ContactStart { call_id: Some(call_id.into()), ..start() };
+    {
+        let (journal, _) = open(folder.path());
+        for id in ["repeated", "silent"] {
+            let contact = ContactId::from(format!("ct_{id}").as_str());
+            journal.append(Entry::started(contact, call(id))).await.unwrap();
+        }
+        journal.close();
+    }
+    let (journal, recovered) = open(folder.path());
+    assert_eq!((recovered.contacts, recovered.undecided.len()), (0, 2));
+    let until = recovered.undecided.iter().map(|contact| contact.until).max().unwrap();
+    assert!(until.duration_since(Timestamp::now()) < jiff::SignedDuration::from_secs(3));
+    let repeats = Repeats::new(recovered.undecided);
+    assert_eq!(repeats.take(&call("another")), None);
+    assert_eq!(repeats.take(&ContactStart { from: "+14155550111".into(), ..call("repeated") }), None);
+    assert_eq!(repeats.take(&call("repeated")), Some("ct_repeated".into()));
+    assert_eq!(repeats.take(&call("repeated")), None, "given out once");
+    repeats.end_due(&journal, Timestamp::now());
+    assert!(ended_contacts(&journal).await.is_empty(), "its time has not come");
+    repeats.end_due(&journal, Timestamp::MAX);
+    journal.append(Entry::ended("ct_repeated".into(), end(Reason::Completed))).await.unwrap();
+    assert_eq!(ended_contacts(&journal).await, ["ct_silent", "ct_repeated"]);
+    assert_restarted(&journal, "ct_silent").await;
+    assert_eq!(repeats.take(&call("silent")), None);
+}
+
+async fn ended_contacts(journal: &Journal) -> Vec<String> {
+    let ended = |row: &FeedRow| row.kind == EventKind::ContactEnded;
+    all_events(journal).await.into_iter().filter(ended).map(|row| row.contact).collect()
+}
+
+async fn assert_restarted(journal: &Journal, contact: &str) {
+    let record = journal.reader().contact(contact.into()).await.unwrap().unwrap();
+    assert_eq!(record.outcome_side.as_deref(), Some("gateway"));
+    assert_eq!(record.outcome_reason.as_deref(), Some("restarted"));
 }
 
 #[tokio::test]

@@ -34,6 +34,10 @@ pub struct Digest {
     pub user: String,
     /// Where the secret is.
     pub secret: SecretRef,
+    /// Also take proofs by MD5, which is broken as a hash and all that some carriers know; SHA-256 is always asked
+    /// for first.
+    #[serde(default)]
+    pub md5: bool,
 }
 
 /// A codec that streams may use.

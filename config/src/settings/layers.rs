@@ -255,7 +255,7 @@ impl Layers {
         let faults = [
             ("sip.listen", sip.listen.is_empty(), "name at least one listener"),
             ("sip.dscp", sip.dscp > 63, "a code point lies between 0 and 63"),
-            ("sip.threads", !(1..=64).contains(&sip.threads), "between 1 and 64 threads"),
+            ("sip.realm", sip.realm.is_empty(), "a realm has at least one character"),
             ("sip.session_min_seconds", sip.session_min_seconds < 90, "RFC 4028 asks for at least 90"),
             (
                 "sip.session_expires_seconds",

@@ -76,7 +76,7 @@ fn an_unknown_key_is_an_error_that_names_the_nearest_one() {
 fn a_bad_value_names_its_key_and_its_layer() {
     for (file, environment, wanted) in [
         ("[sip]\nlisten = ['sctp:1.2.3.4:5']\n", None, "sip.listen"),
-        ("[sip]\nthreads = 0\n", None, "between 1 and 64"),
+        ("[sip]\nrealm = ''\n", None, "at least one character"),
         ("[sip]\ndscp = 300\n", None, "sip.dscp"),
         ("[media]\nbind_address = '0.0.0.0'\n", None, "media.advertised_address"),
         ("[media]\nport_first = 30000\nport_last = 30001\n", None, "at least one pair"),

@@ -445,7 +445,7 @@ fn a_challenged_caller_comes_again_with_credentials() {
     bench.receive(&request("INVITE", "z9hG4bKagain", 2, None, &[&credentials], OFFER));
     let Some((_, Event::Incoming(invite))) = bench.events.pop() else { panic!("no second call") };
     let verdict = authenticator.verify(
-        invite.authorization.as_deref().unwrap().as_bytes(),
+        invite.authorization[0].as_bytes(),
         (b"INVITE", invite.request_uri.as_bytes()),
         |_| Some("secret".to_owned()),
         1001,

@@ -19,6 +19,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(list_contacts))
         .routes(routes!(read_contact))
+        .routes(routes!(read_contact_sip))
         .routes(routes!(hang_up_contact))
 }
 
@@ -168,6 +169,56 @@ async fn read_contact(
     let live = live_state(&state, &row);
     let trace = live.as_ref().and_then(steps).or(stored);
     Ok(axum::Json(ContactDetail { contact: view(row, live.as_ref()), trace }))
+}
+
+/// Recent SIP messages of a call.
+#[derive(Debug, Serialize, ToSchema)]
+struct SipTrace {
+    /// The messages, oldest first; empty when the call is too long ago to be remembered.
+    messages: Vec<SipMessage>,
+}
+
+/// One SIP message.
+#[derive(Debug, Serialize, ToSchema)]
+struct SipMessage {
+    /// When it was received or sent.
+    #[schema(value_type = String, format = DateTime)]
+    at: Timestamp,
+    /// `received` or `sent`.
+    direction: &'static str,
+    /// `UDP`, `TCP` or `TLS`.
+    transport: &'static str,
+    /// The other side's address and port.
+    peer: String,
+    /// The message. Credentials and bodies of INFO are withheld.
+    text: String,
+}
+
+/// Read the recent SIP messages of a call.
+#[utoipa::path(
+    get,
+    path = "/api/v1/contacts/{id}/sip",
+    tag = "contacts",
+    params(("id" = String, Path, description = "The contact's id, `ct_…`")),
+    responses(
+        (status = 200, description = "The messages, oldest first.", body = SipTrace),
+        (status = 404, description = "No such contact.", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn read_contact_sip(
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+) -> ApiResult<axum::Json<SipTrace>> {
+    let row = state.journal.reader().contact(id).await?.ok_or_else(no_such_contact)?;
+    let captured = row.call_id.map(|call_id| state.capture.of_call(&call_id)).unwrap_or_default();
+    let messages = captured.iter().map(|message| SipMessage {
+        at: message.at,
+        direction: if message.sent { "sent" } else { "received" },
+        transport: message.path.transport.as_str(),
+        peer: message.path.peer.to_string(),
+        text: message.shown(),
+    });
+    Ok(axum::Json(SipTrace { messages: messages.collect() }))
 }
 
 /// End a live contact.

@@ -1,11 +1,11 @@
 //! What stands before the handlers: the key, the limits of a body, and the count of answers.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use axum::{
     body::{Body, to_bytes},
     extract::{Request, State},
-    http::{StatusCode, header},
+    http::{Method, StatusCode, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -39,28 +39,41 @@ pub(super) fn has_key(state: &AppState, request: &Request) -> bool {
     scheme.eq_ignore_ascii_case("bearer") && state.keys.check(secret.trim()).is_some()
 }
 
-/// Reads the body here, once, within a size and a time, so that no handler waits for a slow sender.
-pub(super) async fn limit_body(request: Request, next: Next) -> Response {
+/// Reads the body here, once, within a size and a time, so that no handler waits for a slow sender. Strangers
+/// never have more than the small size read.
+pub(super) async fn limit_body(State(state): State<AppState>, request: Request, next: Next) -> Response {
+    let limits = state.limits;
+    let document = puts_document(&request) && has_key(&state, &request);
+    let bytes_max = if document { limits.document_bytes_max } else { limits.body_bytes_max };
     let (parts, body) = request.into_parts();
-    let Ok(read) = tokio::time::timeout(BODY_TIMEOUT, to_bytes(body, BODY_BYTES_MAX)).await else {
+    let Ok(read) = tokio::time::timeout(limits.body, to_bytes(body, bytes_max)).await else {
         return Problem::new(
             StatusCode::REQUEST_TIMEOUT,
             "body_too_slow",
-            "The body did not come within 15 seconds.",
-            "Send the body at once.",
+            format!("The body did not come within {} seconds.", limits.body.as_secs()),
+            "Send the body at once, or raise http.body_seconds.",
         )
         .into_response();
     };
     match read {
         Ok(bytes) => next.run(Request::from_parts(parts, Body::from(bytes))).await,
-        Err(_) => Problem::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "body_too_large",
-            "The body is longer than 16 MiB, or broke off.",
-            "Split the request, or send it whole.",
-        )
-        .into_response(),
+        Err(_) => {
+            let setting = if document { "http.document_bytes_max" } else { "http.body_bytes_max" };
+            Problem::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "body_too_large",
+                format!("The body is longer than {bytes_max} bytes, or broke off."),
+                format!("Split the request, send it whole, or raise {setting}."),
+            )
+            .into_response()
+        }
     }
+}
+
+/// Whether the body may be a whole routing document, or a sound.
+fn puts_document(request: &Request) -> bool {
+    let path = request.uri().path();
+    request.method() == Method::PUT || path.starts_with("/api/v1/routing/")
 }
 
 /// Counts answers and times them.
@@ -74,7 +87,3 @@ pub(super) async fn measure(State(state): State<AppState>, request: Request, nex
     }
     response
 }
-
-/// A routing document of many IVRs fits; uploads of sound have a path of their own.
-const BODY_BYTES_MAX: usize = 16 << 20;
-const BODY_TIMEOUT: Duration = Duration::from_secs(15);

@@ -20,7 +20,7 @@ use crate::telemetry::ApiMetrics;
 /// that are being answered finish, for at most ten seconds.
 pub async fn serve(listener: TcpListener, state: AppState) {
     let router = super::router(state.clone());
-    let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let permits = Arc::new(Semaphore::new(state.limits.connections_max));
     let graceful = GracefulShutdown::new();
     loop {
         let accepted = tokio::select! {
@@ -40,7 +40,8 @@ pub async fn serve(listener: TcpListener, state: AppState) {
             state.metrics.api.refused.inc();
             continue;
         };
-        connect(stream, peer, router.clone(), &graceful, Open::new(permit, state.metrics.api.clone()));
+        let open = Open::new(permit, state.metrics.api.clone());
+        connect((stream, peer), router.clone(), &graceful, (open, state.limits.header));
     }
     drop(listener);
     if tokio::time::timeout(FINISH_WITHIN, graceful.shutdown()).await.is_err() {
@@ -48,7 +49,12 @@ pub async fn serve(listener: TcpListener, state: AppState) {
     }
 }
 
-fn connect(stream: TcpStream, peer: SocketAddr, router: Router, graceful: &GracefulShutdown, open: Open) {
+fn connect(
+    (stream, peer): (TcpStream, SocketAddr),
+    router: Router,
+    graceful: &GracefulShutdown,
+    (open, head_within): (Open, Duration),
+) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "no TCP_NODELAY");
     }
@@ -66,7 +72,7 @@ fn connect(stream: TcpStream, peer: SocketAddr, router: Router, graceful: &Grace
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
+        .header_read_timeout(head_within)
         .max_buf_size(HEAD_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), service);
     let connection = graceful.watch(connection);
@@ -97,7 +103,5 @@ impl Drop for Open {
     }
 }
 
-const CONNECTIONS_MAX: usize = 1024;
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 const HEAD_BYTES_MAX: usize = 64 << 10;
 const FINISH_WITHIN: Duration = Duration::from_secs(10);

@@ -14,14 +14,16 @@ use crate::journal::{ContactProgress, ContactStart, Place};
 #[derive(Debug)]
 pub(super) struct Record {
     pub(super) start: ContactStart,
+    /// The record was begun before a restart.
+    pub(super) continued: bool,
     pub(super) progress: ContactProgress,
     pub(super) node: Option<NodeId>,
     changed: bool,
 }
 
 impl Record {
-    pub(super) fn new(start: ContactStart) -> Self {
-        Self { start, progress: ContactProgress::default(), node: None, changed: false }
+    pub(super) fn new(start: ContactStart, continued: bool) -> Self {
+        Self { start, continued, progress: ContactProgress::default(), node: None, changed: false }
     }
 
     /// Takes over what an event says.

@@ -19,7 +19,7 @@ use vestibule_routing::{
 use self::apply::apply_cursor;
 pub(super) use self::apply::apply_entry;
 use super::{
-    ContactEnd, ContactUpdate, Entry, JournalError, Options, Receipt, Retention, free_permille,
+    ContactEnd, ContactUpdate, Entry, JournalError, Options, Receipt, Retention, free_bytes,
     queue::{Job, Queue},
     retention, schema,
 };
@@ -30,6 +30,8 @@ pub(super) struct Writer {
     connection: Option<Connection>,
     path: PathBuf,
     window: Duration,
+    free_warn_bytes: u64,
+    free_stop_bytes: u64,
     retention: Retention,
     /// This opening's random number; see [`schema::new_run`].
     run: u64,
@@ -62,6 +64,8 @@ impl Writer {
             connection: Some(connection),
             path: options.path,
             window: options.commit_window,
+            free_warn_bytes: options.free_warn_bytes,
+            free_stop_bytes: options.free_stop_bytes,
             retention: options.retention,
             run,
             last,
@@ -190,10 +194,10 @@ impl Writer {
         }
         self.next_check = now + CHECK_EVERY;
         self.reopen();
-        if let Some((permille, bytes)) = free_permille(&self.path) {
+        if let Some(bytes) = free_bytes(&self.path) {
             self.metrics.free_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
-            self.metrics.disk_low.set(i64::from(permille < WARN_PERMILLE));
-            self.queue.set_disk_full(permille < REFUSE_PERMILLE);
+            self.metrics.disk_low.set(i64::from(bytes < self.free_warn_bytes));
+            self.queue.set_disk_full(bytes < self.free_stop_bytes);
         }
         let Some(connection) = self.connection.as_mut() else { return };
         match retention::trim(connection, &self.retention, Timestamp::now()) {
@@ -316,7 +320,3 @@ const REOPEN_EVERY: Duration = Duration::from_millis(250);
 /// Most ends of contacts kept while the database is not open; beyond, recovery ends them at the next start.
 const OWED_MAX: usize = 65_536;
 const REOPEN_TRIES_AT_END: u32 = 8;
-/// Free space below which a warning shows, in thousandths of the disk.
-const WARN_PERMILLE: u64 = 200;
-/// Free space below which entries are refused, in thousandths of the disk.
-const REFUSE_PERMILLE: u64 = 50;

@@ -23,7 +23,7 @@ use super::{
     leg::{LegState, NewLeg},
     metrics::{ThreadCounters, add},
     playback::Playback,
-    port::{Ports, media_socket},
+    port::Ports,
     thread::{MediaThread, Parts},
 };
 
@@ -88,11 +88,14 @@ pub struct Leg {
 impl Media {
     /// Starts the threads. Reports are handed out by tasks on the given runtime.
     pub fn start(settings: MediaSettings, runtime: &Handle) -> Result<Self, StartError> {
-        let ports = Arc::new(Ports::new(settings.local_ip, settings.ports.clone()));
+        let ports = Arc::new(Ports::new(settings.local_ip, settings.ports.clone(), settings.dscp));
         if ports.total() == 0 {
             return Err(StartError::NoPorts { first: *settings.ports.start(), last: *settings.ports.end() });
         }
-        let count = thread_count(settings.calls_expected);
+        let count = match settings.threads {
+            0 => thread_count(settings.calls_expected),
+            threads => threads,
+        };
         let legs_max = ports.total().div_ceil(count).min(LEGS_PER_THREAD_MAX);
         let links = (0..count)
             .map(|number| Link::start(number, legs_max, settings.realtime, &ports, runtime))
@@ -310,8 +313,7 @@ impl Link {
         let mut desk = self.desk();
         let seat = desk.seats.get(key.index as usize).filter(|seat| seat.generation == key.generation);
         let Some(port) = seat.and_then(|seat| seat.port.checked_add(1)) else { return };
-        let opened = media_socket(SocketAddr::new(ports.ip(), port));
-        match opened {
+        match ports.open_rtcp(port) {
             Ok(socket) => {
                 if desk.commands.push(Command::SetRtcp { key, socket }).is_err() {
                     add(&self.counters.commands_refused, 1);

@@ -53,6 +53,7 @@ pub struct PortUse {
 #[derive(Debug)]
 pub(crate) struct Ports {
     ip: IpAddr,
+    dscp: u8,
     total: usize,
     state: Mutex<State>,
 }
@@ -68,19 +69,19 @@ struct State {
 
 impl Ports {
     /// The even ports of a range on one local address.
-    pub(crate) fn new(ip: IpAddr, range: RangeInclusive<u16>) -> Self {
+    pub(crate) fn new(ip: IpAddr, range: RangeInclusive<u16>, dscp: u8) -> Self {
         // The odd neighbour is for RTCP, so it has to lie in the range too.
         let last = *range.end();
         let free: Vec<u16> = range.filter(|port| port % 2 == 0 && *port > 0 && *port < last).collect();
         let total = free.len();
         let state =
             State { rng: StdRng::from_os_rng(), free, draining: VecDeque::new(), used: 0, exhausted: 0 };
-        Self { ip, total, state: Mutex::new(state) }
+        Self { ip, dscp, total, state: Mutex::new(state) }
     }
 
-    /// The local address that media sockets are bound to.
-    pub(crate) fn ip(&self) -> IpAddr {
-        self.ip
+    /// A socket for RTCP, on the port above one that was given out.
+    pub(crate) fn open_rtcp(&self, port: u16) -> io::Result<UdpSocket> {
+        media_socket(SocketAddr::new(self.ip, port), self.dscp)
     }
 
     /// How many legs the range can carry.
@@ -93,7 +94,7 @@ impl Ports {
         for _ in 0..TRIES_MAX {
             let Some(port) = self.take(now) else { break };
             let address = SocketAddr::new(self.ip, port);
-            match media_socket(address) {
+            match media_socket(address, self.dscp) {
                 Ok(socket) => return Ok(socket),
                 // Another process has it: let it rest and try the next.
                 Err(error) if error.kind() == io::ErrorKind::AddrInUse => self.release(port, true, now),
@@ -166,16 +167,18 @@ impl Ports {
     }
 }
 
-/// A socket for RTP or RTCP: non-blocking, expedited forwarding, a receive buffer that one flood cannot
-/// turn into megabytes.
-pub(crate) fn media_socket(address: SocketAddr) -> io::Result<UdpSocket> {
+/// A socket for RTP or RTCP: non-blocking, marked, with a receive buffer that one flood cannot turn into
+/// megabytes.
+fn media_socket(address: SocketAddr, dscp: u8) -> io::Result<UdpSocket> {
     let socket = UdpSocket::bind(address)?;
     socket.set_nonblocking(true)?;
     setsockopt(&socket, sockopt::RcvBuf, &RECEIVE_BUFFER_BYTES)?;
+    // The code point is the upper six bits of the traffic class (RFC 2474 §3).
+    let class = i32::from(dscp) << 2;
     if address.is_ipv6() {
-        setsockopt(&socket, sockopt::Ipv6TClass, &CLASS_EXPEDITED)?;
+        setsockopt(&socket, sockopt::Ipv6TClass, &class)?;
     } else {
-        setsockopt(&socket, sockopt::Ipv4Tos, &CLASS_EXPEDITED)?;
+        setsockopt(&socket, sockopt::Ipv4Tos, &class)?;
     }
     Ok(socket)
 }
@@ -186,8 +189,6 @@ const DRAIN_MAX: Duration = Duration::from_secs(30);
 const TRIES_MAX: usize = 32;
 /// What a stalled leg may cost the kernel.
 const RECEIVE_BUFFER_BYTES: usize = 64 * 1024;
-/// DSCP 46, expedited forwarding (RFC 4594 §4.1), as a traffic class byte.
-const CLASS_EXPEDITED: i32 = 0xb8;
 
 #[cfg(test)]
 mod tests {
@@ -196,7 +197,7 @@ mod tests {
     use super::*;
 
     fn ports(first: u16, last: u16) -> Ports {
-        Ports::new(IpAddr::V4(Ipv4Addr::LOCALHOST), first..=last)
+        Ports::new(IpAddr::V4(Ipv4Addr::LOCALHOST), first..=last, 46)
     }
 
     #[test]

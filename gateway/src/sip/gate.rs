@@ -4,6 +4,7 @@
 //! nothing. Replaced as a whole when routing changes; calls that are here keep their place.
 
 use std::{
+    collections::HashMap,
     net::IpAddr,
     sync::{
         Arc, Mutex, PoisonError,
@@ -21,6 +22,8 @@ use vestibule_routing::id::TrunkId;
 #[derive(Debug, Default)]
 pub struct Gate {
     trunks: ArcSwap<Trunks>,
+    /// Secrets of the trunks that must authenticate; read when routing changes, not while calls come.
+    secrets: ArcSwap<HashMap<TrunkId, Secret>>,
     usage: DashMap<TrunkId, Arc<Usage>>,
 }
 
@@ -29,6 +32,15 @@ pub struct Gate {
 struct Usage {
     calls: AtomicU32,
     bucket: Mutex<Option<Bucket>>,
+}
+
+/// A password that no log shows.
+struct Secret(Arc<str>);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("(withheld)")
+    }
 }
 
 /// A token bucket that holds one second's worth.
@@ -54,14 +66,27 @@ pub(super) enum Refusal {
 }
 
 impl Gate {
-    /// Replaces the trunks.
+    /// Replaces the trunks, and reads their secrets. One that cannot be read leaves its trunk unable to call.
     pub fn set(&self, trunks: Arc<Trunks>) {
+        let secret_of = |trunk: &Arc<Trunk>| match trunk.digest.as_ref()?.secret.reveal() {
+            Ok(secret) => Some((trunk.id.clone(), Secret(secret.into()))),
+            Err(error) => {
+                tracing::error!(trunk = %trunk.id, %error, "the secret of a trunk cannot be read");
+                None
+            }
+        };
+        self.secrets.store(Arc::new(trunks.iter().filter_map(secret_of).collect()));
         self.trunks.store(trunks);
     }
 
     /// Whether an address belongs to any trunk.
     pub(super) fn knows(&self, source: IpAddr) -> bool {
         self.trunks.load().find(source).is_some()
+    }
+
+    /// The secret of a trunk that must authenticate, when it could be read.
+    pub(super) fn secret(&self, trunk: &TrunkId) -> Option<Arc<str>> {
+        self.secrets.load().get(trunk).map(|secret| secret.0.clone())
     }
 
     /// The trunk an address belongs to.

@@ -28,6 +28,8 @@ use vestibule_routing::{
 
 use super::{
     admission::Admission,
+    capture::Capture,
+    credentials::{Credentials, Verdict},
     gate::{Gate, TrunkPlace},
     inbox::{Item, SipInbox, Wake},
     socket::{BATCH, BatchSocket, Batches, SocketOptions},
@@ -64,6 +66,7 @@ impl Sip {
         udp: Vec<UdpSocket>,
         tcp: Vec<std::net::TcpListener>,
         (hub, gate, metrics): (Hub, Arc<Gate>, SipMetrics),
+        capture: Capture,
     ) -> Result<Self, SipError> {
         let options = SocketOptions { buffer_bytes: settings.socket_buffer_bytes, dscp: settings.dscp };
         let sockets: Vec<BatchSocket> = udp
@@ -109,6 +112,8 @@ impl Sip {
                 Duration::from_millis(settings.overload.lasting_ms),
             ),
             retry_after: settings.overload.retry_after_seconds,
+            credentials: Credentials::new(settings.realm.clone(), StdRng::from_os_rng(), Instant::now()),
+            capture,
             hub,
             gate,
             metrics,
@@ -156,6 +161,8 @@ struct SipThread {
     streams: HashMap<u64, mpsc::Sender<Bytes>>,
     admission: Admission,
     retry_after: u32,
+    credentials: Credentials,
+    capture: Capture,
     hub: Hub,
     gate: Arc<Gate>,
     metrics: SipMetrics,
@@ -232,6 +239,7 @@ impl SipThread {
             let mut oldest = Duration::ZERO;
             let (endpoint, out, gate) = (&mut self.endpoint, &mut self.out, &self.gate);
             let (admission, metrics, retry_after) = (&mut self.admission, &self.metrics, self.retry_after);
+            let capture = &self.capture;
             let received = self.sockets[index].receive(batches, |peer, at, bytes| {
                 if let Some(at) = at {
                     let waited = Duration::try_from(wall.duration_since(at)).unwrap_or_default();
@@ -251,6 +259,7 @@ impl SipThread {
                     metrics.rejected.of(SipRejection::Overload).inc();
                     return;
                 }
+                capture.note(false, path, bytes);
                 endpoint.receive(now, path, bytes, out);
             });
             match received {
@@ -284,6 +293,7 @@ impl SipThread {
             Item::Command(call, command) => self.endpoint.command(now, call, command, &mut self.out),
             Item::Message(path, bytes) => {
                 count_request(&self.metrics, &bytes);
+                self.capture.note(false, path, &bytes);
                 self.endpoint.receive(now, path, &bytes, &mut self.out);
             }
             Item::Opened(id, writer) => {
@@ -330,13 +340,22 @@ impl SipThread {
         let now = Instant::now();
         let refuse = |this: &mut Self, status, reason| {
             this.metrics.rejected.of(reason).inc();
-            let command = Command::Reject { status, retry_after_seconds: Some(this.retry_after) };
+            let retry_after_seconds = (status == 503).then_some(this.retry_after);
+            let command = Command::Reject { status, retry_after_seconds };
             this.endpoint.command(now, call, command, &mut this.out);
         };
         // The trunk may have been taken away between the datagram and here; over TCP this is the check.
         let Some(trunk) = self.gate.trunk_of(invite.path.peer.ip()) else {
             return refuse(self, 403, SipRejection::Acl);
         };
+        match self.credentials.judge(&self.gate, &trunk, &invite, now) {
+            Verdict::Admitted => {}
+            Verdict::Challenge(challenges) => {
+                let command = Command::Challenge { challenges };
+                return self.endpoint.command(now, call, command, &mut self.out);
+            }
+            Verdict::Refused(status) => return refuse(self, status, SipRejection::Auth),
+        }
         let place = match self.gate.enter(&trunk, now) {
             Ok(place) => place,
             Err(_) => return refuse(self, 503, SipRejection::Rate),
@@ -353,6 +372,7 @@ impl SipThread {
 
     fn send(&mut self, batches: &mut Batches) {
         for (path, bytes) in self.out.messages() {
+            self.capture.note(true, path, bytes);
             if let Some(status) = response_status(bytes) {
                 self.metrics.responses.of(StatusClass::of(status)).inc();
             }

@@ -150,6 +150,6 @@ fn described(message: &Message<'_>, path: Path) -> Invite {
                 [&b"id"[..], b"user", b"header"].iter().any(|p| trim(value).eq_ignore_ascii_case(p))
             }),
         has_offer: message.description().sdp().is_some(),
-        authorization: message.header(HeaderName::Authorization).map(text),
+        authorization: message.all(HeaderName::Authorization).map(text).collect(),
     }
 }

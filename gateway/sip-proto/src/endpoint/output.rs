@@ -93,8 +93,8 @@ pub struct Invite {
     pub private: bool,
     /// The INVITE carries an offer.
     pub has_offer: bool,
-    /// The Authorization header, as received.
-    pub authorization: Option<String>,
+    /// The Authorization headers, as received: one for each realm or algorithm.
+    pub authorization: Vec<String>,
 }
 
 /// One party's identity.
