@@ -10,6 +10,7 @@ pub mod health;
 pub mod keys;
 pub mod live;
 pub mod problem;
+pub mod prompts;
 pub mod readiness;
 pub mod routing;
 pub mod server;
@@ -97,6 +98,7 @@ fn described() -> OpenApiRouter<AppState> {
         .merge(events::routes())
         .merge(contacts::routes())
         .merge(routing::routes())
+        .merge(prompts::routes())
 }
 
 async fn serve_openapi() -> axum::response::Response {

@@ -26,6 +26,7 @@ use crate::{
     leg::{ArrivingCall, Signal, SignalLeg},
     media::{self, MediaEvent},
     queue::Ticket,
+    sound::Prompts,
     telemetry::{DigitSource, OutcomeLabel},
 };
 
@@ -54,6 +55,7 @@ pub(crate) async fn run(
     let routing = services.routing.active().load();
     let contact = contact_of(&call, id.clone(), now);
     let record = Record::new(start_of(&call, &contact, routing.revision));
+    let sounds = services.sounds.of(&routing.prompts);
     let mut actions = Vec::new();
     let journey = Journey::new(routing.plan.clone(), contact, now, &mut actions);
     drop(routing);
@@ -64,6 +66,7 @@ pub(crate) async fn run(
         media: MediaLeg::new(media_events, &call),
         leg: call.leg,
         codecs: call.codecs,
+        sounds,
         journey,
         actions,
         pending: VecDeque::new(),
@@ -88,6 +91,8 @@ struct ContactTask {
     leg: SignalLeg,
     codecs: Vec<sip_proto::sdp::Codec>,
     media: MediaLeg,
+    /// Those of the plan that the journey keeps.
+    sounds: Prompts,
     journey: Journey,
     actions: Vec<Action>,
     /// What our own doing made happen: told to the journey before anything else.
@@ -319,7 +324,7 @@ impl ContactTask {
         let mut sounds = Vec::with_capacity(playback.sounds.len());
         for sound in &playback.sounds {
             match sound {
-                Sound::Prompt(prompt) => match self.services.sounds.prompt(prompt) {
+                Sound::Prompt(prompt) => match self.sounds.get(prompt) {
                     Some(audio) => sounds.push(media::Sound::Audio(audio)),
                     None => return self.pending.push_back(Event::TechnicalFailure("a prompt is missing")),
                 },

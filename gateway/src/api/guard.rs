@@ -10,7 +10,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::{AppState, problem::Problem};
+use super::{AppState, problem::Problem, prompts};
 use crate::telemetry::StatusClass;
 
 /// Lets a request with a key of ours through.
@@ -42,11 +42,16 @@ pub(super) fn has_key(state: &AppState, request: &Request) -> bool {
 /// Reads the body here, once, within a size and a time, so that no handler waits for a slow sender.
 pub(super) async fn limit_body(request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
-    let Ok(read) = tokio::time::timeout(BODY_TIMEOUT, to_bytes(body, BODY_BYTES_MAX)).await else {
+    let (bytes_max, time) = if prompts::is_upload(parts.uri.path()) {
+        (prompts::UPLOAD_BYTES_MAX, UPLOAD_TIMEOUT)
+    } else {
+        (BODY_BYTES_MAX, BODY_TIMEOUT)
+    };
+    let Ok(read) = tokio::time::timeout(time, to_bytes(body, bytes_max)).await else {
         return Problem::new(
             StatusCode::REQUEST_TIMEOUT,
             "body_too_slow",
-            "The body did not come within 15 seconds.",
+            format!("The body did not come within {} seconds.", time.as_secs()),
             "Send the body at once.",
         )
         .into_response();
@@ -56,7 +61,7 @@ pub(super) async fn limit_body(request: Request, next: Next) -> Response {
         Err(_) => Problem::new(
             StatusCode::PAYLOAD_TOO_LARGE,
             "body_too_large",
-            "The body is longer than 16 MiB, or broke off.",
+            format!("The body is longer than {} MiB, or broke off.", bytes_max >> 20),
             "Split the request, or send it whole.",
         )
         .into_response(),
@@ -78,3 +83,5 @@ pub(super) async fn measure(State(state): State<AppState>, request: Request, nex
 /// A routing document of many IVRs fits; uploads of sound have a path of their own.
 const BODY_BYTES_MAX: usize = 16 << 20;
 const BODY_TIMEOUT: Duration = Duration::from_secs(15);
+/// The longest upload over a slow line.
+const UPLOAD_TIMEOUT: Duration = Duration::from_secs(60);
