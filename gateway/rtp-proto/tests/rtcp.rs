@@ -1,5 +1,7 @@
 //! RTCP: compounds are read as written, lengths are checked, and the arithmetic is that of RFC 3550.
 
+#![allow(clippy::unwrap_used, reason = "a test stops at the first thing that is not as it should be")]
+
 use std::time::Duration;
 
 use rtp_proto::{
@@ -151,7 +153,10 @@ fn the_round_trip_is_that_of_the_example_in_rfc_3550() {
     let now = |middle: u32| {
         let seconds = 2_208_988_800_u64;
         let wanted = (u64::from(middle) << 16).wrapping_sub(seconds << 32) & 0xffff_ffff_ffff;
-        NtpTime::from_unix(Duration::new(wanted >> 32, ((wanted & 0xffff_ffff) * 1_000_000_000 >> 32) as u32))
+        NtpTime::from_unix(Duration::new(
+            wanted >> 32,
+            (((wanted & 0xffff_ffff) * 1_000_000_000) >> 32) as u32,
+        ))
     };
     assert_eq!(now(0xb710_8000).middle(), 0xb710_8000);
     assert_eq!(block.round_trip(now(0xb710_8000)), Some(Duration::from_millis(6125)));
