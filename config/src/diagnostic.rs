@@ -117,6 +117,8 @@ catalogue! {
     NoSpeech = "R-1108", Error, "set tts.command, or use a recording";
     /// Something still in use would be removed.
     StillUsed = "R-1109", Error, "first change what uses it, or remove that too";
+    /// The sound of a prompt cannot be made.
+    NoSound = "R-1110", Error, "correct the text or the voice, see that the speech command runs, or upload a recording";
     /// A transition that leads to no node.
     DanglingTransition = "R-1201", Error, "lead the transition to a node that exists";
     /// A node that nothing leads to.

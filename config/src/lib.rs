@@ -12,6 +12,7 @@ pub mod active;
 pub mod compile;
 pub mod diagnostic;
 pub mod document;
+pub mod file;
 pub mod number;
 pub mod sample;
 pub mod settings;

@@ -208,6 +208,22 @@ pub struct Tts {
     pub voice: String,
     /// Seconds for one prompt.
     pub timeout_seconds: u64,
+    /// Longest text of one prompt, in characters.
+    pub text_chars_max: usize,
+    /// Programs that speak at the same time.
+    pub parallel_max: usize,
+    /// Spoken texts kept on disk, in bytes; those not used for longest go first.
+    pub cache_bytes_max: u64,
+}
+
+impl Tts {
+    /// Whether a voice may be handed to the command: at most 64 letters, digits and `. _ + -`, of which the
+    /// first is a letter or digit, so that no option, path or shell word can be meant.
+    pub fn is_voice(voice: &str) -> bool {
+        voice.len() <= 64
+            && voice.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && voice.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '+' | '-'))
+    }
 }
 
 /// `[log]`.

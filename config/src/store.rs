@@ -6,8 +6,9 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
+    fmt,
     path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
 use rusqlite::Connection;
@@ -17,7 +18,7 @@ use vestibule_routing::address::E164;
 
 use crate::{
     active::{Active, ActiveRouting},
-    compile::{Change, Compiled, Context, compile},
+    compile::{Change, Compiled, Context, PromptTable, compile},
     diagnostic::{Code, Diagnostic},
     document::{self, Key, Kind, RawDocument},
 };
@@ -30,6 +31,7 @@ mod recordings;
 mod schema;
 
 pub use numbers::{AuditRow, NumberChange};
+pub use recordings::{Recording, is_sha256};
 
 /// Objects compiled at once at a start: bounds the memory it needs.
 const CHUNK: usize = 20_000;
@@ -50,6 +52,19 @@ pub struct Store {
     active: Active,
     options: Options,
     recordings: PathBuf,
+    prepare: Prepare,
+}
+
+/// Makes the sounds of a table ready, and says which cannot be made.
+type MakeReady = dyn Fn(&Arc<PromptTable>) -> Vec<Diagnostic> + Send + Sync;
+
+#[derive(Default)]
+struct Prepare(OnceLock<Box<MakeReady>>);
+
+impl fmt::Debug for Prepare {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Prepare({})", self.0.get().is_some())
+    }
 }
 
 /// Why the store did not do what it was asked.
@@ -157,8 +172,13 @@ impl Store {
         std::fs::create_dir_all(&recordings)
             .map_err(|cause| StoreError::File { path: recordings.clone(), cause })?;
         let connection = schema::open(&folder.join("config.db"))?;
-        let store =
-            Self { connection: Mutex::new(connection), active: Active::default(), options, recordings };
+        let store = Self {
+            connection: Mutex::new(connection),
+            active: Active::default(),
+            options,
+            recordings,
+            prepare: Prepare::default(),
+        };
         store.load_active()?;
         Ok(store)
     }
@@ -166,6 +186,17 @@ impl Store {
     /// What is active; also the place to subscribe.
     pub fn active(&self) -> &Active {
         &self.active
+    }
+
+    /// Has `ready` called with the sounds of what is about to be published, before anything is changed: what
+    /// it finds stops the publish. It may take long. Only the first one set counts.
+    pub fn prepare_with(&self, ready: impl Fn(&Arc<PromptTable>) -> Vec<Diagnostic> + Send + Sync + 'static) {
+        let _first = self.prepare.0.set(Box::new(ready)).is_ok();
+    }
+
+    fn make_ready(&self, prompts: &Arc<PromptTable>) -> Result<(), StoreError> {
+        let findings = self.prepare.0.get().map(|ready| ready(prompts)).unwrap_or_default();
+        if findings.is_empty() { Ok(()) } else { Err(StoreError::Invalid(findings)) }
     }
 
     /// Puts a document into an empty store and publishes it; the numbers in it become ours. Says whether

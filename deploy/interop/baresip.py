@@ -60,7 +60,7 @@ def _quiet_hum(path, seconds):
                                   for n in range(8000 * seconds)))
 
 
-def call(folder, port, number, seconds):
+def call(folder, port, number, seconds, account=""):
     """Calls a number, listens for so long, hangs up. Gives back the recording and what baresip printed of the call."""
     folder = pathlib.Path(folder)
     modules = next((path for path in MODULES if pathlib.Path(path).is_dir()), None)
@@ -69,7 +69,7 @@ def call(folder, port, number, seconds):
     (folder / "config").write_text(CONFIG.format(
         folder=folder, player=folder / "heard.wav", port=rtp, port_end=rtp + 8, modules=modules,
         control=_free(socket.SOCK_STREAM)))
-    (folder / "accounts").write_text("<sip:interop@127.0.0.1;transport=udp>;regint=0;audio_codecs=PCMU,PCMA\n")
+    (folder / "accounts").write_text(f"<sip:interop@127.0.0.1;transport=udp>;regint=0;audio_codecs=PCMU,PCMA{account}\n")
     (folder / "contacts").write_text("")
     _quiet_hum(folder / "said.wav", seconds + 5)
     with open(folder / "baresip.log", "wb") as log:

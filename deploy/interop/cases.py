@@ -438,8 +438,8 @@ def baresip_call(gate):
     return f"{name}, likeness {likeness:.3f}"
 
 
-def sipp(gate, folder, calls, rate, stay_ms, wait=True, number=DIRECT, extra=(), scenario="answer_bye.xml"):
-    command = ["sipp", "-sf", str(HERE / "scenarios" / scenario), f"127.0.0.1:{gate.sip}", "-i", "127.0.0.1",
+def sipp(gate, folder, calls, rate, stay_ms, wait=True, number=DIRECT, extra=()):
+    command = ["sipp", "-sf", str(HERE / "scenarios/answer_bye.xml"), f"127.0.0.1:{gate.sip}", "-i", "127.0.0.1",
                "-s", number, "-m", str(calls), "-r", str(rate), "-l", str(calls), "-d", str(stay_ms), "-nostdin",
                "-trace_logs", "-log_file", f"{folder}/answered.log", "-timeout", "120", "-recv_timeout", "9000",
                "-buff_size", "4194304", *extra]

@@ -1,16 +1,17 @@
-"""The queue music: twelve calm bars for plucked strings, a soft lead and a pad. Our own composition.
+"""The music while callers wait, and while they are on hold: plucked strings, a pad, a soft lead. Our own compositions.
 
-The piece is written into a ring: what still sounds at the end goes on at the beginning, so it repeats without a seam.
-A bar lasts 2.8 s, the whole 33.6 s, which is a whole number of 20 ms frames.
+A piece is written into a ring: what still sounds at the end goes on at the beginning, so it repeats without a seam.
+It lasts a whole number of 20 ms frames.
 """
 
+import collections
 import math
 
-BAR_SECONDS = 2.8
-BEAT = BAR_SECONDS / 4
+# A piece: seconds of a bar; chords by MIDI note, a bar each: bass, then four notes for pad and strings; eighth notes:
+# which chord note, and how many octaves up; the lead: bar, beat, length in beats, note.
+Piece = collections.namedtuple("Piece", "bar_seconds chords pattern lead")
 
-# Chords by MIDI note, a bar each: bass, then four notes for pad and strings.
-CHORDS = [
+_QUEUE_CHORDS = [
     (48, (60, 64, 67, 71)),  # C major 7
     (45, (57, 60, 64, 67)),  # A minor 7
     (53, (60, 65, 69, 72)),  # F
@@ -25,11 +26,9 @@ CHORDS = [
     (43, (59, 62, 65, 71)),  # G 7
 ]
 
-# Eighth notes: which chord note, and how many octaves up.
-PATTERN = [(0, 0), (2, 0), (1, 1), (3, 0), (2, 0), (0, 1), (3, 0), (1, 1)]
+_QUEUE_PATTERN = [(0, 0), (2, 0), (1, 1), (3, 0), (2, 0), (0, 1), (3, 0), (1, 1)]
 
-# The lead: bar, beat, length in beats, note.
-LEAD = [
+_QUEUE_LEAD = [
     (0, 0, 2, 76), (0, 2, 1, 79), (0, 3, 1, 74),
     (1, 0, 3, 72), (1, 3, 1, 74),
     (2, 0, 2, 76), (2, 2, 2, 72),
@@ -45,18 +44,42 @@ LEAD = [
 ]  # fmt: skip
 
 
-def compose(rate):
-    ring = [0.0] * round(len(CHORDS) * BAR_SECONDS * rate)
-    for bar, (bass, notes) in enumerate(CHORDS):
-        start = bar * BAR_SECONDS
+# Twelve bars, 33.6 s.
+QUEUE = Piece(2.8, _QUEUE_CHORDS, _QUEUE_PATTERN, _QUEUE_LEAD)
+
+# Eight bars for strings alone, 25.6 s, so that a caller can tell hold from the queue.
+HOLD = Piece(
+    3.2,
+    [
+        (50, (62, 66, 69, 73)),  # D major 7
+        (47, (59, 62, 66, 71)),  # B minor
+        (43, (59, 62, 66, 67)),  # G major 7
+        (45, (61, 64, 69, 71)),  # A add 9
+        (54, (57, 61, 66, 69)),  # F sharp minor
+        (47, (59, 62, 66, 69)),  # B minor 7
+        (52, (59, 64, 67, 71)),  # E minor
+        (45, (59, 62, 64, 69)),  # A suspended
+    ],
+    [(0, 0), (1, 0), (2, 0), (3, 0), (0, 1), (3, 0), (2, 0), (1, 0)],
+    [],
+)
+
+
+def compose(piece, rate):
+    bar_seconds = piece.bar_seconds
+    beat_seconds = bar_seconds / 4
+    ring = [0.0] * round(len(piece.chords) * bar_seconds * rate)
+    for bar, (bass, notes) in enumerate(piece.chords):
+        start = bar * bar_seconds
         pluck(ring, rate, start, bass, 2.4, 0.5)
-        pluck(ring, rate, start + 2 * BEAT, bass + 12, 1.4, 0.25)
+        pluck(ring, rate, start + 2 * beat_seconds, bass + 12, 1.4, 0.25)
         for note in notes:
-            swell(ring, rate, start, note, BAR_SECONDS, 0.09)
-        for step, (place, octave) in enumerate(PATTERN):
-            pluck(ring, rate, start + step * BEAT / 2, notes[place] + 12 * octave, 1.2, 0.3 if step % 4 == 0 else 0.22)
-    for bar, beat, length, note in LEAD:
-        sing(ring, rate, bar * BAR_SECONDS + beat * BEAT, note, length * BEAT, 0.3)
+            swell(ring, rate, start, note, bar_seconds, 0.09)
+        for step, (place, octave) in enumerate(piece.pattern):
+            note = notes[place] + 12 * octave
+            pluck(ring, rate, start + step * beat_seconds / 2, note, 1.2, 0.3 if step % 4 == 0 else 0.22)
+    for bar, beat, length, note in piece.lead:
+        sing(ring, rate, bar * bar_seconds + beat * beat_seconds, note, length * beat_seconds, 0.3)
     peak = max(map(abs, ring))
     return [round(20000 * value / peak) for value in ring]
 

@@ -10,13 +10,14 @@ pub mod health;
 pub mod keys;
 pub mod live;
 pub mod problem;
+pub mod prompts;
 pub mod readiness;
 pub mod routing;
 pub mod server;
 
 mod guard;
 
-use axum::{Router, middleware, routing::get};
+use axum::{Router, extract::DefaultBodyLimit, middleware, routing::get};
 use utoipa::openapi::{
     OpenApi, OpenApiBuilder,
     info::{InfoBuilder, LicenseBuilder},
@@ -89,6 +90,8 @@ pub fn router(state: AppState) -> Router {
         .route("/api/v1/openapi.json", get(serve_openapi))
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)
+        // The guard below bounds bodies, by the settings.
+        .layer(DefaultBodyLimit::disable())
         .layer(middleware::from_fn_with_state(state.clone(), guard::limit_body))
         .layer(middleware::from_fn_with_state(state.clone(), guard::measure))
         .with_state(state)
@@ -130,6 +133,7 @@ fn described() -> OpenApiRouter<AppState> {
         .merge(events::routes())
         .merge(contacts::routes())
         .merge(routing::routes())
+        .merge(prompts::routes())
 }
 
 async fn serve_openapi() -> axum::response::Response {

@@ -68,6 +68,8 @@ async fn run(settings: &Settings, runtime: &Runtime) -> anyhow::Result<()> {
     let (journal, repeats) = open_journal(settings, &metrics)?;
     let sounds = Library::open(settings.data_dir.clone(), settings.tts.clone())?;
     let gate = Arc::new(Gate::default());
+    let ready = sounds.clone();
+    store.prepare_with(move |prompts| ready.prepare(prompts));
     let (library, trunks) = (sounds.clone(), gate.clone());
     store.active().subscribe(move |routing| {
         library.install(&routing.prompts);

@@ -26,6 +26,7 @@ use crate::{
     leg::{ArrivingCall, Signal, SignalLeg},
     media::{self, MediaEvent},
     queue::Ticket,
+    sound::Prompts,
     telemetry::{DigitSource, OutcomeLabel},
 };
 
@@ -57,6 +58,7 @@ pub(crate) async fn run(
     contact.id = continued.unwrap_or(contact.id);
     let id = contact.id.clone();
     let Some(live) = services.live.enter(id.clone()) else { return call.leg.reject(500, None) };
+    let sounds = services.sounds.of(&routing.prompts);
     let mut actions = Vec::new();
     let journey = Journey::new(routing.plan.clone(), contact, now, &mut actions);
     drop(routing);
@@ -67,6 +69,7 @@ pub(crate) async fn run(
         media: MediaLeg::new(media_events, &call),
         leg: call.leg,
         codecs: call.codecs,
+        sounds,
         journey,
         actions,
         pending: VecDeque::new(),
@@ -91,6 +94,8 @@ struct ContactTask {
     leg: SignalLeg,
     codecs: Vec<sip_proto::sdp::Codec>,
     media: MediaLeg,
+    /// Those of the plan that the journey keeps.
+    sounds: Prompts,
     journey: Journey,
     actions: Vec<Action>,
     /// What our own doing made happen: told to the journey before anything else.
@@ -326,7 +331,7 @@ impl ContactTask {
         let mut sounds = Vec::with_capacity(playback.sounds.len());
         for sound in &playback.sounds {
             match sound {
-                Sound::Prompt(prompt) => match self.services.sounds.prompt(prompt) {
+                Sound::Prompt(prompt) => match self.sounds.get(prompt) {
                     Some(audio) => sounds.push(media::Sound::Audio(audio)),
                     None => return self.pending.push_back(Event::TechnicalFailure("a prompt is missing")),
                 },

@@ -1,36 +1,44 @@
 //! What callers hear: built-in prompts and music, recordings, spoken texts, ringing tone.
 //!
-//! Everything is encoded once, when routing that names it becomes active, and shared by all calls from
-//! then on; a call that plays a sound keeps it even when routing changes. Looking a prompt up takes no
-//! lock.
+//! The sounds of a routing are made ready before it becomes active, and then shared by all its calls. A call
+//! takes the sounds of its routing along ([`Library::of`]), so that a publish changes nothing for it; they go
+//! with the last call that has them. Finding a sound takes no lock.
 
 use std::{
     collections::HashMap,
     io,
     path::PathBuf,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use arc_swap::ArcSwap;
-use dashmap::DashMap;
 use rtp_proto::{
+    SAMPLE_RATE,
     frames::Audio,
     tone,
-    wav::{Wav, WavError},
+    wav::{self, Encoding, Wav, WavError},
 };
 use vestibule_config::{
     compile::{PromptSource, PromptTable},
+    diagnostic::{Code, Diagnostic},
     settings::Tts,
 };
 use vestibule_routing::id::PromptId;
 
+mod level;
 mod resample;
 mod speech;
 
 pub use speech::SpeechError;
 
 /// Longest recording, in seconds.
-const SECONDS_MAX: usize = 600;
+pub const SECONDS_MAX: u64 = 600;
+
+/// Tables kept ready: the active one, and those whose publish is under way.
+const TABLES_MAX: usize = 4;
 
 /// Level of the ringing tone.
 const RINGBACK_DBM0: f64 = -19.0;
@@ -45,32 +53,49 @@ pub struct Library {
 struct Inner {
     folder: PathBuf,
     tts: Tts,
-    /// What the active routing names.
-    prompts: ArcSwap<HashMap<PromptId, Audio>>,
-    /// Every source that was encoded while the process runs.
-    encoded: DashMap<PromptSource, Audio>,
+    /// The newest first.
+    tables: ArcSwap<Vec<Ready>>,
+    /// Held while a table is made ready, so that no more programs speak than the settings allow.
+    making: Mutex<()>,
+}
+
+/// A table with its sounds.
+#[derive(Clone, Debug)]
+struct Ready {
+    table: Arc<PromptTable>,
+    prompts: Prompts,
+}
+
+/// The sounds of one routing; cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Prompts(Arc<HashMap<PromptId, Audio>>);
+
+impl Prompts {
+    /// The sound of a prompt; none when it could not be made.
+    pub fn get(&self, id: &PromptId) -> Option<Audio> {
+        self.0.get(id).cloned()
+    }
 }
 
 /// Why a prompt has no sound.
 #[derive(Debug, thiserror::Error)]
 pub enum SoundError {
     /// A recording is not where it should be.
-    #[error("the recording {path} cannot be read")]
+    #[error("the recording {path} cannot be read: {source}")]
     Unreadable {
         /// The file.
         path: PathBuf,
         /// Why.
-        #[source]
         source: io::Error,
     },
     /// A recording is not usable.
-    #[error("the recording is not usable")]
+    #[error(transparent)]
     Wav(#[from] WavError),
     /// A recording is too long.
     #[error("the recording is longer than 10 minutes")]
     TooLong,
     /// A text could not be spoken.
-    #[error("the text could not be spoken")]
+    #[error(transparent)]
     Speech(#[from] SpeechError),
 }
 
@@ -82,31 +107,68 @@ impl Library {
     pub fn open(folder: PathBuf, tts: Tts) -> io::Result<Self> {
         std::fs::create_dir_all(folder.join("prompts"))?;
         std::fs::create_dir_all(folder.join("speech"))?;
-        let inner = Inner { folder, tts, prompts: ArcSwap::default(), encoded: DashMap::new() };
+        let inner = Inner { folder, tts, tables: ArcSwap::default(), making: Mutex::default() };
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Makes every sound of a table ready. A prompt that fails is logged and missing: an IVR that plays it
-    /// goes the way of a technical failure. May take as long as texts take to be spoken.
-    pub fn install(&self, table: &PromptTable) {
+    /// Makes every sound of a table ready, and tells which cannot be made. Those that an earlier table lacks
+    /// as well are only logged: they must not hold up a publish that has nothing to do with them. May take as
+    /// long as texts take to be spoken.
+    pub fn prepare(&self, table: &Arc<PromptTable>) -> Vec<Diagnostic> {
+        if self.ready(table).is_some() {
+            return Vec::new();
+        }
+        let _making = self.inner.making.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = self.inner.tables.load_full();
         let mut prompts = HashMap::new();
+        let mut missing = Vec::new();
         for (id, source) in table.iter() {
-            match self.audio(source) {
-                Ok(audio) => {
-                    prompts.insert(id.clone(), audio);
-                }
-                Err(error) => {
-                    let error: &dyn std::error::Error = &error;
-                    tracing::error!(prompt = %id, error, "a prompt has no sound");
-                }
+            let known = before.iter().find(|ready| ready.table.get(id) == Some(source));
+            match known.and_then(|ready| ready.prompts.get(id)) {
+                Some(audio) => drop(prompts.insert(id.clone(), audio)),
+                None => missing.push((id, source, known.is_some())),
             }
         }
-        self.inner.prompts.store(Arc::new(prompts));
+        let mut findings = Vec::new();
+        for ((id, _, known), made) in missing.iter().zip(self.make(&missing)) {
+            match made {
+                Some(Ok(audio)) => drop(prompts.insert((*id).clone(), audio)),
+                Some(Err(error)) => {
+                    tracing::error!(prompt = %id, %error, "a prompt has no sound");
+                    if !known {
+                        let name = id.as_str().replace('~', "~0").replace('/', "~1");
+                        findings.push(Diagnostic::new(
+                            Code::NoSound,
+                            format!("/prompts/{name}"),
+                            error.to_string(),
+                        ));
+                    }
+                }
+                None => {}
+            }
+        }
+        let ready = Ready { table: table.clone(), prompts: Prompts(Arc::new(prompts)) };
+        let tables = std::iter::once(ready).chain(before.iter().cloned()).take(TABLES_MAX).collect();
+        self.inner.tables.store(Arc::new(tables));
+        findings
     }
 
-    /// The sound of a prompt of the active routing.
-    pub fn prompt(&self, id: &PromptId) -> Option<Audio> {
-        self.inner.prompts.load().get(id).cloned()
+    /// Lets go of the sounds of all tables but the active one. A prompt that has no sound is logged: an IVR
+    /// that plays it goes the way of a technical failure.
+    pub fn install(&self, table: &Arc<PromptTable>) {
+        // Ready already, but for the start and when many publishes were under way at once.
+        let _told = self.prepare(table);
+        let _making = self.inner.making.lock().unwrap_or_else(PoisonError::into_inner);
+        let active = self.inner.tables.load().iter().find(|ready| Arc::ptr_eq(&ready.table, table)).cloned();
+        self.inner.tables.store(Arc::new(active.into_iter().collect()));
+    }
+
+    /// The sounds of a routing that is active.
+    pub fn of(&self, table: &Arc<PromptTable>) -> Prompts {
+        // Active only a moment ago: the sounds of its successor are all there is.
+        self.ready(table)
+            .or_else(|| self.inner.tables.load().first().map(|ready| ready.prompts.clone()))
+            .unwrap_or_default()
     }
 
     /// One cadence of the North American ringing tone: 2 s on, 4 s off.
@@ -115,24 +177,46 @@ impl Library {
         RINGBACK.get_or_init(|| Audio::encode(&tone::ringback(RINGBACK_DBM0))).clone()
     }
 
+    fn ready(&self, table: &Arc<PromptTable>) -> Option<Prompts> {
+        let tables = self.inner.tables.load();
+        tables.iter().find(|ready| Arc::ptr_eq(&ready.table, table)).map(|ready| ready.prompts.clone())
+    }
+
+    /// Makes sounds, as many at once as the settings allow.
+    fn make(
+        &self,
+        wanted: &[(&PromptId, &PromptSource, bool)],
+    ) -> impl Iterator<Item = Option<Result<Audio, SoundError>>> {
+        let made: Vec<OnceLock<Result<Audio, SoundError>>> = wanted.iter().map(|_| OnceLock::new()).collect();
+        let next = AtomicUsize::new(0);
+        let work = || {
+            while let index = next.fetch_add(1, Ordering::Relaxed)
+                && let (Some((_, source, _)), Some(place)) = (wanted.get(index), made.get(index))
+            {
+                let _first = place.set(self.audio(source)).is_ok();
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..self.inner.tts.parallel_max.min(wanted.len()) {
+                scope.spawn(work);
+            }
+        });
+        made.into_iter().map(OnceLock::into_inner)
+    }
+
     fn audio(&self, source: &PromptSource) -> Result<Audio, SoundError> {
-        if let Some(audio) = self.inner.encoded.get(source) {
-            return Ok(audio.clone());
-        }
-        let audio = match source {
-            PromptSource::Builtin(name) => decode(builtin(name))?,
+        match source {
+            PromptSource::Builtin(name) => decode(builtin(name)),
             PromptSource::File { sha256 } => {
                 let path = self.inner.folder.join("prompts").join(sha256);
                 let bytes = std::fs::read(&path).map_err(|source| SoundError::Unreadable { path, source })?;
-                decode(&bytes)?
+                decode(&bytes)
             }
             PromptSource::Text { text, voice } => {
                 let voice = voice.as_deref().unwrap_or(&self.inner.tts.voice);
-                decode(&speech::spoken(&self.inner.tts, &self.inner.folder.join("speech"), text, voice)?)?
+                speech::spoken(&self.inner.tts, &self.inner.folder.join("speech"), text, voice)
             }
-        };
-        self.inner.encoded.insert(source.clone(), audio.clone());
-        Ok(audio)
+        }
     }
 }
 
@@ -141,75 +225,51 @@ impl Library {
 /// # Errors
 /// When it is no usable WAV file, or too long.
 pub fn decode(file: &[u8]) -> Result<Audio, SoundError> {
+    Ok(Audio::encode(&at_8_khz(file)?))
+}
+
+/// A WAV file of any usual form as one of 16 bits, 8 kHz, one channel, at the level of a telephone voice.
+///
+/// # Errors
+/// When it is no usable WAV file, or too long.
+pub fn canonical(file: &[u8]) -> Result<Vec<u8>, SoundError> {
+    Ok(wav::write(&level::levelled(&at_8_khz(file)?), SAMPLE_RATE, Encoding::Pcm16))
+}
+
+fn at_8_khz(file: &[u8]) -> Result<Vec<i16>, SoundError> {
     let wav = Wav::parse(file)?;
-    let rate = wav.rate;
-    let samples = wav.into_mono();
-    if samples.len() / usize::try_from(rate).unwrap_or(1).max(1) > SECONDS_MAX {
+    if wav.duration_ms() > SECONDS_MAX * 1000 {
         return Err(SoundError::TooLong);
     }
-    Ok(Audio::encode(&resample::to_8_khz(&samples, rate)))
+    let rate = wav.rate;
+    let samples = resample::to_8_khz(&wav.into_mono(), rate);
+    if samples.is_empty() { Err(WavError::NoAudio.into()) } else { Ok(samples) }
 }
 
 /// The WAV file of a built-in sound; empty for a name that is none, which then is no WAV file.
 fn builtin(name: &str) -> &'static [u8] {
     macro_rules! sounds {
-        ($($name:literal: $file:literal),* $(,)?) => {
+        ($($name:literal),* $(,)?) => {
             match name {
-                $($name => include_bytes!(concat!("../assets/sounds/", $file, ".wav")),)*
+                $($name => include_bytes!(concat!("../assets/sounds/", $name, ".wav")),)*
                 _ => &[],
             }
         };
     }
     sounds! {
-        "welcome": "welcome",
-        "menu": "menu",
-        "hours": "hours",
-        "no_match": "no_match",
-        "no_input": "no_input",
-        "closed": "closed",
-        "transfer": "transfer",
-        "goodbye": "goodbye",
-        "queue_message": "queue",
-        "queue_music": "music",
-        "hold_music": "music",
+        "welcome",
+        "menu",
+        "hours",
+        "no_match",
+        "no_input",
+        "closed",
+        "transfer",
+        "goodbye",
+        "queue_message",
+        "queue_music",
+        "hold_music",
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use rtp_proto::g711::Law;
-
-    use super::*;
-
-    fn library(folder: &std::path::Path) -> Library {
-        let tts = Tts { command: vec!["false".into()], voice: "en-us".into(), timeout_seconds: 5 };
-        Library::open(folder.to_owned(), tts).unwrap()
-    }
-
-    #[test]
-    fn every_built_in_sound_is_there_and_is_audible() {
-        let folder = tempfile::tempdir().unwrap();
-        let library = library(folder.path());
-        library.install(&PromptTable::default());
-        for name in vestibule_config::compile::BUILTINS {
-            let audio = library.prompt(&PromptId::new(format!("builtin:{name}"))).expect(name);
-            assert!(audio.duration_ms() > 1000, "{name}");
-            let samples: Vec<i16> = audio.law(Law::Mu).iter().map(|byte| Law::Mu.decode(*byte)).collect();
-            let level = tone::level_dbm0(&samples);
-            assert!((-35.0..-8.0).contains(&level), "{name}: {level} dBm0");
-        }
-    }
-
-    #[test]
-    fn a_missing_recording_leaves_the_others_alone() {
-        let folder = tempfile::tempdir().unwrap();
-        let missing = library(folder.path()).audio(&PromptSource::File { sha256: "00".repeat(32) });
-        assert!(matches!(missing, Err(SoundError::Unreadable { .. })));
-    }
-
-    #[test]
-    fn the_ringing_tone_has_its_cadence() {
-        let folder = tempfile::tempdir().unwrap();
-        assert_eq!(library(folder.path()).ringback().duration_ms(), 6000);
-    }
-}
+mod tests;

@@ -8,6 +8,7 @@ use super::Compiler;
 use crate::{
     diagnostic::{Code, step},
     document::PromptDoc,
+    settings::Tts,
 };
 
 /// The sounds that ship with the gateway, without their `builtin:`.
@@ -91,9 +92,7 @@ impl Compiler<'_> {
     fn prompt_source(&mut self, doc: &PromptDoc, path: &str) -> Option<PromptSource> {
         match (&doc.file, &doc.text, &doc.builtin) {
             (Some(hash), None, None) if doc.voice.is_none() => {
-                let hexadecimal =
-                    hash.len() == 64 && hash.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-                if !hexadecimal || !(self.context.recorded)(hash) {
+                if !crate::store::is_sha256(hash) || !(self.context.recorded)(hash) {
                     let sentence = format!("no recording {hash} is stored");
                     self.findings.add(Code::MissingRecording, format!("{path}/file"), sentence);
                 }
@@ -105,6 +104,13 @@ impl Compiler<'_> {
                         Code::NoSpeech,
                         format!("{path}/text"),
                         "there is no program that speaks texts",
+                    );
+                }
+                if doc.voice.as_deref().is_some_and(|voice| !Tts::is_voice(voice)) {
+                    self.findings.add(
+                        Code::BadValue,
+                        format!("{path}/voice"),
+                        "a voice is at most 64 letters, digits and . _ + -, beginning with a letter or digit",
                     );
                 }
                 Some(PromptSource::Text { text: text.clone(), voice: doc.voice.clone() })

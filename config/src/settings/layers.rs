@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, str::FromS
 use serde::Deserialize;
 use toml::{Table, Value};
 
-use super::Settings;
+use super::{Settings, Tts};
 
 /// Every key with its default and meaning: the reference, and the lowest layer.
 pub const DEFAULTS: &str = include_str!("../defaults.toml");
@@ -289,7 +289,18 @@ impl Layers {
                 "must not lie under journal.free_space_stop_bytes",
             ),
             ("routing.revisions_kept_max", routing.revisions_kept_max < 11, "must be at least 11"),
-            ("tts.timeout_seconds", tts.timeout_seconds == 0, "must be at least 1"),
+            (
+                "tts.timeout_seconds",
+                !(1..=600).contains(&tts.timeout_seconds),
+                "must be from 1 to 600: a publish waits for it",
+            ),
+            (
+                "tts.voice",
+                !Tts::is_voice(&tts.voice),
+                "must be at most 64 letters, digits and . _ + -, beginning with a letter or digit",
+            ),
+            ("tts.text_chars_max", zero(tts.text_chars_max), "must be at least 1"),
+            ("tts.parallel_max", !(1..=64).contains(&tts.parallel_max), "must be from 1 to 64"),
         ];
         match faults.into_iter().find(|(_, wrong, _)| *wrong) {
             None => Ok(()),

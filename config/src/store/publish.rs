@@ -35,6 +35,7 @@ impl Store {
     /// The draft is empty, has another version than `expected`, collides with what was published since, or
     /// does not compile; there is no note; or the store fails. Nothing is changed then.
     pub fn publish(&self, author: &str, note: &str, expected: Option<u64>) -> Result<Published, StoreError> {
+        self.make_ready_draft()?;
         let connection = self.lock();
         let draft = draft::read(&connection)?;
         if let Some(expected) = expected.filter(|expected| *expected != draft.version) {
@@ -52,6 +53,21 @@ impl Store {
             return Err(StoreError::Invalid(conflicts.iter().map(say).collect()));
         }
         self.publish_locked(&connection, draft.changes, &Request { author, note, restores: None, seeds: &[] })
+    }
+
+    /// Makes the sounds of the draft ready while others go on reading the store: texts take time to be spoken.
+    /// Under the lock they are then ready, unless the draft was changed in between.
+    fn make_ready_draft(&self) -> Result<(), StoreError> {
+        let compiled = {
+            let connection = self.lock();
+            let changes = draft::read(&connection)?.changes;
+            if !changes.keys().any(|key| key.kind == Kind::Prompts) {
+                return Ok(());
+            }
+            // Its faults are told by the publish itself.
+            self.compile_changes(&connection, changes, &[])
+        };
+        compiled.map_or(Ok(()), |(_, compiled, _)| self.make_ready(&compiled.prompts))
     }
 
     /// Publishes changes at once, past the draft.
@@ -177,6 +193,7 @@ impl Store {
             return Err(invalid(Code::NothingToPublish, "", "nothing differs from what is active"));
         }
         let (changes, compiled, warnings) = self.compile_changes(connection, changes, request.seeds)?;
+        self.make_ready(&compiled.prompts)?;
         let now = jiff::Timestamp::now();
         let revision = Revision {
             number: objects::newest_revision(connection)? + 1,

@@ -90,7 +90,7 @@ fn a_publish_shares_with_the_plan_before_it_what_it_does_not_touch() {
     assert_eq!((published.revision.number, published.revision.changes), (2, 2));
     let after = store.active().load();
     for (id, ivr) in &before.plan.ivrs {
-        assert!(std::sync::Arc::ptr_eq(ivr, &after.plan.ivrs[id]), "{id} was built again");
+        assert!(Arc::ptr_eq(ivr, &after.plan.ivrs[id]), "{id} was built again");
     }
     let entry = |routing: &ActiveRouting| {
         let reference = document::EntryPointRef::parse("voice/+14155550100").unwrap();
@@ -310,7 +310,7 @@ fn records_of_numbers_are_audited_and_follow_their_state_machine() {
 #[test]
 fn subscribers_hear_of_every_revision_in_order() {
     let (_folder, store) = seeded();
-    let heard = std::sync::Arc::new(Mutex::new(Vec::new()));
+    let heard = Arc::new(Mutex::new(Vec::new()));
     let kept = heard.clone();
     store.active().subscribe(move |routing| kept.lock().unwrap().push(routing.revision));
     for id in ["ib_a", "ib_b"] {

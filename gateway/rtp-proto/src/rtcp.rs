@@ -329,7 +329,10 @@ fn cname(body: &[u8]) -> &[u8] {
 
 fn without_padding(body: &[u8]) -> Result<&[u8], ParseError> {
     let count = usize::from(*body.last().ok_or(ParseError::Padding)?);
-    let kept = body.len().checked_sub(count.max(1)).ok_or(ParseError::Padding)?;
+    if count == 0 {
+        return Err(ParseError::Padding);
+    }
+    let kept = body.len().checked_sub(count).ok_or(ParseError::Padding)?;
     body.get(..kept).ok_or(ParseError::Padding)
 }
 

@@ -1,4 +1,5 @@
-//! WAV files: reading 16-bit PCM, mu-law and A-law, mono or stereo, of any rate; and writing.
+//! WAV files: reading PCM of 8 to 32 bits, float, mu-law and A-law, of any usual rate and up to eight channels;
+//! and writing.
 //!
 //! Reading takes the whole file as bytes and trusts nothing in it. Changing the rate is the caller's matter.
 
@@ -9,13 +10,13 @@ use crate::g711::Law;
 pub struct Wav {
     /// Samples a second, 4000 to 192000.
     pub rate: u32,
-    /// One or two.
+    /// One to eight.
     pub channels: u16,
-    /// Linear samples, those of two channels alternating.
+    /// Linear samples, those of several channels taking turns; always whole turns.
     pub samples: Vec<i16>,
 }
 
-/// How samples are kept in a file.
+/// How samples are written to a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encoding {
     /// 16-bit linear, format 1.
@@ -36,9 +37,9 @@ pub enum WavError {
     /// No data chunk, or nothing in it.
     #[error("the WAV file holds no audio")]
     NoAudio,
-    /// Another way to keep samples than 16-bit PCM, mu-law or A-law.
+    /// Another way to keep samples than PCM, float, mu-law or A-law.
     #[error(
-        "WAV format {format} with {bits} bits a sample is not supported: use 16-bit PCM, mu-law or A-law"
+        "WAV format {format} with {bits} bits a sample is not supported: use PCM, float, mu-law or A-law"
     )]
     Encoding {
         /// The format number (1 is PCM).
@@ -46,8 +47,8 @@ pub enum WavError {
         /// Bits a sample.
         bits: u16,
     },
-    /// Neither mono nor stereo.
-    #[error("{0} channels are not supported: use mono or stereo")]
+    /// No channel, or more than eight.
+    #[error("{0} channels are not supported: use one to eight")]
     Channels(u16),
     /// Outside 4000 to 192000 Hz.
     #[error("a rate of {0} Hz is not supported: use 4000 to 192000 Hz")]
@@ -77,12 +78,19 @@ impl Wav {
         Err(if format.is_some() { WavError::NoAudio } else { WavError::NoFormat })
     }
 
-    /// The samples of one channel: two are added with half the weight each.
+    /// The samples of one channel: several are added with equal weight.
     pub fn into_mono(self) -> Vec<i16> {
         if self.channels < 2 {
             return self.samples;
         }
-        self.samples.as_chunks::<2>().0.iter().map(|&[left, right]| left.midpoint(right)).collect()
+        let count = i32::from(self.channels);
+        self.samples
+            .chunks_exact(usize::from(self.channels))
+            .map(|turn| {
+                let sum = turn.iter().fold(0_i32, |sum, &sample| sum.saturating_add(i32::from(sample)));
+                i16::try_from(sum.checked_div(count).unwrap_or(0)).unwrap_or(0)
+            })
+            .collect()
     }
 
     /// Length in milliseconds.
@@ -160,10 +168,22 @@ pub fn header(rate: u32, encoding: Encoding, data_len: u32) -> Vec<u8> {
     file
 }
 
+/// How a file keeps one sample.
+#[derive(Clone, Copy)]
+enum Sample {
+    /// Eight bits without sign, 128 being silence.
+    U8,
+    /// Two to four bytes with sign, of which the upper two are taken.
+    Linear(usize),
+    F32,
+    F64,
+    G711(Law),
+}
+
 /// The part of a fmt chunk that matters.
 #[derive(Clone, Copy)]
 struct Format {
-    encoding: Encoding,
+    sample: Sample,
     channels: u16,
     rate: u32,
 }
@@ -179,31 +199,45 @@ impl Format {
             let number = rest.get(8..).and_then(|rest| rest.first_chunk::<2>()).ok_or(WavError::NoFormat)?;
             format = u16::from_le_bytes(*number);
         }
-        let encoding = match (format, bits) {
-            (PCM, 16) => Encoding::Pcm16,
-            (A_LAW, 8) => Encoding::G711(Law::A),
-            (MU_LAW, 8) => Encoding::G711(Law::Mu),
+        let sample = match (format, bits) {
+            (PCM, 8) => Sample::U8,
+            (PCM, 16) => Sample::Linear(2),
+            (PCM, 24) => Sample::Linear(3),
+            (PCM, 32) => Sample::Linear(4),
+            (FLOAT, 32) => Sample::F32,
+            (FLOAT, 64) => Sample::F64,
+            (A_LAW, 8) => Sample::G711(Law::A),
+            (MU_LAW, 8) => Sample::G711(Law::Mu),
             _ => return Err(WavError::Encoding { format, bits }),
         };
         let channels = u16::from_le_bytes([c0, c1]);
-        if !(1..=2).contains(&channels) {
+        if !(1..=CHANNELS_MAX).contains(&channels) {
             return Err(WavError::Channels(channels));
         }
         let rate = u32::from_le_bytes([r0, r1, r2, r3]);
         if !(RATE_MIN..=RATE_MAX).contains(&rate) {
             return Err(WavError::Rate(rate));
         }
-        Ok(Self { encoding, channels, rate })
+        Ok(Self { sample, channels, rate })
     }
 
     fn decode(self, data: &[u8]) -> Result<Wav, WavError> {
-        let mut samples: Vec<i16> = match self.encoding {
-            Encoding::Pcm16 => data.as_chunks::<2>().0.iter().map(|&pair| i16::from_le_bytes(pair)).collect(),
-            Encoding::G711(law) => data.iter().map(|&byte| law.decode(byte)).collect(),
+        let mut samples: Vec<i16> = match self.sample {
+            Sample::U8 => data.iter().map(|&byte| i16::from_be_bytes([byte ^ 0x80, 0])).collect(),
+            Sample::Linear(width) => data
+                .chunks_exact(width)
+                .filter_map(|bytes| bytes.last_chunk().map(|&upper| i16::from_le_bytes(upper)))
+                .collect(),
+            Sample::F32 => {
+                data.as_chunks().0.iter().map(|&bytes| linear(f64::from(f32::from_le_bytes(bytes)))).collect()
+            }
+            Sample::F64 => {
+                data.as_chunks().0.iter().map(|&bytes| linear(f64::from_le_bytes(bytes))).collect()
+            }
+            Sample::G711(law) => data.iter().map(|&byte| law.decode(byte)).collect(),
         };
-        if self.channels == 2 && samples.len() & 1 == 1 {
-            samples.pop();
-        }
+        let over = samples.len().checked_rem(usize::from(self.channels)).unwrap_or(0);
+        samples.truncate(samples.len().saturating_sub(over));
         if samples.is_empty() {
             return Err(WavError::NoAudio);
         }
@@ -211,9 +245,17 @@ impl Format {
     }
 }
 
+/// A float sample, full scale being 1; one that is no number is silence.
+fn linear(value: f64) -> i16 {
+    // A float cast saturates, and turns what is no number into 0.
+    (value * 32_768.0).round() as i16
+}
+
 const PCM: u16 = 1;
+const FLOAT: u16 = 3;
 const A_LAW: u16 = 6;
 const MU_LAW: u16 = 7;
 const EXTENSIBLE: u16 = 0xfffe;
+const CHANNELS_MAX: u16 = 8;
 const RATE_MIN: u32 = 4000;
 const RATE_MAX: u32 = 192_000;

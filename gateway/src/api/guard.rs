@@ -10,7 +10,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::{AppState, problem::Problem};
+use super::{AppState, problem::Problem, prompts};
 use crate::telemetry::StatusClass;
 
 /// Lets a request with a key of ours through.
@@ -43,8 +43,15 @@ pub(super) fn has_key(state: &AppState, request: &Request) -> bool {
 /// never have more than the small size read.
 pub(super) async fn limit_body(State(state): State<AppState>, request: Request, next: Next) -> Response {
     let limits = state.limits;
-    let document = puts_document(&request) && has_key(&state, &request);
-    let bytes_max = if document { limits.document_bytes_max } else { limits.body_bytes_max };
+    let (bytes_max, setting) = if !has_key(&state, &request) {
+        (limits.body_bytes_max, "http.body_bytes_max")
+    } else if prompts::is_upload(request.uri().path()) {
+        (prompts::UPLOAD_BYTES_MAX, "nothing: it is the largest recording")
+    } else if puts_document(&request) {
+        (limits.document_bytes_max, "http.document_bytes_max")
+    } else {
+        (limits.body_bytes_max, "http.body_bytes_max")
+    };
     let (parts, body) = request.into_parts();
     let Ok(read) = tokio::time::timeout(limits.body, to_bytes(body, bytes_max)).await else {
         return Problem::new(
@@ -57,23 +64,20 @@ pub(super) async fn limit_body(State(state): State<AppState>, request: Request, 
     };
     match read {
         Ok(bytes) => next.run(Request::from_parts(parts, Body::from(bytes))).await,
-        Err(_) => {
-            let setting = if document { "http.document_bytes_max" } else { "http.body_bytes_max" };
-            Problem::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "body_too_large",
-                format!("The body is longer than {bytes_max} bytes, or broke off."),
-                format!("Split the request, send it whole, or raise {setting}."),
-            )
-            .into_response()
-        }
+        Err(_) => Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "body_too_large",
+            format!("The body is longer than {bytes_max} bytes, or broke off."),
+            format!("Split the request, send it whole, or raise {setting}."),
+        )
+        .into_response(),
     }
 }
 
-/// Whether the body may be a whole routing document, or a sound.
+/// Whether the body may be a whole routing document.
 fn puts_document(request: &Request) -> bool {
     let path = request.uri().path();
-    request.method() == Method::PUT || path.starts_with("/api/v1/routing/")
+    request.method() != Method::GET && path.starts_with("/api/v1/routing/")
 }
 
 /// Counts answers and times them.

@@ -45,7 +45,7 @@ impl FromRequestParts<AppState> for Actor {
 }
 
 /// Runs what may wait for the disk where waiting is allowed.
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     state: &AppState,
     work: impl FnOnce(&Arc<Store>) -> Result<T, StoreError> + Send + 'static,
 ) -> ApiResult<T> {
@@ -62,7 +62,7 @@ async fn blocking<T: Send + 'static>(
 }
 
 /// The draft's version that the client says it read.
-fn if_match(headers: &HeaderMap) -> ApiResult<Option<u64>> {
+pub(super) fn if_match(headers: &HeaderMap) -> ApiResult<Option<u64>> {
     let Some(value) = headers.get(header::IF_MATCH) else { return Ok(None) };
     let text = value.to_str().unwrap_or_default().trim();
     if text == "*" {
@@ -74,7 +74,7 @@ fn if_match(headers: &HeaderMap) -> ApiResult<Option<u64>> {
 }
 
 /// An answer that carries the draft's version.
-fn tagged(version: u64, response: impl IntoResponse) -> Response {
+pub(super) fn tagged(version: u64, response: impl IntoResponse) -> Response {
     let mut response = response.into_response();
     if let Ok(tag) = HeaderValue::from_str(&format!("\"{version}\"")) {
         response.headers_mut().insert(header::ETAG, tag);
