@@ -17,6 +17,9 @@ use sip_proto::{
     sdp::Codec,
 };
 
+#[path = "endpoint/crossings.rs"]
+mod crossings;
+
 struct Bench {
     endpoint: Endpoint,
     now: Instant,

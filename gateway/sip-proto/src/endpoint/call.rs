@@ -12,6 +12,8 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Call {
     pub(super) key: u128,
+    /// The key of its INVITE, which may come again by another way.
+    pub(super) merge_key: u128,
     pub(super) phase: Phase,
     /// Where its requests come from.
     pub(super) path: Path,
@@ -34,8 +36,8 @@ pub(super) struct Call {
     pub(super) trying_at: Option<Instant>,
     pub(super) session: Option<SessionTimer>,
     pub(super) peer: PeerAbilities,
-    /// Our own refresh is under way.
-    pub(super) refreshing: bool,
+    /// The client transaction of our own refresh, while it is under way.
+    pub(super) refresh: Option<Handle>,
     /// The last description we sent.
     pub(super) description: Box<str>,
     /// The wake-up in the wheel that counts; any other is left over and does nothing. So a call has one
@@ -75,6 +77,8 @@ pub(super) struct Reliable {
     pub(super) next_rseq: u32,
     /// The one that waits for its PRACK.
     pub(super) pending: Option<PendingProvisional>,
+    /// The number of the one whose PRACK may still cross our 2xx (RFC 3262 §3).
+    pub(super) crossed: Option<u32>,
 }
 
 #[derive(Debug)]

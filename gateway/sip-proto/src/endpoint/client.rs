@@ -35,10 +35,9 @@ impl Endpoint {
     pub(super) fn refresh(&mut self, now: Instant, handle: Handle, out: &mut Outputs) {
         let Some(call) = self.calls.entry(handle) else { return };
         let Some(timer) = call.session else { return };
-        if call.refreshing || call.unacknowledged.is_some() {
+        if call.refresh.is_some() || call.unacknowledged.is_some() {
             return;
         }
-        call.refreshing = true;
         let (update, path) = (call.peer.update, call.path);
         // In a request of ours we are the uac.
         let expires = format!("{};refresher=uac", timer.seconds);
@@ -46,11 +45,19 @@ impl Endpoint {
         let extra =
             [("Session-Expires", expires.as_str()), ("Supported", "timer"), ("Contact", contact.as_str())];
         if update {
-            return self.send_request(now, handle, Method::Update, (&extra, None), out);
+            let sent = self.send_request(now, handle, Method::Update, (&extra, None), out);
+            return self.refresh_sent(handle, sent);
         }
         // Unchanged, its version included: nothing is to be agreed anew (RFC 4028 §7.4).
         let body = self.calls.entry(handle).map(|call| call.description.to_string());
-        self.send_request(now, handle, Method::Invite, (&extra, body.as_deref()), out);
+        let sent = self.send_request(now, handle, Method::Invite, (&extra, body.as_deref()), out);
+        self.refresh_sent(handle, sent);
+    }
+
+    fn refresh_sent(&mut self, handle: Handle, transaction: Option<Handle>) {
+        if let Some(call) = self.calls.entry(handle) {
+            call.refresh = transaction;
+        }
     }
 
     fn send_request(
@@ -60,14 +67,14 @@ impl Endpoint {
         method: Method,
         (extra, body): (&[(&str, &str)], Option<&str>),
         out: &mut Outputs,
-    ) {
-        let Some(call) = self.calls.entry(handle) else { return };
+    ) -> Option<Handle> {
+        let call = self.calls.entry(handle)?;
         let mut path = call.path;
         if !path.transport.is_reliable() {
             path.peer = call.dialog.next_hop(path.peer);
         }
         let (via, branch) = self.new_via(&path);
-        let Some(call) = self.calls.entry(handle) else { return };
+        let call = self.calls.entry(handle)?;
         let mut cseq = 0;
         let bytes = out.message(path, |buffer| {
             cseq = call.dialog.request(buffer, method, &via, None);
@@ -85,10 +92,10 @@ impl Endpoint {
         let bytes = bytes.into();
         let key = self.client_key(branch.as_bytes(), method);
         let entry = ClientTransaction { key, machine, method, path, bytes, call: handle, cseq };
-        if let Some(transaction) = self.clients.insert(entry) {
-            self.client_index.insert(key, transaction);
-            self.wake_client(transaction);
-        }
+        let transaction = self.clients.insert(entry)?;
+        self.client_index.insert(key, transaction);
+        self.wake_client(transaction);
+        Some(transaction)
     }
 
     /// A response: to one of our requests, or to nothing, and then it is dropped.
@@ -171,12 +178,18 @@ impl Endpoint {
         message: &Message<'_>,
         out: &mut Outputs,
     ) {
+        let min_se = self.settings.min_se_seconds;
         let Some(call) = self.calls.entry(handle) else { return };
-        call.refreshing = false;
+        call.refresh = None;
+        // Our BYE went out meanwhile: there is no session left to refresh or to end.
+        if call.phase != Phase::Answered {
+            return;
+        }
         match status {
             200..=299 => {
+                call.dialog.refresh_target(message);
                 let agreed = message.header(HeaderName::SessionExpires).and_then(SessionExpires::parse);
-                let seconds = agreed.map(|a| a.seconds).or(call.session.map(|s| s.seconds));
+                let seconds = agreed.map(|a| a.seconds.max(min_se)).or(call.session.map(|s| s.seconds));
                 // In the answer to our request, `uac` is us.
                 let ours = agreed.and_then(|a| a.refresher_is_uac).unwrap_or(true);
                 call.session = seconds.map(|seconds| session_timer::started(seconds, ours, now));

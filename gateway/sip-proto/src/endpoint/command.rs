@@ -103,7 +103,7 @@ impl Endpoint {
         };
         call.phase = Phase::Answered;
         call.trying_at = None;
-        call.reliable.pending = None;
+        call.reliable.crossed = call.reliable.pending.take().map(|pending| pending.rseq);
         call.media = Some(local);
         call.negotiated = agreed;
         call.session = call.session.map(|timer| session_timer::started(timer.seconds, timer.ours, now));

@@ -23,7 +23,7 @@ impl Endpoint {
     pub(super) fn call_of(&mut self, message: &Message<'_>) -> Option<Handle> {
         let (call_id, from, to) = (message.call_id()?, message.from()?, message.to()?);
         let remote_tag = from.tag().unwrap_or_default();
-        let handle = self.call_index.get(&self.call_key(call_id, remote_tag)).copied()?;
+        let handle = self.call_index.get(&self.call_key(call_id, to.tag()?, remote_tag)).copied()?;
         let call = self.calls.entry(handle)?;
         call.dialog.matches(call_id, to.tag()?, remote_tag).then_some(handle)
     }
@@ -123,11 +123,15 @@ impl Endpoint {
         message: &Message<'_>,
         out: &mut Outputs,
     ) {
+        let min_se = self.settings.min_se_seconds;
+        if session_timer::too_small(message, min_se) {
+            return self.refuse(now, path, message, 422, &[("Min-SE", &min_se.to_string())], out);
+        }
         let Some(call) = self.calls.entry(handle) else { return };
         if call.phase == Phase::Early || call.unacknowledged.is_some() {
             return self.refuse(now, path, message, 500, &[("Retry-After", "1")], out);
         }
-        if call.refreshing {
+        if call.refresh.is_some() {
             return self.refuse(now, path, message, 491, &[], out);
         }
         if self.servers.len() >= self.settings.transactions_max {
@@ -173,10 +177,18 @@ impl Endpoint {
 
     /// RFC 3311 §5.2.
     fn update(&mut self, now: Instant, path: Path, handle: Handle, message: &Message<'_>, out: &mut Outputs) {
+        let min_se = self.settings.min_se_seconds;
+        if session_timer::too_small(message, min_se) {
+            return self.refuse(now, path, message, 422, &[("Min-SE", &min_se.to_string())], out);
+        }
         let described = if message.description() == Description::None {
             None
         } else {
-            if self.calls.entry(handle).is_some_and(|call| call.refreshing || call.unacknowledged.is_some()) {
+            if self
+                .calls
+                .entry(handle)
+                .is_some_and(|call| call.refresh.is_some() || call.unacknowledged.is_some())
+            {
                 return self.respond(now, message, path, 491, (&[], None), out);
             }
             match self.answered_offer(handle, message.description().sdp().unwrap_or_default()) {
@@ -257,10 +269,10 @@ impl Endpoint {
         let rack = message.header(HeaderName::RAck).and_then(RAck::parse);
         let Some(call) = self.calls.entry(handle) else { return };
         let cseq = call.invite_cseq;
-        let matched = call.reliable.pending.take_if(|pending| {
-            rack.is_some_and(|rack| rack.rseq == pending.rseq && rack.cseq.number == cseq)
-        });
-        let status = if matched.is_some() { 200 } else { 481 };
+        let rseq = rack.filter(|rack| rack.cseq.number == cseq).map(|rack| rack.rseq);
+        let waiting = call.reliable.pending.take_if(|pending| rseq == Some(pending.rseq)).is_some();
+        let matched = waiting || call.reliable.crossed.take_if(|crossed| rseq == Some(*crossed)).is_some();
+        let status = if matched { 200 } else { 481 };
         self.respond(now, message, path, status, (&[], None), out);
     }
 
@@ -274,8 +286,11 @@ impl Endpoint {
     /// Forgets a call; what its transactions still owe lives on in them.
     pub(super) fn forget_call(&mut self, handle: Handle) {
         let Some(call) = self.calls.remove(handle) else { return };
-        if self.call_index.get(&call.key) == Some(&handle) {
-            self.call_index.remove(&call.key);
+        self.call_index.remove(&call.key);
+        self.call_index.remove(&call.merge_key);
+        // A refresh that was answered with a provisional response only has no timer to end it.
+        if let Some(client) = call.refresh.and_then(|refresh| self.clients.remove(refresh)) {
+            self.client_index.remove(&client.key);
         }
     }
 

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::{
-    CallKey, Endpoint, Event, Invite, Outputs, Party, Path,
+    Endpoint, Event, Invite, Outputs, Party, Path,
     call::{Call, PeerAbilities, Phase, Reliable},
     respond::ACCEPT,
     session_timer,
@@ -22,26 +22,22 @@ use crate::{
 
 impl Endpoint {
     pub(super) fn invite(&mut self, now: Instant, path: Path, message: &Message<'_>, out: &mut Outputs) {
-        if let Some((status, extra)) = unacceptable(message) {
-            return self.refuse(now, path, message, status, &extra, out);
-        }
-        let min_se = self.settings.min_se_seconds;
-        if session_timer::too_small(message, min_se) {
-            return self.refuse(now, path, message, 422, &[("Min-SE", &min_se.to_string())], out);
-        }
-        if self.calls.len() >= self.settings.calls_max || self.servers.len() >= self.settings.transactions_max
-        {
-            return self.refuse(now, path, message, 503, &[("Retry-After", "5")], out);
+        if self.refused(now, path, message, out) {
+            return;
         }
         let (Some(call_id), Some(from), Some(via)) = (message.call_id(), message.from(), message.top_via())
         else {
             return;
         };
-        let key = self.call_key(call_id, from.tag().unwrap_or_default());
-        if self.is_merged(key, message) {
+        let from_tag = from.tag().unwrap_or_default();
+        let cseq = message.cseq().map_or(0, |cseq| cseq.number);
+        // The same request by another way: a forked INVITE that met again here (RFC 3261 §8.2.2.2).
+        let merge_key = self.merge_key(call_id, from_tag, cseq);
+        if self.call_index.contains_key(&merge_key) {
             return self.refuse(now, path, message, 482, &[], out);
         }
         let tag = self.new_tag();
+        let key = self.call_key(call_id, tag.as_bytes(), from_tag);
         let first_cseq = rand::Rng::random_range(&mut self.rng, 1..1 << 20);
         let Some(dialog) = Dialog::of_server(message, tag.as_bytes(), first_cseq) else { return };
         let mut head = Vec::with_capacity(512);
@@ -58,6 +54,7 @@ impl Endpoint {
         self.server_index.insert(server_key, transaction);
         let call = Call {
             key,
+            merge_key,
             phase: Phase::Early,
             path,
             invite_cseq: dialog.remote_cseq,
@@ -73,16 +70,18 @@ impl Endpoint {
                 required: message.lists(HeaderName::Require, "100rel"),
                 next_rseq: rand::Rng::random_range(&mut self.rng, 1..1 << 20),
                 pending: None,
+                crossed: None,
             },
             trying_at: now.checked_add(self.settings.trying_after),
             session: session_timer::wanted(message, &self.settings, now),
             peer: PeerAbilities { update: message.lists(HeaderName::Allow, "UPDATE") },
-            refreshing: false,
+            refresh: None,
             description: Box::default(),
             wake_at: None,
         };
         let Some(handle) = self.calls.insert(call) else { return };
         self.call_index.insert(key, handle);
+        self.call_index.insert(merge_key, handle);
         if let Some(entry) = self.servers.entry(transaction) {
             entry.call = Some(handle);
         }
@@ -90,11 +89,27 @@ impl Endpoint {
         out.events.push((handle, Event::Incoming(Box::new(described(message, path)))));
     }
 
-    /// RFC 3261 §8.2.2.2: the same request by another way (a forked INVITE that met again here).
-    fn is_merged(&mut self, key: u128, message: &Message<'_>) -> bool {
-        let cseq = message.cseq().map(|cseq| cseq.number);
-        let known: Option<CallKey> = self.call_index.get(&key).copied();
-        known.and_then(|call| self.calls.entry(call)).is_some_and(|call| Some(call.invite_cseq) == cseq)
+    /// Whether a new INVITE was refused before a call was made of it.
+    fn refused(&mut self, now: Instant, path: Path, message: &Message<'_>, out: &mut Outputs) -> bool {
+        if let Some((status, extra)) = unacceptable(message) {
+            self.refuse(now, path, message, status, &extra, out);
+            return true;
+        }
+        if message.max_forwards() == Some(0) {
+            self.refuse(now, path, message, 483, &[], out);
+            return true;
+        }
+        let min_se = self.settings.min_se_seconds;
+        if session_timer::too_small(message, min_se) {
+            self.refuse(now, path, message, 422, &[("Min-SE", &min_se.to_string())], out);
+            return true;
+        }
+        if self.calls.len() >= self.settings.calls_max || self.servers.len() >= self.settings.transactions_max
+        {
+            self.refuse(now, path, message, 503, &[("Retry-After", "5")], out);
+            return true;
+        }
+        false
     }
 }
 

@@ -64,8 +64,13 @@ impl Endpoint {
         self.hash(&[b"client", branch, method.as_str().as_bytes()])
     }
 
-    /// The key of a call: Call-ID and the other side's tag.
-    pub(super) fn call_key(&self, call_id: &[u8], remote_tag: &[u8]) -> u128 {
-        self.hash(&[b"call", call_id, remote_tag])
+    /// The key of a call: its dialog's identifier (RFC 3261 §12).
+    pub(super) fn call_key(&self, call_id: &[u8], local_tag: &[u8], remote_tag: &[u8]) -> u128 {
+        self.hash(&[b"call", call_id, local_tag, remote_tag])
+    }
+
+    /// The key by which a merged INVITE finds the call of the first one (RFC 3261 §8.2.2.2).
+    pub(super) fn merge_key(&self, call_id: &[u8], from_tag: &[u8], cseq: u32) -> u128 {
+        self.hash(&[b"merge", call_id, from_tag, &cseq.to_be_bytes()])
     }
 }

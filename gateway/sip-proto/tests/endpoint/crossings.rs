@@ -1,0 +1,116 @@
+//! Requests and answers that cross, and limits on what a request may ask for.
+
+use std::time::Duration;
+
+use sip_proto::{
+    endpoint::{Command, Transport},
+    header::HeaderName,
+};
+
+use super::{Bench, OFFER, header, request, status, to_tag};
+
+fn reply_to(request: &str, status_line: &str, extra: &str) -> String {
+    let head: Vec<&str> = request
+        .lines()
+        .filter(|l| ["Via", "From", "To", "Call-ID", "CSeq"].iter().any(|n| l.starts_with(&format!("{n}:"))))
+        .collect();
+    format!("SIP/2.0 {status_line}\r\n{}\r\n{extra}Content-Length: 0\r\n\r\n", head.join("\r\n"))
+}
+
+#[test]
+fn a_prack_that_crosses_the_200_is_still_accepted() {
+    let mut bench = Bench::new(Transport::Udp);
+    bench.invite(&["Require: 100rel"], OFFER);
+    let call = bench.incoming();
+    let ringing = bench.command(call, Command::Progress { status: 180 }).pop().unwrap();
+    let rack = format!("RAck: {} 1 INVITE", header(&ringing, HeaderName::RSeq).unwrap());
+    bench.answer(call);
+    let reply = bench.receive(&request("PRACK", "z9hG4bKp", 2, Some(&to_tag(&ringing)), &[&rack], ""));
+    assert_eq!(status(&reply[0]), 200);
+}
+
+#[test]
+fn a_refresh_left_at_100_is_forgotten_with_its_call() {
+    let mut bench = Bench::new(Transport::Udp);
+    bench.established(&["Supported: timer", "Session-Expires: 100;refresher=uas"]);
+    let refresh = bench.pass(Duration::from_secs(51)).remove(0);
+    assert!(refresh.starts_with("INVITE "));
+    bench.receive(&reply_to(&refresh, "100 Trying", ""));
+    bench.pass(Duration::from_secs(600));
+    assert_eq!(bench.endpoint.sizes().calls, 0);
+    assert_eq!(bench.endpoint.sizes().client_transactions, 0);
+}
+
+#[test]
+fn the_2xx_to_a_refresh_moves_the_target() {
+    let mut bench = Bench::new(Transport::Udp);
+    let (call, _) =
+        bench.established(&["Supported: timer", "Allow: UPDATE", "Session-Expires: 90;refresher=uas"]);
+    let update = bench.pass(Duration::from_millis(45_050)).pop().unwrap();
+    bench.receive(&reply_to(
+        &update,
+        "200 OK",
+        "Contact: <sip:moved@192.0.2.1>\r\nSession-Expires: 90;refresher=uac\r\n",
+    ));
+    let bye = bench.command(call, Command::HangUp { cause: 200 }).pop().unwrap();
+    assert!(bye.starts_with("BYE sip:moved@192.0.2.1"), "{bye}");
+}
+
+#[test]
+fn an_update_below_min_se_is_refused_with_422() {
+    let mut bench = Bench::new(Transport::Udp);
+    let (_, tag) = bench.established(&["Supported: timer", "Session-Expires: 90;refresher=uac"]);
+    let reply = bench.receive(&request(
+        "UPDATE",
+        "z9hG4bKu",
+        2,
+        Some(&tag),
+        &["Supported: timer", "Session-Expires: 5"],
+        "",
+    ));
+    assert_eq!(status(&reply[0]), 422, "{}", reply[0]);
+}
+
+#[test]
+fn a_481_to_a_refresh_after_our_bye_makes_no_second_bye() {
+    let mut bench = Bench::new(Transport::Udp);
+    let (call, _) =
+        bench.established(&["Supported: timer", "Allow: UPDATE", "Session-Expires: 90;refresher=uas"]);
+    let update = bench.pass(Duration::from_millis(45_050)).pop().unwrap();
+    bench.command(call, Command::HangUp { cause: 200 });
+    let sent = bench.receive(&reply_to(&update, "481 Gone", ""));
+    assert!(sent.is_empty(), "{sent:?}");
+}
+
+#[test]
+fn a_second_invite_of_the_same_pair_leaves_the_first_call_reachable() {
+    let mut bench = Bench::new(Transport::Udp);
+    let (_, tag) = bench.established(&[]);
+    bench.receive(&request("INVITE", "z9hG4bKtwo", 7, None, &[], OFFER));
+    let reply = bench.receive(&request("BYE", "z9hG4bKbye", 8, Some(&tag), &[], ""));
+    assert_eq!(status(&reply[0]), 200);
+}
+
+#[test]
+fn a_tiny_interval_in_the_answer_makes_no_storm() {
+    let mut bench = Bench::new(Transport::Udp);
+    bench.established(&["Supported: timer", "Allow: UPDATE", "Session-Expires: 90;refresher=uas"]);
+    let mut update = bench.pass(Duration::from_millis(45_050)).pop().unwrap();
+    let mut count = 0;
+    for _ in 0..20 {
+        bench.receive(&reply_to(&update, "200 OK", "Session-Expires: 1;refresher=uac\r\n"));
+        let Some(next) = bench.pass(Duration::from_millis(100)).pop() else { break };
+        update = next;
+        count += 1;
+    }
+    assert_eq!(count, 0, "refreshes in two seconds");
+}
+
+#[test]
+fn an_invite_without_hops_left_is_refused_with_483() {
+    let mut bench = Bench::new(Transport::Udp);
+    let text =
+        request("INVITE", "z9hG4bKmf", 1, None, &[], OFFER).replace("Max-Forwards: 70", "Max-Forwards: 0");
+    let codes: Vec<u16> = bench.receive(&text).iter().map(|t| status(t)).collect();
+    assert_eq!(codes, [483]);
+}
