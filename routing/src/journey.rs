@@ -68,6 +68,8 @@ pub struct Journey {
     number: Arc<NumberVoice>,
     answered: bool,
     treatments: u32,
+    /// The fallback was tried: a second failure goes straight to the direct inbox.
+    fell_back: bool,
     stage: Stage,
 }
 
@@ -89,6 +91,7 @@ impl Journey {
             number: Arc::new(NumberVoice::default()),
             answered: false,
             treatments: 0,
+            fell_back: false,
             stage: Stage::Ended(refused),
         };
         out.push(Action::Emit(FeedEvent::Started));
@@ -227,7 +230,12 @@ impl Journey {
                     .emit(FeedEvent::IvrExited { ivr, node: Some(node), inbox: None, failure: None }, out);
                 self.end(now, Outcome::new(Side::Plan, Reason::HungUpByIvr), sip_status, out);
             }
-            RunEnd::Continue(_) => self.technical_failure(now, "continue outside a queue", out),
+            RunEnd::Continue(node) => {
+                let why = "continue outside a queue";
+                let exited = FeedEvent::IvrExited { ivr, node: Some(node), inbox: None, failure: Some(why) };
+                self.scope.emit(exited, out);
+                self.technical_failure(now, why, out);
+            }
             RunEnd::Failed(why) => {
                 self.scope
                     .emit(FeedEvent::IvrExited { ivr, node: None, inbox: None, failure: Some(why) }, out);
@@ -239,8 +247,12 @@ impl Journey {
     /// A caller is never dropped for a broken IVR: the number's fallback, else its direct inbox.
     fn technical_failure(&mut self, now: Now, why: &'static str, out: &mut Actions) {
         self.scope.note(now, format!("the IVR failed: {why}"));
-        match self.number.fallback.clone() {
-            Some(treatment) => self.treat(now, &treatment, out),
+        let fallback = if self.fell_back { None } else { self.number.fallback.clone() };
+        self.fell_back = true;
+        match fallback {
+            Some(treatment) => {
+                self.treat(now, &treatment, Outcome::new(Side::Gateway, Reason::Failed), out);
+            }
             None => self.queue_directly(now, out),
         }
     }
@@ -285,6 +297,9 @@ impl Journey {
     fn queue_full(&mut self, now: Now, out: &mut Actions) {
         let treatment =
             self.inbox_limit(|inbox| inbox.queue_length_max.clone().map(|(_, treatment)| treatment));
+        // Without a place in the queue, staying is no way out.
+        let spent = self.treatments >= TREATMENTS_MAX;
+        let treatment = treatment.filter(|treatment| !spent && !self.leads_here(treatment));
         self.limit(now, "queue full", treatment, out);
     }
 
@@ -305,17 +320,30 @@ impl Journey {
         }
         self.scope.note(now, why);
         match treatment {
-            Some(treatment) => self.treat(now, &treatment, out),
+            Some(treatment) => {
+                self.treat(now, &treatment, Outcome::new(Side::Plan, Reason::QueueLimit), out);
+            }
             None => self.end(now, Outcome::new(Side::Plan, Reason::QueueLimit), 486, out),
         }
     }
 
-    fn treat(&mut self, now: Now, treatment: &Treatment, out: &mut Actions) {
+    /// Whether the treatment leads to the inbox the contact already waits in.
+    fn leads_here(&self, treatment: &Treatment) -> bool {
+        matches!((&self.stage, treatment), (Stage::Waiting(wait), Treatment::Inbox(to)) if wait.inbox() == to)
+    }
+
+    /// Applies a treatment; `outcome` is how the contact ends if the treatment ends it.
+    fn treat(&mut self, now: Now, treatment: &Treatment, outcome: Outcome, out: &mut Actions) {
+        if self.leads_here(treatment) {
+            return self.scope.note(now, "treatment leads to the same inbox: keeps its place");
+        }
         self.treatments = self.treatments.saturating_add(1);
-        let outcome = Outcome::new(Side::Plan, Reason::QueueLimit);
         if self.treatments > TREATMENTS_MAX {
             self.scope.note(now, "too many treatments");
-            return self.end(now, outcome, 480, out);
+            if matches!(self.stage, Stage::Waiting(_)) {
+                return;
+            }
+            return self.queue_directly(now, out);
         }
         self.scope.note(now, format!("treatment: {treatment:?}"));
         match treatment {
@@ -375,10 +403,14 @@ impl Journey {
     }
 
     fn music(&self, inbox: Option<&InboxId>) -> PromptId {
-        let of_inbox =
-            || inbox.and_then(|id| self.scope.plan.inbox(id)).and_then(|inbox| inbox.queue_music.clone());
-        self.number.queue_music.clone().or_else(of_inbox).unwrap_or_else(|| PromptId::from(BUILT_IN_MUSIC))
+        music(self.number.queue_music.as_ref(), inbox, &self.scope.plan)
     }
+}
+
+/// The number's music, else the inbox's, else the built-in one.
+fn music(of_number: Option<&PromptId>, inbox: Option<&InboxId>, plan: &Plan) -> PromptId {
+    let of_inbox = || inbox.and_then(|id| plan.inbox(id)).and_then(|inbox| inbox.queue_music.as_ref());
+    of_number.or_else(of_inbox).cloned().unwrap_or_else(|| PromptId::from(BUILT_IN_MUSIC))
 }
 
 /// What an event means to an IVR.

@@ -363,6 +363,110 @@ fn answer_on_taken_rings_without_answering() {
     assert_eq!(bench.queued_in(), Some("ib_general"));
 }
 
+fn edit(plan: &mut Plan, id: &str, f: impl FnOnce(&mut Inbox)) {
+    let mut i = (**plan.inboxes.get(&InboxId::from(id)).unwrap()).clone();
+    f(&mut i);
+    plan.inboxes.insert(id.into(), Arc::new(i));
+}
+#[test]
+fn event_at_longest_wait_is_not_swallowed() {
+    let mut plan = queue();
+    edit(&mut plan, "ib_general", |i| i.wait_max = Some((33, Treatment::Inbox("ib_sales".into()))));
+    let mut b = Bench::new(plan);
+    b.pass(30);
+    assert_eq!(b.hears(), ["busy"]);
+    b.now = b.now.after(Duration::from_secs(3));
+    b.played(); // the prompt ends at the same moment, told before the deadline
+    assert_eq!(b.queued_in(), Some("ib_sales"));
+    b.played();
+    b.press("1");
+    assert_eq!(b.hears(), ["builtin:queue_music"]);
+}
+#[test]
+fn broken_fallback_ivr_still_reaches_the_direct_inbox() {
+    let nodes = r#"{"start": {"type": "start", "next": "a"},
+        "a": {"type": "set_variable", "name": "x", "value": "y", "next": "start"}}"#;
+    let voice = NumberVoice {
+        initial_ivr: Some("l".into()),
+        fallback: Some(Treatment::Ivr("l".into())),
+        ..NumberVoice::default()
+    };
+    let b = Bench::new(with_ivr(with_number(plan(), voice), "l", IvrKind::Initial, nodes));
+    assert_eq!(b.queued_in(), Some("ib_general"), "{:?}", b.ended);
+}
+#[test]
+fn repeated_no_one_available_does_not_end_a_moved_caller() {
+    let mut plan = queue();
+    edit(&mut plan, "ib_general", |i| i.no_one_available = Some(Treatment::Inbox("ib_general".into())));
+    let mut b = Bench::new(plan);
+    for _ in 0..12 {
+        b.tell(Event::Availability(Some(0)));
+    }
+    assert!(b.ended.is_none(), "{:?}", b.ended);
+}
+#[test]
+fn hang_up_whose_prompt_fails_hangs_up() {
+    let nodes = r#"{"start": {"type": "hang_up", "prompt": "closed", "sip_status": 480}}"#;
+    let voice = NumberVoice { initial_ivr: Some("h".into()), ..NumberVoice::default() };
+    let mut b = Bench::new(with_ivr(with_number(plan(), voice), "h", IvrKind::Initial, nodes));
+    b.tell(Event::TechnicalFailure("no such sound"));
+    assert!(b.ended.is_some(), "queued in {:?}", b.queued_in());
+}
+#[test]
+fn the_new_inbox_music_is_heard_after_a_move() {
+    let mut plan = queue();
+    edit(&mut plan, "ib_sales", |i| i.queue_music = Some("sales_music".into()));
+    let mut b = Bench::new(plan);
+    b.pass(30);
+    b.press("2");
+    assert_eq!(b.hears(), ["sales_music"]);
+}
+#[test]
+fn restart_then_keys_stop_the_prompt() {
+    let nodes = r#"{"start": {"type":"message","prompt":"m","interruptible":false,"next":"in"},
+      "in": {"type":"input","prompt":"say","next":"x","timeout":"x"}, "x":{"type":"exit"}}"#;
+    let voice = NumberVoice { initial_ivr: Some("i".into()), ..NumberVoice::default() };
+    let mut b = Bench::new(with_ivr(with_number(plan(), voice), "i", IvrKind::Initial, nodes));
+    b.press("1*2");
+    b.played();
+    assert!(b.hears().is_empty(), "{:?}", b.hears());
+}
+#[test]
+fn two_buffered_keys_wrong_then_right_choose_at_once() {
+    let mut b = Bench::new(initial());
+    b.press("91");
+    b.played();
+    assert!(b.queued_in().is_some(), "hears {:?}", b.hears());
+}
+#[test]
+fn continue_in_an_initial_ivr_still_tells_its_exit() {
+    let nodes = r#"{"start": {"type": "continue"}}"#;
+    let voice = NumberVoice { initial_ivr: Some("c".into()), ..NumberVoice::default() };
+    let b = Bench::new(with_ivr(with_number(plan(), voice), "c", IvrKind::Initial, nodes));
+    assert!(b.events.iter().any(|e| matches!(e, FeedEvent::IvrExited { .. })));
+}
+#[test]
+fn a_failed_ivr_hung_up_by_its_fallback_is_a_failure_not_a_queue_limit() {
+    let nodes = r#"{"start": {"type": "continue"}}"#;
+    let voice = NumberVoice {
+        initial_ivr: Some("c".into()),
+        fallback: Some(Treatment::SipCode(503)),
+        ..NumberVoice::default()
+    };
+    let b = Bench::new(with_ivr(with_number(plan(), voice), "c", IvrKind::Initial, nodes));
+    assert_eq!(b.ended.unwrap().0.reason, Reason::Failed);
+}
+#[test]
+fn a_move_finds_a_passed_longest_wait_treated() {
+    let mut plan = queue();
+    edit(&mut plan, "ib_sales", |i| i.wait_max = Some((20, Treatment::PromptThenHangUp("sorry".into()))));
+    let mut b = Bench::new(plan);
+    b.pass(30);
+    b.press("2");
+    b.pass(3600);
+    assert_eq!(b.hears(), ["sorry"]);
+}
+
 proptest! {
     #[test]
     fn any_order_of_events_ends_once_and_nothing_follows(steps in prop::collection::vec((0_u8..8, 0_u8..16, 0_u64..40), 1..120), which in 0..2) {

@@ -98,6 +98,7 @@ impl IvrRun {
         scope: &mut Scope,
         out: &mut Actions,
     ) -> (Self, Option<RunEnd>) {
+        scope.guards.clear();
         let at = ivr.start();
         let state = State::Music { until: now.mono };
         let mut run = Self { ivr, at, state, visits: 0, visits_without_wait: 0, music };
@@ -133,9 +134,12 @@ impl IvrRun {
         let ivr = self.ivr.clone();
         let Some((id, node)) = ivr.node(self.at) else { return Some(RunEnd::Failed("no such node")) };
         let go = if let Told::Failure(why) = told {
-            match failed_way(node) {
-                Some(next) => Go::To(next, "error".into(), String::new()),
-                None => Go::End(RunEnd::Failed(why)),
+            match (failed_way(node), &self.state) {
+                (_, State::LastWords { sip_status, .. }) => {
+                    Go::End(RunEnd::HangUp { node: id.clone(), sip_status: *sip_status })
+                }
+                (Some(next), _) => Go::To(next, "error".into(), String::new()),
+                (None, _) => Go::End(RunEnd::Failed(why)),
             }
         } else {
             self.go_on(now, id, node, &told, scope, out)
@@ -356,20 +360,24 @@ impl IvrRun {
         &mut self,
         now: Now,
         node: &Node<NodeIndex>,
-        retries_left: u32,
+        mut retries_left: u32,
         scope: &mut Scope,
         out: &mut Actions,
     ) -> Go {
-        let Node::Menu { choices, .. } = node else { return Go::End(RunEnd::Failed("not a menu")) };
-        let Some(digit) = scope.digits.pop_front() else { return Go::End(RunEnd::Failed("no key")) };
-        let key = digit.as_char().to_string();
-        match choices.get(&key) {
-            Some(next) => Go::To(*next, key.clone(), key),
-            None => {
-                scope.note(now, format!("key {key} is no choice"));
-                self.menu_again(node, retries_left, Miss::NoMatch, scope, out)
+        let Node::Menu { choices, barge_in, .. } = node else { return Go::End(RunEnd::Failed("not a menu")) };
+        while let Some(digit) = scope.digits.pop_front() {
+            let key = digit.as_char().to_string();
+            if let Some(next) = choices.get(&key) {
+                return Go::To(*next, key.clone(), key);
+            }
+            scope.note(now, format!("key {key} is no choice"));
+            match retries_left.checked_sub(1) {
+                // The next key is there already: it would cut the prompt short at once.
+                Some(left) if *barge_in && !scope.digits.is_empty() => retries_left = left,
+                _ => break,
             }
         }
+        self.menu_again(node, retries_left, Miss::NoMatch, scope, out)
     }
 
     /// Asks again, or gives up when it was asked often enough.
@@ -420,8 +428,8 @@ impl IvrRun {
             let key = digit.as_char();
             if restart.contains(key) {
                 collected.clear();
-                let playback = Some(scope.play_prompts(&[prompt], out));
                 if scope.digits.is_empty() {
+                    let playback = Some(scope.play_prompts(&[prompt], out));
                     return Go::Wait(State::Input { playback, until: None, collected });
                 }
                 continue;

@@ -29,6 +29,8 @@ pub(super) struct QueueWait {
     queue_ivr: Option<Arc<Ivr>>,
     repeat_every_seconds: u32,
     music: PromptId,
+    /// The number's own music, which goes before any inbox's.
+    number_music: Option<PromptId>,
     /// When the longest wait is over.
     wait_max: Option<Instant>,
     /// Nothing is heard before somebody takes the call.
@@ -73,6 +75,7 @@ impl QueueWait {
             repeat_every_seconds: number.repeat_every_seconds.unwrap_or(number.queue_wait_seconds),
             since: now,
             music,
+            number_music: number.queue_music.clone(),
             wait_max: None,
             silent,
             phase: Phase::Initial { until: in_seconds(now, number.queue_wait_seconds) },
@@ -118,8 +121,16 @@ impl QueueWait {
             scope.note(now, format!("moves to {inbox}"));
             let from = std::mem::replace(&mut self.inbox, inbox);
             scope.emit(FeedEvent::Moved { from, to: self.inbox.clone() }, out);
-            self.wait_max = self.deadline_of_wait(scope).filter(|at| *at > now.mono);
+            // A longest wait that has passed already is treated at once.
+            self.wait_max = self.deadline_of_wait(scope);
             self.join(scope, out);
+            let music = super::music(self.number_music.as_ref(), Some(&self.inbox), &scope.plan);
+            let changed = std::mem::replace(&mut self.music, music) != self.music;
+            if let Phase::Music { again } = self.phase
+                && changed
+            {
+                self.play_music(again, scope, out);
+            }
         }
     }
 
@@ -130,11 +141,16 @@ impl QueueWait {
         scope: &mut Scope,
         out: &mut Actions,
     ) -> Next {
-        if self.wait_max.is_some_and(|at| at <= now.mono) {
+        // The event first: a playback's end that is swallowed would leave silence behind.
+        let next = told.map_or(Next::Stay, |told| self.told(now, told, scope, out));
+        if next == Next::Stay && self.wait_max.is_some_and(|at| at <= now.mono) {
             self.wait_max = None;
             return Next::WaitedTooLong;
         }
-        let Some(told) = told else { return Next::Stay };
+        next
+    }
+
+    fn told(&mut self, now: Now, told: Told<'_>, scope: &mut Scope, out: &mut Actions) -> Next {
         match &mut self.phase {
             Phase::InIvr(run) => {
                 let end = run.handle(now, told, scope, out);
