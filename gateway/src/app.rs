@@ -68,13 +68,7 @@ async fn run(settings: &Settings, runtime: &Runtime) -> anyhow::Result<()> {
     let (journal, repeats) = open_journal(settings, &metrics)?;
     let sounds = Library::open(settings.data_dir.clone(), settings.tts.clone())?;
     let gate = Arc::new(Gate::default());
-    let ready = sounds.clone();
-    store.prepare_with(move |prompts| ready.prepare(prompts));
-    let (library, trunks) = (sounds.clone(), gate.clone());
-    store.active().subscribe(move |routing| {
-        library.install(&routing.prompts);
-        trunks.set(routing.trunks.clone());
-    });
+    follow_routing(&store, &sounds, &gate);
     let media = Media::start(media_settings(&settings.media), runtime.handle())?;
     let readiness = Readiness::default();
     let live = LiveContacts::default();
@@ -112,12 +106,7 @@ async fn run(settings: &Settings, runtime: &Runtime) -> anyhow::Result<()> {
         limits: http_limits(&settings.http),
     };
     let http_address = bound.http.as_ref().and_then(|listener| listener.local_addr().ok());
-    let api = bound.http.map(|listener| {
-        listener.set_nonblocking(true)?;
-        let listener = tokio::net::TcpListener::from_std(listener)?;
-        Ok::<_, std::io::Error>(tokio::spawn(api::server::serve(listener, state)))
-    });
-    let api = api.transpose().context("the HTTP listener could not be used")?;
+    let api = bound.http.map(|listener| start_api(listener, state)).transpose()?;
     let measuring = tokio::spawn(measure::go_on(media, queues, metrics));
     readiness.set(Phase::Ready);
     greet(settings, &store, &sip_addresses, http_address, new_key.as_ref());
@@ -136,6 +125,26 @@ async fn run(settings: &Settings, runtime: &Runtime) -> anyhow::Result<()> {
     repeats.end_due(&journal, jiff::Timestamp::MAX);
     tokio::task::spawn_blocking(move || journal.close()).await?;
     Ok(())
+}
+
+/// Makes what new routing needs before it is active, and hands it out when it is.
+fn follow_routing(store: &Store, sounds: &Library, gate: &Arc<Gate>) {
+    let ready = sounds.clone();
+    store.prepare_with(move |prompts| ready.prepare(prompts));
+    let (library, trunks) = (sounds.clone(), gate.clone());
+    store.active().subscribe(move |routing| {
+        library.install(&routing.prompts);
+        trunks.set(routing.trunks.clone());
+    });
+}
+
+fn start_api(listener: TcpListener, state: AppState) -> anyhow::Result<tokio::task::JoinHandle<()>> {
+    let listen = || {
+        listener.set_nonblocking(true)?;
+        tokio::net::TcpListener::from_std(listener)
+    };
+    let listener = listen().context("the HTTP listener could not be used")?;
+    Ok(tokio::spawn(api::server::serve(listener, state)))
 }
 
 fn open_journal(settings: &Settings, metrics: &Metrics) -> anyhow::Result<(Journal, Repeats)> {
