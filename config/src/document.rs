@@ -27,7 +27,7 @@ pub use parts::{
     ChannelDoc, Expectation, InboxDoc, LimitDoc, ListDoc, NumberDoc, PromptDoc, RejectCodesDoc, SettingsDoc,
     TestDoc, TreatmentDoc,
 };
-pub use trunk::{Codec, Digest, Network, SecretError, SecretRef, TrunkDoc};
+pub use trunk::{Codec, Digest, DigestAlgorithm, Network, SecretError, SecretRef, TrunkDoc};
 pub(crate) use trunk::{network_bits, network_mask};
 
 /// A section of documents.

@@ -97,6 +97,10 @@ impl Compiler<'_> {
         if doc.allowed.is_empty() || doc.codecs.is_empty() {
             self.findings.add(Code::EmptyTrunk, path, "nobody can call over this trunk");
         }
+        if doc.digest.as_ref().is_some_and(|digest| digest.algorithms.is_empty()) {
+            let path = format!("{path}/digest/algorithms");
+            self.findings.add(Code::EmptyTrunk, path, "without an algorithm nobody can prove anything");
+        }
         for (name, limit) in
             [("calls_per_second_max", doc.calls_per_second_max), ("concurrent_max", doc.concurrent_max)]
         {

@@ -34,10 +34,25 @@ pub struct Digest {
     pub user: String,
     /// Where the secret is.
     pub secret: SecretRef,
-    /// Also take proofs by MD5, which is broken as a hash and all that some carriers know; SHA-256 is always asked
-    /// for first.
-    #[serde(default)]
-    pub md5: bool,
+    /// Hash functions it may prove itself by, the most wanted first. Some devices give up at a challenge that
+    /// they do not know: for those, `[md5]` alone.
+    #[serde(default = "algorithms")]
+    pub algorithms: Vec<DigestAlgorithm>,
+}
+
+/// A hash function of digest authentication.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum DigestAlgorithm {
+    /// RFC 8760 §2.1.
+    #[serde(rename = "sha-256")]
+    Sha256,
+    /// Broken as a hash, and all that many devices know.
+    #[serde(rename = "md5")]
+    Md5,
+}
+
+fn algorithms() -> Vec<DigestAlgorithm> {
+    vec![DigestAlgorithm::Sha256]
 }
 
 /// A codec that streams may use.

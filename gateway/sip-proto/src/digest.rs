@@ -2,7 +2,7 @@
 //!
 //! Nonces need no memory: each carries its time of issue and a MAC. Replays are stopped by
 //! [`ReplayGuard`], which remembers the last nonce count of every nonce in use. Quality of protection
-//! is `auth`; SHA-256 is asked for first, MD5 only where the settings allow it.
+//! is `auth`. SHA-256 and MD5 are known, asked for in the order that the trunk wants.
 
 use hmac::{Hmac, KeyInit, Mac};
 use md5::Md5;
@@ -52,14 +52,14 @@ pub struct Authenticator {
     realm: String,
     key: [u8; 32],
     nonce_seconds: u64,
-    md5: bool,
+    algorithms: Vec<Algorithm>,
 }
 
 impl std::fmt::Debug for Authenticator {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Authenticator")
             .field("realm", &self.realm)
-            .field("md5", &self.md5)
+            .field("algorithms", &self.algorithms)
             .finish_non_exhaustive()
     }
 }
@@ -111,11 +111,11 @@ pub enum Refusal {
 
 impl Authenticator {
     /// An authenticator for a realm. `key` is secret and random; `nonce_seconds` is how long a nonce
-    /// may be used; `md5` lets clients use MD5.
-    pub fn new(realm: &str, key: [u8; 32], nonce_seconds: u64, md5: bool) -> Self {
+    /// may be used; `algorithms` are those that clients may use, the most wanted first.
+    pub fn new(realm: &str, key: [u8; 32], nonce_seconds: u64, algorithms: &[Algorithm]) -> Self {
         // The realm stands in a quoted string.
         let realm = realm.chars().filter(|c| !c.is_control() && !matches!(c, '"' | '\\')).collect();
-        Self { realm, key, nonce_seconds, md5 }
+        Self { realm, key, nonce_seconds, algorithms: algorithms.to_vec() }
     }
 
     /// The values of the WWW-Authenticate headers of a 401, the most wanted first.
@@ -125,9 +125,8 @@ impl Authenticator {
     pub fn challenges(&self, now: u64, salt: u64, stale: bool) -> Vec<String> {
         let nonce = self.nonce(NonceId { issued_at: now, salt });
         let stale = if stale { ", stale=true" } else { "" };
-        [Algorithm::Sha256, Algorithm::Md5]
-            .into_iter()
-            .filter(|algorithm| self.offers(*algorithm))
+        self.algorithms
+            .iter()
             .map(|algorithm| {
                 format!(
                     "Digest realm=\"{}\", nonce=\"{nonce}\", algorithm={}, qop=\"auth\"{stale}",
@@ -200,10 +199,7 @@ impl Authenticator {
     }
 
     fn offers(&self, algorithm: Algorithm) -> bool {
-        match algorithm {
-            Algorithm::Sha256 => true,
-            Algorithm::Md5 => self.md5,
-        }
+        self.algorithms.contains(&algorithm)
     }
 
     /// Time, salt, MAC: 64 hex digits.

@@ -428,7 +428,12 @@ fn every_torture_message_gets_the_answer_its_rfc_wants() {
 
 #[test]
 fn a_challenged_caller_comes_again_with_credentials() {
-    let authenticator = Authenticator::new("vestibule", [1; 32], 300, true);
+    let authenticator = Authenticator::new(
+        "vestibule",
+        [1; 32],
+        300,
+        &[sip_proto::digest::Algorithm::Sha256, sip_proto::digest::Algorithm::Md5],
+    );
     let mut bench = Bench::new(Transport::Udp);
     let call = bench.call();
     let challenges = authenticator.challenges(1000, 1, false);

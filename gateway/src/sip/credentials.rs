@@ -7,10 +7,13 @@ use std::time::{Duration, Instant};
 
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use sip_proto::{
-    digest::{Authenticator, Refusal, ReplayGuard},
+    digest::{Algorithm, Authenticator, Refusal, ReplayGuard},
     endpoint::Invite,
 };
-use vestibule_config::{compile::Trunk, document::Digest};
+use vestibule_config::{
+    compile::Trunk,
+    document::{Digest, DigestAlgorithm},
+};
 
 use super::gate::Gate;
 
@@ -51,7 +54,12 @@ impl Credentials {
         };
         let seconds = now.saturating_duration_since(self.started).as_secs();
         self.forget_old(seconds);
-        let authenticator = Authenticator::new(&self.realm, self.key, NONCE_LIFE.as_secs(), digest.md5);
+        let known = |algorithm: &DigestAlgorithm| match algorithm {
+            DigestAlgorithm::Sha256 => Algorithm::Sha256,
+            DigestAlgorithm::Md5 => Algorithm::Md5,
+        };
+        let algorithms: Vec<Algorithm> = digest.algorithms.iter().map(known).collect();
+        let authenticator = Authenticator::new(&self.realm, self.key, NONCE_LIFE.as_secs(), &algorithms);
         let mut stale = false;
         for authorization in &invite.authorization {
             match self.check(&authenticator, authorization, invite, (digest, &secret), seconds) {

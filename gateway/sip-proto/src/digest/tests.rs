@@ -4,7 +4,8 @@ const NOW: u64 = 1_790_000_000;
 const INVITE: (&[u8], &[u8]) = (b"INVITE", b"sip:+14155550100@vestibule.example");
 
 fn authenticator(md5: bool) -> Authenticator {
-    Authenticator::new("vestibule", [7; 32], 300, md5)
+    let algorithms = [Algorithm::Sha256, Algorithm::Md5];
+    Authenticator::new("vestibule", [7; 32], 300, if md5 { &algorithms } else { &algorithms[..1] })
 }
 
 fn password_of(user: &str) -> Option<String> {
@@ -85,7 +86,7 @@ fn old_forged_and_future_nonces_are_stale() {
     assert!(verdict(&auth, &header, NOW + 300).is_ok());
     assert_eq!(verdict(&auth, &header, NOW + 301), Err(Refusal::Stale));
     assert_eq!(verdict(&auth, &header, NOW - 1), Err(Refusal::Stale));
-    let other_key = Authenticator::new("vestibule", [8; 32], 300, false);
+    let other_key = Authenticator::new("vestibule", [8; 32], 300, &[Algorithm::Sha256]);
     assert_eq!(verdict(&other_key, &header, NOW), Err(Refusal::Stale));
     // The same nonce with another time of issue.
     let later = header.replace(&format!("{NOW:016x}"), &format!("{:016x}", NOW + 250));
