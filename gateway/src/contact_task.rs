@@ -78,6 +78,7 @@ pub(crate) async fn run(
         queued_at: None,
         live,
         dip_answers,
+        responded: false,
         ended: false,
         arrived: now.mono,
         services,
@@ -106,6 +107,8 @@ struct ContactTask {
     live: LiveEntry,
     dip_answers: mpsc::Sender<Event>,
     arrived: Instant,
+    /// The caller has heard something above 100.
+    responded: bool,
     ended: bool,
     _place: Place,
 }
@@ -285,8 +288,14 @@ impl ContactTask {
 
     fn act(&mut self, action: Action) {
         match action {
-            Action::Ring => self.leg.ring(),
-            Action::Answer => self.answer(),
+            Action::Ring => {
+                self.leg.ring();
+                self.measure_setup();
+            }
+            Action::Answer => {
+                self.answer();
+                self.measure_setup();
+            }
             Action::Play(playback) => self.play(&playback),
             Action::StopPlayback => self.media.stop_playback(),
             Action::Emit(_) => {}
@@ -298,7 +307,10 @@ impl ContactTask {
                         self.pending.push_back(Event::Position(ticket.position()));
                         self.ticket = Some(ticket);
                     }
-                    Err(_) => self.pending.push_back(Event::QueueFull),
+                    Err(_) => {
+                        self.services.metrics.queue.full.inc();
+                        self.pending.push_back(Event::QueueFull);
+                    }
                 }
                 self.measure_queues();
             }
@@ -367,12 +379,25 @@ impl ContactTask {
         match sip_status {
             // The call is gone already.
             0 => {}
-            status @ 300.. if self.record.progress.answered.is_none() => self.leg.reject(status, None),
+            status @ 300.. if self.record.progress.answered.is_none() => {
+                self.leg.reject(status, None);
+                self.measure_setup();
+            }
             status => self.leg.hang_up(status),
         }
     }
 
+    /// The first answer above 100 is on its way (RFC 6076 §4.3).
+    fn measure_setup(&mut self) {
+        if !std::mem::replace(&mut self.responded, true) {
+            self.services.metrics.sip.setup_seconds.observe(self.arrived.elapsed().as_secs_f64());
+        }
+    }
+
     fn count_end(&self, outcome: Outcome) {
+        if outcome.reason == Reason::AbandonedInQueue {
+            self.services.metrics.queue.abandoned.inc();
+        }
         let metrics = &self.services.metrics.call;
         metrics.ended.of(OutcomeLabel(outcome)).inc();
         if self.record.progress.answered.is_some() {

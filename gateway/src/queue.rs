@@ -66,6 +66,17 @@ impl Queues {
         self.lock().iter().map(|(inbox, queue)| (inbox.clone(), queue.len())).collect()
     }
 
+    /// The arrival of the contact that came first of all that wait.
+    pub fn oldest(&self) -> Option<jiff::Timestamp> {
+        let inboxes = self.lock();
+        // In order of arrival within each priority, so the first of each priority is enough.
+        let first = |queue: &BTreeSet<Place>, rank: u8| {
+            let from = Place { rank, arrived: jiff::Timestamp::MIN, contact: ContactId::from("") };
+            queue.range(from..).next().map(|place| place.arrived)
+        };
+        inboxes.values().flat_map(|queue| (0..=9).filter_map(move |rank| first(queue, rank))).min()
+    }
+
     /// Contacts waiting in all inboxes.
     pub fn waiting(&self) -> usize {
         self.lock().values().map(BTreeSet::len).sum()
@@ -86,7 +97,12 @@ impl Ticket {
     /// Our position; 1 is next.
     pub fn position(&self) -> u32 {
         let inboxes = self.queues.lock();
-        let before = inboxes.get(&self.inbox).map_or(0, |queue| queue.range(..&self.place).count());
+        let Some(queue) = inboxes.get(&self.inbox) else { return 1 };
+        // Whoever has just come is mostly the last: no need to count the others one by one.
+        let before = match queue.last() {
+            Some(last) if *last == self.place => queue.len() - 1,
+            _ => queue.range(..&self.place).count(),
+        };
         u32::try_from(before).unwrap_or(u32::MAX).saturating_add(1)
     }
 }
@@ -119,6 +135,7 @@ mod tests {
         let early = queues.join(&inbox, &"ct_2".into(), at(10), 5, None).unwrap();
         let urgent = queues.join(&inbox, &"ct_3".into(), at(30), 9, None).unwrap();
         assert_eq!((urgent.position(), early.position(), late.position()), (1, 2, 3));
+        assert_eq!(queues.oldest(), Some(at(10)));
         drop(urgent);
         assert_eq!((early.position(), late.position()), (1, 2));
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    media::{Media, MediaSnapshot, ThreadSnapshot},
+    media::{LATENESS_BOUNDS_US, Media, MediaSnapshot, ThreadSnapshot},
     queue::Queues,
     telemetry::Metrics,
 };
@@ -17,6 +17,9 @@ pub(super) async fn go_on(media: Media, queues: Queues, metrics: Metrics) {
         take(&last, &next, &metrics);
         last = next;
         metrics.queue.waiting.set(i64::try_from(queues.waiting()).unwrap_or(i64::MAX));
+        let now = jiff::Timestamp::now();
+        let oldest = queues.oldest().map_or(0, |arrived| now.duration_since(arrived).as_secs());
+        metrics.queue.oldest_seconds.set(oldest.max(0));
     }
 }
 
@@ -29,6 +32,17 @@ fn take(last: &MediaSnapshot, next: &MediaSnapshot, metrics: &Metrics) {
     media.wrong_source.inc_by(grown(|thread| thread.wrong_source));
     media.skipped.inc_by(grown(|thread| thread.skipped_frames));
     media.rings_full.inc_by(grown(|thread| thread.commands_refused));
+    media.events_lost.inc_by(grown(|thread| thread.events_lost));
+    media.ports_exhausted.inc_by(next.ports.exhausted.saturating_sub(last.ports.exhausted));
+    for (bucket, bound) in LATENESS_BOUNDS_US.iter().chain(LATENESS_BOUNDS_US.last()).enumerate() {
+        let count = |snapshot: &MediaSnapshot| {
+            snapshot.threads.iter().filter_map(|thread| thread.lateness.get(bucket)).sum::<u64>()
+        };
+        // A thousand slots a second and thread at most.
+        for _ in 0..count(next).saturating_sub(count(last)) {
+            media.pacing_seconds.observe(f64::from(*bound) / 1_000_000.0);
+        }
+    }
     media.streams.set(next.threads.iter().map(|thread| i64::from(thread.legs)).sum());
     media.realtime.set(i64::from(next.threads.iter().all(|thread| thread.realtime)));
     media.ports_used.set(i64::try_from(next.ports.used).unwrap_or(i64::MAX));

@@ -144,8 +144,6 @@ families! {
         sent: counter("vestibule_media_sent_packets_total", "RTP packets sent."),
         /// Packets missing by their sequence numbers.
         lost: counter("vestibule_media_lost_packets_total", "RTP packets missing by sequence number."),
-        /// Packets that came too late to be heard.
-        late: counter("vestibule_media_late_packets_total", "RTP packets that came too late."),
         /// Packets from a source that is not the latched one.
         wrong_source: counter("vestibule_media_wrong_source_packets_total", "RTP packets from a source that is not the latched one."),
         /// Frames skipped because the thread was late.
@@ -153,7 +151,11 @@ families! {
         /// Keys heard, by how they came.
         digits: counters("vestibule_media_digits_total", "Keys heard.", "source": DigitSource),
         /// How late slots were served.
-        pacing_seconds: seconds("vestibule_media_pacing_seconds", "How late slots were served.", FAST),
+        pacing_seconds: seconds("vestibule_media_pacing_seconds", "How late slots were served, rounded up to a bucket of the media threads.", FAST),
+        /// Events to contacts that were lost because a ring or a channel was full.
+        events_lost: counter("vestibule_media_events_lost_total", "Events to contacts lost because a ring or a channel was full."),
+        /// Calls refused because every port was in use.
+        ports_exhausted: counter("vestibule_media_ports_exhausted_total", "Calls refused because every media port was in use."),
         /// Port pairs in use.
         ports_used: gauge("vestibule_media_ports_used", "Port pairs in use."),
         /// Port pairs that drain before reuse.
@@ -185,8 +187,8 @@ families! {
         last_seq: gauge("vestibule_journal_last_seq", "Sequence of the last event committed."),
         /// Free bytes on the disk.
         free_bytes: gauge("vestibule_journal_free_bytes", "Free bytes on the journal's disk."),
-        /// 1 when less than 20 % of the disk is free.
-        disk_low: gauge("vestibule_journal_disk_low", "1 when less than 20 % of the journal's disk is free."),
+        /// 1 when less than `journal.free_space_warn_bytes` of the disk is free.
+        disk_low: gauge("vestibule_journal_disk_low", "1 when less than journal.free_space_warn_bytes of the disk is free."),
         /// Bytes of the database in use.
         size_bytes: gauge("vestibule_journal_size_bytes", "Bytes of the journal's database in use."),
         /// Events trimmed by age or size.
