@@ -3,6 +3,7 @@
 import hashlib
 import random
 import re
+import socket
 import tempfile
 import time
 
@@ -98,6 +99,44 @@ def tcp_calls(gate):
     check(run.returncode == 0, f"sipp ended with {run.returncode}: {run.stdout[-600:]}")
     check(len(answered) == 200, f"{len(answered)} of 200 answered")
     return "200 calls"
+
+
+@case()
+def tcp_connection_lost(gate):
+    """A call outlives its TCP connection: our BYE comes over a new one, to the Contact."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, \
+            socket.create_connection(("127.0.0.1", gate.sip)) as line:
+        own, mark = listener.getsockname()[1], f"{random.getrandbits(48):x}"
+        sdp = ("v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"
+               "m=audio 9 RTP/AVP 0\r\n")
+
+        def request(method, to, body=""):
+            return (f"{method} sip:{DIRECT}@127.0.0.1 SIP/2.0\r\n"
+                    f"Via: SIP/2.0/TCP 127.0.0.1:{own};branch=z9hG4bK{mark}{method}\r\nMax-Forwards: 70\r\n"
+                    f"From: <sip:a@127.0.0.1>;tag={mark}\r\nTo: {to}\r\nCall-ID: {mark}@tcp\r\n"
+                    f"CSeq: 1 {method}\r\nContact: <sip:a@127.0.0.1:{own};transport=tcp>\r\n"
+                    f"Content-Type: application/sdp\r\nContent-Length: {len(body)}\r\n\r\n{body}").encode()
+
+        line.settimeout(5)
+        line.sendall(request("INVITE", f"<sip:{DIRECT}@127.0.0.1>", sdp))
+        heard = b""
+        while b"SIP/2.0 200" not in heard or not heard.rstrip().endswith(b"sendrecv"):
+            part = line.recv(65535)
+            check(part, f"the connection was closed: {heard}")
+            heard += part
+        to = re.findall(r"To: (.*)\r\n", heard.decode())[-1]
+        line.sendall(request("ACK", to))
+        contact = gate.contact_of(f"{mark}@tcp")
+        line.close()
+        time.sleep(0.2)
+        gate.ask("POST", f"/api/v1/contacts/{contact}/hang_up")
+        listener.settimeout(5)
+        again, _ = listener.accept()
+        with again:
+            again.settimeout(5)
+            said = again.recv(65535).decode()
+        check(said.startswith(f"BYE sip:a@127.0.0.1:{own};transport=tcp"), said)
+    return "BYE over a new connection"
 
 
 @case()

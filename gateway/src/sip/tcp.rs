@@ -5,7 +5,7 @@
 
 use std::{
     collections::HashMap,
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -38,43 +38,79 @@ pub(super) struct TcpLimits {
     pub(super) idle: Duration,
 }
 
+/// Longest set-up of a connection of ours.
+const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+
 /// Messages that wait for a slow peer.
 const WRITES_MAX: usize = 256;
 
-/// Accepts connections until the process ends.
-pub(super) async fn listen(
-    listener: TcpListener,
-    index: u16,
+/// What every connection shares.
+#[derive(Clone)]
+pub(super) struct Connections {
     inbox: SipInbox,
     gate: Arc<Gate>,
-    (limits, metrics): (TcpLimits, SipMetrics),
-) {
-    static NEXT: AtomicU64 = AtomicU64::new(1);
-    let open: Open = Arc::default();
+    limits: TcpLimits,
+    metrics: SipMetrics,
+    open: Open,
+    next: Arc<AtomicU64>,
+}
+
+impl Connections {
+    pub(super) fn new(inbox: SipInbox, gate: Arc<Gate>, limits: TcpLimits, metrics: SipMetrics) -> Self {
+        Self { inbox, gate, limits, metrics, open: Arc::default(), next: Arc::new(AtomicU64::new(1)) }
+    }
+
+    fn start(&self, stream: TcpStream, peer: SocketAddr, listener: u16, first: Option<Bytes>) {
+        // Sources of no trunk get no byte at all.
+        if !self.gate.knows(peer.ip()) {
+            return;
+        }
+        let Some(place) = Place::take(&self.open, peer.ip(), self.limits, &self.metrics) else { return };
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let path = Path { transport: Transport::Tcp, peer, listener, connection: Some(id) };
+        tokio::spawn(connection(stream, path, self.inbox.clone(), (place, first), self.limits.idle));
+    }
+
+    /// Sends a request whose connection is gone over a new one, to where the dialog says (RFC 3261 §18.1.1).
+    pub(super) async fn dial(self, peer: SocketAddr, listener: u16, request: Bytes) {
+        // What a caller's Contact names need not be a trunk's.
+        if !self.gate.knows(peer.ip()) {
+            return;
+        }
+        match tokio::time::timeout(CONNECT_WITHIN, TcpStream::connect(peer)).await {
+            Ok(Ok(stream)) => self.start(stream, peer, listener, Some(request)),
+            // The transaction's timer tells the call.
+            Ok(Err(error)) => tracing::debug!(%error, "a SIP peer could not be connected to"),
+            Err(_) => tracing::debug!("a SIP peer could not be connected to in time"),
+        }
+    }
+}
+
+/// Accepts connections until the process ends.
+pub(super) async fn listen(listener: TcpListener, index: u16, connections: Connections) {
     loop {
-        let (stream, peer) = match listener.accept().await {
-            Ok(accepted) => accepted,
+        match listener.accept().await {
+            Ok((stream, peer)) => connections.start(stream, peer, index, None),
             Err(error) => {
                 // Out of descriptors, most likely: accepting again at once would spin.
                 tracing::warn!(%error, "a SIP connection could not be accepted");
                 tokio::time::sleep(Duration::from_millis(50)).await;
-                continue;
             }
-        };
-        // Sources of no trunk get no byte at all.
-        if !gate.knows(peer.ip()) {
-            continue;
         }
-        let Some(place) = Place::take(&open, peer.ip(), limits, &metrics) else { continue };
-        let id = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = Path { transport: Transport::Tcp, peer, listener: index, connection: Some(id) };
-        tokio::spawn(connection(stream, path, inbox.clone(), place, limits.idle));
     }
 }
 
-async fn connection(stream: TcpStream, path: Path, inbox: SipInbox, place: Place, idle: Duration) {
+async fn connection(
+    stream: TcpStream,
+    path: Path,
+    inbox: SipInbox,
+    (place, first): (Place, Option<Bytes>),
+    idle: Duration,
+) {
     let id = path.connection.unwrap_or_default();
     let (writer, writes) = mpsc::channel(WRITES_MAX);
+    // An empty channel takes it.
+    first.map(|request| writer.try_send(request));
     if inbox.push(Item::Opened(id, writer)) {
         if let Err(why) = converse(stream, path, &inbox, writes, idle).await {
             tracing::debug!(%why, "a SIP connection ended");

@@ -13,7 +13,7 @@ use std::{
 
 use bytes::Bytes;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use rand::{SeedableRng, rngs::StdRng};
+use rand::{Rng, SeedableRng, rngs::StdRng};
 use sip_proto::{
     endpoint::{CallKey, Command, Endpoint, Event, HangUpCause, Outputs, Path, Settings, Transport},
     message::Method,
@@ -33,7 +33,7 @@ use super::{
     gate::{Gate, TrunkPlace},
     inbox::{Item, SipInbox, Wake},
     socket::{BATCH, BatchSocket, Batches, SocketOptions},
-    tcp::{self, TcpLimits},
+    tcp::{self, Connections, TcpLimits},
 };
 use crate::{
     hub::Hub,
@@ -89,12 +89,12 @@ impl Sip {
             per_source_max: settings.limits.tcp_connections_per_source_max,
             idle: Duration::from_secs(settings.limits.tcp_idle_seconds),
         };
+        let connections = Connections::new(inbox.clone(), gate.clone(), limits, metrics.clone());
         for (index, listener) in (0_u16..).zip(tcp) {
             listener.set_nonblocking(true).map_err(SipError::Socket)?;
             let listener = TcpListener::from_std(listener).map_err(SipError::Socket)?;
             let index = index + u16::try_from(sockets.len()).unwrap_or(u16::MAX);
-            let shared = (limits, metrics.clone());
-            hub.runtime().spawn(tcp::listen(listener, index, inbox.clone(), gate.clone(), shared));
+            hub.runtime().spawn(tcp::listen(listener, index, connections.clone()));
         }
         let endpoint =
             Endpoint::new(endpoint_settings(settings, advertised), StdRng::from_os_rng(), Instant::now());
@@ -107,11 +107,12 @@ impl Sip {
             out: Outputs::default(),
             calls: HashMap::new(),
             streams: HashMap::new(),
+            connections,
             admission: Admission::new(
                 Duration::from_millis(settings.overload.delay_ms),
                 Duration::from_millis(settings.overload.lasting_ms),
             ),
-            retry_after: settings.overload.retry_after_seconds,
+            retry_after: RetryAfter::new(settings.overload.retry_after_seconds),
             credentials: Credentials::new(settings.realm.clone(), StdRng::from_os_rng(), Instant::now()),
             capture,
             hub,
@@ -159,8 +160,9 @@ struct SipThread {
     out: Outputs,
     calls: HashMap<CallKey, LiveCall>,
     streams: HashMap<u64, mpsc::Sender<Bytes>>,
+    connections: Connections,
     admission: Admission,
-    retry_after: u32,
+    retry_after: RetryAfter,
     credentials: Credentials,
     capture: Capture,
     hub: Hub,
@@ -169,6 +171,22 @@ struct SipThread {
     drops_seen: u64,
     gathering: Gathering,
     stopping: bool,
+}
+
+/// Seconds for Retry-After: the setting and up to as much again, so that carriers do not all come back at once.
+struct RetryAfter {
+    seconds: u32,
+    rng: StdRng,
+}
+
+impl RetryAfter {
+    fn new(seconds: u32) -> Self {
+        Self { seconds, rng: StdRng::from_os_rng() }
+    }
+
+    fn next(&mut self) -> u32 {
+        self.seconds.saturating_add(self.rng.random_range(0..=self.seconds))
+    }
 }
 
 /// A call that a contact task looks after.
@@ -238,7 +256,8 @@ impl SipThread {
             let wall = jiff::Timestamp::now();
             let mut oldest = Duration::ZERO;
             let (endpoint, out, gate) = (&mut self.endpoint, &mut self.out, &self.gate);
-            let (admission, metrics, retry_after) = (&mut self.admission, &self.metrics, self.retry_after);
+            let (admission, metrics, retry_after) =
+                (&mut self.admission, &self.metrics, &mut self.retry_after);
             let capture = &self.capture;
             let received = self.sockets[index].receive(batches, |peer, at, bytes| {
                 if let Some(at) = at {
@@ -254,7 +273,7 @@ impl SipThread {
                 let new_invite = admission.is_active() && bytes.starts_with(b"INVITE ");
                 if new_invite
                     && admission.refuses()
-                    && endpoint.refuse_overload(path, bytes, retry_after, out)
+                    && endpoint.refuse_overload(path, bytes, retry_after.next(), out)
                 {
                     metrics.rejected.of(SipRejection::Overload).inc();
                     return;
@@ -340,7 +359,7 @@ impl SipThread {
         let now = Instant::now();
         let refuse = |this: &mut Self, status, reason| {
             this.metrics.rejected.of(reason).inc();
-            let retry_after_seconds = (status == 503).then_some(this.retry_after);
+            let retry_after_seconds = (status == 503).then(|| this.retry_after.next());
             let command = Command::Reject { status, retry_after_seconds };
             this.endpoint.command(now, call, command, &mut this.out);
         };
@@ -377,11 +396,19 @@ impl SipThread {
                 self.metrics.responses.of(StatusClass::of(status)).inc();
             }
             let Some(id) = path.connection else { continue };
-            if let Some(writer) = self.streams.get(&id)
-                && writer.try_send(Bytes::copy_from_slice(bytes)).is_err()
-            {
+            match self.streams.get(&id) {
+                Some(writer) if writer.try_send(Bytes::copy_from_slice(bytes)).is_ok() => {}
                 // A peer that does not read loses its connection: the task ends when the writer is gone.
-                self.streams.remove(&id);
+                Some(_) => drop(self.streams.remove(&id)),
+                None if bytes.starts_with(b"SIP/") => {}
+                None => {
+                    let dial = self.connections.clone().dial(
+                        path.peer,
+                        path.listener,
+                        Bytes::copy_from_slice(bytes),
+                    );
+                    self.hub.runtime().spawn(dial);
+                }
             }
         }
         for (index, socket) in self.sockets.iter().enumerate() {

@@ -70,9 +70,8 @@ impl Endpoint {
     ) -> Option<Handle> {
         let call = self.calls.entry(handle)?;
         let mut path = call.path;
-        if !path.transport.is_reliable() {
-            path.peer = call.dialog.next_hop(path.peer);
-        }
+        // A reliable transport's connection is used while it lasts; this is where to open the next one.
+        path.peer = call.dialog.next_hop(path.peer);
         let (via, branch) = self.new_via(&path);
         let call = self.calls.entry(handle)?;
         let mut cseq = 0;
