@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 const SLOTS: usize = 512;
-const TICK: Duration = Duration::from_millis(10);
+const TICK_MS: u64 = 10;
 
 /// The wheel; `T` names who is to be woken.
 #[derive(Debug)]
@@ -77,8 +77,7 @@ impl<T: Copy> Wheel<T> {
 
     /// The latest time that is sure to lie within the wheel's reach.
     pub(crate) fn horizon(&self) -> Option<Instant> {
-        let tick = u32::try_from(self.tick.saturating_add(510 << 9)).ok()?;
-        self.origin.checked_add(TICK.checked_mul(tick)?)
+        self.time_of(self.tick.saturating_add(510 << 9))
     }
 
     /// Everyone due by `now`, appended to `into`.
@@ -105,7 +104,7 @@ impl<T: Copy> Wheel<T> {
         let near = self.near.next(self.tick);
         let far = self.far.next(self.tick >> 9).map(|turn| (turn << 9).max(self.tick));
         let tick = [near, far].into_iter().flatten().min()?;
-        self.origin.checked_add(TICK.checked_mul(u32::try_from(tick).ok()?)?)
+        self.time_of(tick)
     }
 
     /// The entries of the far level whose turn begins now move to the near one.
@@ -118,9 +117,13 @@ impl<T: Copy> Wheel<T> {
         }
     }
 
+    fn time_of(&self, tick: u64) -> Option<Instant> {
+        self.origin.checked_add(Duration::from_millis(tick.saturating_mul(TICK_MS)))
+    }
+
     fn tick_of(&self, when: Instant) -> u64 {
         let millis = when.saturating_duration_since(self.origin).as_millis();
-        u64::try_from(millis).unwrap_or(u64::MAX).checked_div(10).unwrap_or(0)
+        u64::try_from(millis).unwrap_or(u64::MAX).checked_div(TICK_MS).unwrap_or(0)
     }
 }
 
@@ -153,6 +156,18 @@ mod tests {
             let at = woken[who].expect("woken");
             assert!(at >= wanted && at <= wanted + Duration::from_millis(30), "{who}: {delay} ms");
         }
+    }
+
+    #[test]
+    fn years_after_its_start_it_still_names_its_next_deadline() {
+        let origin = Instant::now_for_tests();
+        let mut wheel = Wheel::new(origin);
+        let years = origin + Duration::from_secs(86_400 * 365 * 3);
+        wheel.expire(years, &mut Vec::new());
+        wheel.insert(years + Duration::from_secs(1), 1);
+        let deadline = wheel.deadline().expect("somebody waits");
+        assert!(deadline > years && deadline <= years + Duration::from_millis(1020));
+        assert!(wheel.horizon().is_some_and(|horizon| horizon > years));
     }
 
     #[test]

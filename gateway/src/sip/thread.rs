@@ -424,6 +424,7 @@ impl SipThread {
                 tracing::debug!(unsent, "datagrams the kernel did not take");
             }
         }
+        self.metrics.retransmissions.inc_by(self.out.repeats);
         self.out.clear();
         let sizes = self.endpoint.sizes();
         self.metrics.dialogs.set(i64::try_from(sizes.calls).unwrap_or(i64::MAX));

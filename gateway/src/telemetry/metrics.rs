@@ -89,8 +89,8 @@ families! {
         responses: counters("vestibule_sip_responses_total", "Responses sent.", "class": StatusClass),
         /// Requests refused before a transaction was made.
         rejected: counters("vestibule_sip_rejected_total", "Requests refused before a transaction was made.", "reason": SipRejection),
-        /// Messages sent again for want of an answer.
-        retransmissions: counter("vestibule_sip_retransmissions_total", "Messages sent again for want of an answer."),
+        /// Messages sent again: for want of an answer, or because a request was repeated.
+        retransmissions: counter("vestibule_sip_retransmissions_total", "Messages sent again, for want of an answer or because a request was repeated."),
         /// INVITE received to first answer above 100 (RFC 6076 SRD).
         setup_seconds: seconds("vestibule_sip_setup_seconds", "INVITE received to first answer above 100.", FAST),
         /// Time a datagram waited before it was looked at.

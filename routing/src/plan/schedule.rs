@@ -30,8 +30,8 @@ pub struct Period {
     /// Start in civil time.
     #[serde(default = "midnight")]
     pub start: civil::Time,
-    /// End, exclusive; at or before the start it runs over midnight into the next day.
-    #[serde(default = "midnight")]
+    /// End, exclusive; at or before the start it runs over midnight into the next day. `24:00` is midnight.
+    #[serde(default = "midnight", deserialize_with = "end")]
     pub end: civil::Time,
     /// The zone in which days and times are read, an IANA name.
     #[serde(with = "jiff::fmt::serde::tz::required")]
@@ -98,6 +98,15 @@ impl Weekday {
             Self::Saturday => civil::Weekday::Saturday,
             Self::Sunday => civil::Weekday::Sunday,
         }
+    }
+}
+
+/// A time of day, or 24:00 (ISO 8601) for the end of the day.
+fn end<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<civil::Time, D::Error> {
+    let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+    match text.as_ref() {
+        "24:00" | "24:00:00" => Ok(midnight()),
+        time => time.parse().map_err(serde::de::Error::custom),
     }
 }
 

@@ -184,6 +184,10 @@ impl Endpoint {
         let described = if message.description() == Description::None {
             None
         } else {
+            // The offer of the INVITE is not answered yet.
+            if self.calls.entry(handle).is_some_and(|call| call.phase == Phase::Early) {
+                return self.respond(now, message, path, 500, (&[("Retry-After", "2")], None), out);
+            }
             if self
                 .calls
                 .entry(handle)
@@ -198,6 +202,7 @@ impl Endpoint {
         };
         self.restart_session(now, handle, message);
         let Some(call) = self.calls.entry(handle) else { return };
+        call.path = path;
         call.dialog.refresh_target(message);
         let timer = call.session.filter(|_| call.phase == Phase::Answered);
         let headers = timer.as_ref().map(session_timer::headers).unwrap_or_default();
@@ -234,10 +239,13 @@ impl Endpoint {
     /// A re-INVITE or UPDATE refreshes the session (RFC 4028 §10).
     fn restart_session(&mut self, now: Instant, handle: Handle, message: &Message<'_>) {
         let wanted = session_timer::wanted(message, &self.settings, now);
-        if let Some(call) = self.calls.entry(handle)
-            && (wanted.is_some() || call.session.is_some())
-        {
-            call.session = wanted;
+        if let Some(call) = self.calls.entry(handle) {
+            let running = call.session.filter(|_| message.header(HeaderName::SessionExpires).is_none());
+            // A request that says nothing of the timer leaves it as agreed: it only starts again.
+            call.session = match running {
+                Some(timer) => Some(session_timer::started(timer.seconds, timer.ours, now)),
+                None => wanted.or(call.session),
+            };
         }
         self.wake_call(handle);
     }

@@ -8,6 +8,9 @@ use crate::sdp::Negotiated;
 pub struct Outputs {
     pub(super) buffer: Vec<u8>,
     pub(super) transmits: Vec<Transmit>,
+    /// How many of the messages were sent before, and are repeated for want of an answer or because the request
+    /// was.
+    pub repeats: u64,
     /// What happened, in order.
     pub events: Vec<(CallKey, Event)>,
 }
@@ -31,7 +34,14 @@ impl Outputs {
     pub fn clear(&mut self) {
         self.buffer.clear();
         self.transmits.clear();
+        self.repeats = 0;
         self.events.clear();
+    }
+
+    /// Lists a message that was sent before.
+    pub(super) fn repeat(&mut self, path: Path, bytes: &[u8]) {
+        self.repeats = self.repeats.saturating_add(1);
+        self.message(path, |buffer| buffer.extend_from_slice(bytes));
     }
 
     /// Lets `write` append one message, and lists it.

@@ -153,7 +153,7 @@ impl Endpoint {
         match step {
             Step::Resend if !entry.last_response.is_empty() => {
                 let bytes = &entry.last_response;
-                out.message(entry.path, |buffer| buffer.extend_from_slice(bytes));
+                out.repeat(entry.path, bytes);
             }
             // The ACK of a 2xx has its own branch, but RFC 2543 peers reuse the INVITE's.
             Step::Deliver => self.acknowledged(now, message, out),
@@ -174,8 +174,10 @@ impl Endpoint {
         let Some(handle) = invite.and_then(|key| self.server_index.get(&key).copied()) else {
             return self.respond(now, message, path, 481, (&[], None), out);
         };
-        self.respond(now, message, path, 200, (&[], None), out);
         let call = self.servers.entry(handle).and_then(|entry| entry.call);
+        // RFC 3261 §9.2: the To tag of the responses to the INVITE.
+        let tag = call.and_then(|call| self.calls.entry(call)).map(|call| call.dialog.local_tag.clone());
+        self.respond_tagged(now, message, path, 200, (&[], None), tag.as_deref(), out);
         if let Some(call) = call {
             self.end_early(now, call, 487, Some(HangUpCause::Cancelled), &[], out);
         }

@@ -69,12 +69,28 @@ impl Endpoint {
         (extra, body): (&[Extra<'_>], Option<(&str, &[u8])>),
         out: &mut Outputs,
     ) {
-        let tag = self.new_tag();
+        self.respond_tagged(now, request, path, status, (extra, body), None, out);
+    }
+
+    /// The same with a To tag that is known already; without one, a new one is made.
+    #[expect(clippy::too_many_arguments, reason = "an answer has that many parts")]
+    pub(super) fn respond_tagged(
+        &mut self,
+        now: Instant,
+        request: &Message<'_>,
+        path: Path,
+        status: u16,
+        (extra, body): (&[Extra<'_>], Option<(&str, &[u8])>),
+        tag: Option<&[u8]>,
+        out: &mut Outputs,
+    ) {
+        let made = self.new_tag();
+        let tag = tag.unwrap_or(made.as_bytes());
         let response_path = Self::response_path(request, path);
         let server = self.settings.server.as_str();
         let bytes = out.message(response_path, |buffer| {
             status_line(buffer, status, reason_phrase(status));
-            response_head(buffer, request, path.peer, tag.as_bytes());
+            response_head(buffer, request, path.peer, tag);
             extras(buffer, extra, server);
             finish(buffer, body);
         });

@@ -33,7 +33,7 @@ impl Endpoint {
         match step {
             Step::Resend => {
                 let bytes = &entry.last_response;
-                out.message(entry.path, |buffer| buffer.extend_from_slice(bytes));
+                out.repeat(entry.path, bytes);
                 self.wake_server(handle);
             }
             // Timer H: the refusal was never acknowledged; nobody waits for that (RFC 3261 §17.2.1).
@@ -52,7 +52,7 @@ impl Endpoint {
         match step {
             Step::Resend => {
                 let bytes = &entry.bytes;
-                out.message(entry.path, |buffer| buffer.extend_from_slice(bytes));
+                out.repeat(entry.path, bytes);
                 self.wake_client(handle);
             }
             Step::TimedOut | Step::Terminated => {
@@ -110,7 +110,7 @@ impl Endpoint {
             waiting.interval = waiting.interval.saturating_mul(2).min(t2);
             waiting.resend_at = now.checked_add(waiting.interval).unwrap_or(now);
             let response = &waiting.response;
-            out.message(waiting.path, |buffer| buffer.extend_from_slice(response));
+            out.repeat(waiting.path, response);
         }
     }
 
@@ -127,7 +127,7 @@ impl Endpoint {
             pending.resend_at = now.checked_add(pending.interval).unwrap_or(now);
             let response = pending.response.clone();
             if let Some(entry) = self.servers.entry(path) {
-                out.message(entry.path, |buffer| buffer.extend_from_slice(&response));
+                out.repeat(entry.path, &response);
             }
         }
     }

@@ -114,3 +114,39 @@ fn an_invite_without_hops_left_is_refused_with_483() {
     let codes: Vec<u16> = bench.receive(&text).iter().map(|t| status(t)).collect();
     assert_eq!(codes, [483]);
 }
+
+#[test]
+fn an_update_with_an_offer_before_the_answer_is_put_off() {
+    let mut bench = Bench::new(Transport::Udp);
+    bench.invite(&["Require: 100rel"], OFFER);
+    let call = bench.incoming();
+    let ringing = bench.command(call, Command::Progress { status: 180 }).pop().unwrap();
+    let tag = to_tag(&ringing);
+    let reply = bench.receive(&request("UPDATE", "z9hG4bKu", 2, Some(&tag), &[], OFFER));
+    assert_eq!(status(&reply[0]), 500);
+    assert!(header(&reply[0], HeaderName::RetryAfter).is_some(), "{}", reply[0]);
+}
+
+#[test]
+fn a_request_that_says_nothing_of_the_session_timer_leaves_it_as_agreed() {
+    let mut bench = Bench::new(Transport::Udp);
+    let (_, tag) = bench.established(&["Supported: timer", "Session-Expires: 90;refresher=uas"]);
+    bench.pass(Duration::from_secs(30));
+    let reply = bench.receive(&request("UPDATE", "z9hG4bKu", 2, Some(&tag), &["Supported: timer"], ""));
+    assert_eq!(status(&reply[0]), 200);
+    assert_eq!(header(&reply[0], HeaderName::SessionExpires).as_deref(), Some("90;refresher=uas"));
+    assert!(bench.pass(Duration::from_secs(40)).is_empty(), "the interval began again");
+    assert!(!bench.pass(Duration::from_secs(6)).is_empty(), "still ours to refresh");
+}
+
+#[test]
+fn the_200_to_a_cancel_carries_the_tag_of_the_487() {
+    let mut bench = Bench::new(Transport::Udp);
+    bench.invite(&[], OFFER);
+    let call = bench.incoming();
+    bench.command(call, Command::Progress { status: 180 });
+    let replies = bench.receive(&request("CANCEL", "z9hG4bKinvite", 1, None, &[], ""));
+    let codes: Vec<u16> = replies.iter().map(|reply| status(reply)).collect();
+    assert_eq!(codes, [200, 487]);
+    assert_eq!(to_tag(&replies[0]), to_tag(&replies[1]));
+}
