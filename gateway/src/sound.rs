@@ -64,6 +64,8 @@ struct Inner {
 struct Ready {
     table: Arc<PromptTable>,
     prompts: Prompts,
+    /// It was active: what it lacks is no news. A table that was refused must be refused again.
+    active: bool,
 }
 
 /// The sounds of one routing; cheap to clone.
@@ -111,7 +113,7 @@ impl Library {
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Makes every sound of a table ready, and tells which cannot be made. Those that an earlier table lacks
+    /// Makes every sound of a table ready, and tells which cannot be made. Those that the active table lacks
     /// as well are only logged: they must not hold up a publish that has nothing to do with them. May take as
     /// long as texts take to be spoken.
     pub fn prepare(&self, table: &Arc<PromptTable>) -> Vec<Diagnostic> {
@@ -126,7 +128,10 @@ impl Library {
             let known = before.iter().find(|ready| ready.table.get(id) == Some(source));
             match known.and_then(|ready| ready.prompts.get(id)) {
                 Some(audio) => drop(prompts.insert(id.clone(), audio)),
-                None => missing.push((id, source, known.is_some())),
+                None => {
+                    let lacked = |ready: &Ready| ready.active && ready.table.get(id) == Some(source);
+                    missing.push((id, source, before.iter().any(lacked)));
+                }
             }
         }
         let mut findings = Vec::new();
@@ -147,7 +152,7 @@ impl Library {
                 None => {}
             }
         }
-        let ready = Ready { table: table.clone(), prompts: Prompts(Arc::new(prompts)) };
+        let ready = Ready { table: table.clone(), prompts: Prompts(Arc::new(prompts)), active: false };
         let tables = std::iter::once(ready).chain(before.iter().cloned()).take(TABLES_MAX).collect();
         self.inner.tables.store(Arc::new(tables));
         findings
@@ -160,6 +165,7 @@ impl Library {
         let _told = self.prepare(table);
         let _making = self.inner.making.lock().unwrap_or_else(PoisonError::into_inner);
         let active = self.inner.tables.load().iter().find(|ready| Arc::ptr_eq(&ready.table, table)).cloned();
+        let active = active.map(|ready| Ready { active: true, ..ready });
         self.inner.tables.store(Arc::new(active.into_iter().collect()));
     }
 

@@ -35,7 +35,7 @@ impl Store {
     /// The draft is empty, has another version than `expected`, collides with what was published since, or
     /// does not compile; there is no note; or the store fails. Nothing is changed then.
     pub fn publish(&self, author: &str, note: &str, expected: Option<u64>) -> Result<Published, StoreError> {
-        self.make_ready_draft()?;
+        self.make_ready_ahead(|connection| Ok(draft::read(connection)?.changes))?;
         let connection = self.lock();
         let draft = draft::read(&connection)?;
         if let Some(expected) = expected.filter(|expected| *expected != draft.version) {
@@ -55,12 +55,15 @@ impl Store {
         self.publish_locked(&connection, draft.changes, &Request { author, note, restores: None, seeds: &[] })
     }
 
-    /// Makes the sounds of the draft ready while others go on reading the store: texts take time to be spoken.
-    /// Under the lock they are then ready, unless the draft was changed in between.
-    fn make_ready_draft(&self) -> Result<(), StoreError> {
+    /// Makes the sounds of changes ready while others go on using the store: texts take time to be spoken.
+    /// Under the lock they are then ready, unless something was changed in between.
+    fn make_ready_ahead(
+        &self,
+        changes: impl FnOnce(&Connection) -> Result<Changes, StoreError>,
+    ) -> Result<(), StoreError> {
         let compiled = {
             let connection = self.lock();
-            let changes = draft::read(&connection)?.changes;
+            let changes = changes(&connection)?;
             if !changes.keys().any(|key| key.kind == Kind::Prompts) {
                 return Ok(());
             }
@@ -80,6 +83,7 @@ impl Store {
         author: &str,
         note: &str,
     ) -> Result<Published, StoreError> {
+        self.make_ready_ahead(|_| Ok(changes.clone()))?;
         self.publish_locked(&self.lock(), changes, &Request { author, note, restores: None, seeds: &[] })
     }
 
@@ -89,22 +93,9 @@ impl Store {
     /// # Errors
     /// No such revision, nothing to restore, or as [`Store::publish`].
     pub fn roll_back(&self, to: u64, author: &str, note: &str) -> Result<Published, StoreError> {
+        self.make_ready_ahead(|connection| changes_back_to(connection, to))?;
         let connection = self.lock();
-        objects::require_revision(&connection, to)?;
-        let newest = objects::newest_revision(&connection)?;
-        let mut changes = objects::as_changes(objects::diff(&connection, newest, to)?);
-        let mut left_out = Vec::new();
-        for key in changes.iter().filter(|(_, body)| body.is_some()).map(|(key, _)| key) {
-            if key.kind == Kind::Numbers
-                && let Ok(number) = E164::parse(&key.id)
-                && !numbers::is_ours(&connection, number)?
-            {
-                left_out.push(key.clone());
-            }
-        }
-        for key in left_out {
-            changes.remove(&key);
-        }
+        let changes = changes_back_to(&connection, to)?;
         self.publish_locked(&connection, changes, &Request { author, note, restores: Some(to), seeds: &[] })
     }
 
@@ -227,4 +218,24 @@ impl Store {
         self.active.swap(ActiveRouting::new(revision.number, compiled));
         Ok(Published { revision, warnings })
     }
+}
+
+/// What restores a revision, without the numbers that are not ours any more.
+fn changes_back_to(connection: &Connection, to: u64) -> Result<Changes, StoreError> {
+    objects::require_revision(connection, to)?;
+    let newest = objects::newest_revision(connection)?;
+    let mut changes = objects::as_changes(objects::diff(connection, newest, to)?);
+    let mut left_out = Vec::new();
+    for key in changes.iter().filter(|(_, body)| body.is_some()).map(|(key, _)| key) {
+        if key.kind == Kind::Numbers
+            && let Ok(number) = E164::parse(&key.id)
+            && !numbers::is_ours(connection, number)?
+        {
+            left_out.push(key.clone());
+        }
+    }
+    for key in left_out {
+        changes.remove(&key);
+    }
+    Ok(changes)
 }

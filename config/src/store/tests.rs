@@ -347,3 +347,22 @@ fn a_store_of_a_newer_program_is_left_alone() {
     drop(connection);
     assert!(matches!(Store::open(folder.path(), OPTIONS), Err(StoreError::TooNew { found: 99, .. })));
 }
+
+#[test]
+fn sounds_of_a_publish_and_of_a_roll_back_are_made_while_others_use_the_store() {
+    let (_folder, store) = seeded();
+    let hash = store.add_recording(b"RIFF").unwrap();
+    let store = Arc::new(store);
+    let (weak, free) = (Arc::downgrade(&store), Arc::new(Mutex::new(Vec::new())));
+    let seen = free.clone();
+    store.prepare_with(move |_| {
+        let unlocked = weak.upgrade().is_some_and(|store| store.connection.try_lock().is_ok());
+        seen.lock().unwrap().push(unlocked);
+        Vec::new()
+    });
+    let changes = BTreeMap::from([(Key::new(Kind::Prompts, "pr_new"), Some(json!({"file": hash})))]);
+    store.publish_changes(changes, "ann", "a prompt").unwrap();
+    store.roll_back(1, "ann", "back").unwrap();
+    // Each first without the lock; under it, all is ready.
+    assert_eq!(*free.lock().unwrap(), [true, false, true, false]);
+}

@@ -112,6 +112,7 @@ fn a_text_that_cannot_be_spoken_stops_the_publish_and_only_that_one() {
         panic!("published");
     };
     assert_eq!((findings[0].code, findings[0].path.as_str()), (Code::NoSound, "/prompts/hello"));
+    assert!(store.publish("me", "tries again", None).is_err(), "the second try went through");
     store.discard_draft(None).unwrap();
     put(&store, "other", serde_json::json!({"builtin": "welcome"}));
     store.publish("me", "is silent about it", None).unwrap();
