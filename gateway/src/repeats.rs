@@ -69,6 +69,7 @@ impl Repeats {
         for contact in due {
             let outcome = Outcome::new(Side::Gateway, Reason::Restarted);
             let entry = Entry::ended(contact.contact, ContactEnd::new(Timestamp::now(), outcome));
+            // The end of a contact is taken whenever the journal is open.
             if let Err(error) = journal.append_later(entry) {
                 // The next start finds it open.
                 tracing::error!(%error, "a contact of before the restart could not be ended");
