@@ -55,7 +55,7 @@ enum CommandLine {
     Serve,
     /// Check the settings, and a routing document when one is named.
     Check {
-        /// A routing document (YAML or JSON).
+        /// A routing document (YAML or JSON); the numbers it names count as ours.
         document: Option<PathBuf>,
     },
     /// Show what would happen to a call.
@@ -113,8 +113,7 @@ fn check(loaded: &Loaded, document: Option<PathBuf>) -> anyhow::Result<ExitCode>
         return Ok(ExitCode::SUCCESS);
     };
     let text = read_document(&path)?;
-    let (store, _folder) = routing_tools::scratch_store(&loaded.settings)?;
-    let findings = store.validate_document(&text)?;
+    let findings = routing_tools::validate_alone(&loaded.settings, &text)?;
     for finding in &findings {
         say(&finding.to_string());
     }

@@ -5,6 +5,8 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 use anyhow::{Context as _, bail};
 use clap::Args;
 use vestibule_config::{
+    diagnostic::{Code, Diagnostic},
+    number::{Holding, Sms},
     settings::Settings,
     store::{Options, Store},
 };
@@ -71,10 +73,7 @@ pub(super) fn simulate(settings: &Settings, arguments: &SimulateArgs) -> anyhow:
 /// Runs the tests of a document, or of the active routing: a document with a failing test is not sound.
 pub(super) fn test(settings: &Settings, document: Option<PathBuf>) -> anyhow::Result<ExitCode> {
     let findings = match document {
-        Some(path) => {
-            let (store, _folder) = scratch_store(settings)?;
-            store.validate_document(&read_document(&path)?)?
-        }
+        Some(path) => validate_alone(settings, &read_document(&path)?)?,
         None => {
             let store = open_store(settings)?;
             let revision = store.active().load().revision;
@@ -90,8 +89,26 @@ pub(super) fn test(settings: &Settings, document: Option<PathBuf>) -> anyhow::Re
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// A store that is thrown away: to look at a document without a data folder. It owns the sample's numbers.
-pub(super) fn scratch_store(settings: &Settings) -> anyhow::Result<(Store, PathBuf)> {
+/// Validates a document by itself, without a data folder: the numbers that it names count as ours.
+pub(super) fn validate_alone(settings: &Settings, text: &str) -> anyhow::Result<Vec<Diagnostic>> {
+    let store = scratch_store(settings)?;
+    let findings = store.validate_document(text)?;
+    let named: Vec<E164> = findings
+        .iter()
+        .filter(|finding| finding.code == Code::NotOurNumber)
+        .filter_map(|finding| E164::parse(finding.path.strip_prefix("/numbers/")?).ok())
+        .collect();
+    if named.is_empty() {
+        return Ok(findings);
+    }
+    for number in named {
+        store.add_number(number, Holding::Owned, Sms::Off, "check")?;
+    }
+    Ok(store.validate_document(text)?)
+}
+
+/// A store that is thrown away.
+fn scratch_store(settings: &Settings) -> anyhow::Result<Store> {
     let folder = std::env::temp_dir().join(format!("vestibule-check-{}", std::process::id()));
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let options = Options { arm_new: settings.routing.arm_new, speech: !settings.tts.command.is_empty() };
@@ -99,7 +116,7 @@ pub(super) fn scratch_store(settings: &Settings) -> anyhow::Result<(Store, PathB
     store.seed(vestibule_config::sample::SAMPLE)?;
     // The open database lives on without its name.
     std::fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))?;
-    Ok((store, folder))
+    Ok(store)
 }
 
 fn keys(text: &str) -> anyhow::Result<Vec<(Duration, Digit)>> {
@@ -113,4 +130,28 @@ fn keys(text: &str) -> anyhow::Result<Vec<(Duration, Digit)>> {
         }
     }
     Ok(keys)
+}
+
+#[cfg(test)]
+mod tests {
+    use vestibule_config::settings::Overrides;
+
+    use super::*;
+
+    #[test]
+    fn numbers_that_a_document_names_count_as_ours_and_other_faults_stay() {
+        let settings = Settings::load(None, [], &Overrides::default()).unwrap().settings;
+        let document = |inbox: &str| {
+            format!(
+                "version: 1\nsettings: {{default_inbox: {inbox}}}\ninboxes: {{ib_a: {{name: A}}}}\n\
+                 numbers: {{\"+442079460000\": {{}}}}\n"
+            )
+        };
+        let errors = |text: &str| -> Vec<Code> {
+            let findings = validate_alone(&settings, text).unwrap();
+            findings.iter().filter(|finding| finding.is_error()).map(|finding| finding.code).collect()
+        };
+        assert_eq!(errors(&document("ib_a")), []);
+        assert!(errors(&document("ib_b")).contains(&Code::UnknownInbox));
+    }
 }
