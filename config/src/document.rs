@@ -18,6 +18,7 @@ use crate::diagnostic::{Code, Diagnostic, step};
 mod entry_point;
 mod ivr;
 mod parts;
+mod strict_json;
 mod trunk;
 
 pub(crate) use entry_point::channel_name;
@@ -27,6 +28,7 @@ pub use parts::{
     ChannelDoc, Expectation, InboxDoc, LimitDoc, ListDoc, NumberDoc, PromptDoc, RejectCodesDoc, SettingsDoc,
     TestDoc, TreatmentDoc,
 };
+use strict_json::Strict;
 pub use trunk::{Codec, Digest, DigestAlgorithm, Network, SecretError, SecretRef, TrunkDoc};
 pub(crate) use trunk::{network_bits, network_mask};
 
@@ -168,7 +170,9 @@ pub fn parse(text: &str) -> Result<RawDocument, Vec<Diagnostic>> {
     let unreadable = |cause: String| vec![Diagnostic::new(Code::NotReadable, "", cause)];
     // JSON first: exact for what programs send, and faster than a YAML parser for a million objects.
     let value: Value = if text.trim_start().starts_with('{') {
-        serde_json::from_str(text).map_err(|error| unreadable(error.to_string()))?
+        serde_json::from_str(text)
+            .map(|Strict(value)| value)
+            .map_err(|error| unreadable(error.to_string()))?
     } else {
         serde_saphyr::from_str(text).map_err(|error| unreadable(error.to_string()))?
     };
