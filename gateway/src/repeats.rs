@@ -19,10 +19,13 @@ use vestibule_routing::{
 
 use crate::journal::{ContactEnd, ContactStart, Entry, Journal, Undecided};
 
+type Waiting = HashMap<String, Vec<Undecided>>;
+
 /// The contacts that wait for their INVITE; cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Repeats {
-    waiting: Arc<Mutex<HashMap<String, Undecided>>>,
+    /// By Call-ID: one contact each, but for calls that share one.
+    waiting: Arc<Mutex<Waiting>>,
     /// How many wait, so that a new call takes no lock when none does.
     count: Arc<AtomicUsize>,
 }
@@ -31,7 +34,10 @@ impl Repeats {
     /// What recovery left open.
     pub fn new(undecided: Vec<Undecided>) -> Self {
         let count = Arc::new(AtomicUsize::new(undecided.len()));
-        let waiting = undecided.into_iter().map(|contact| (contact.call_id.clone(), contact)).collect();
+        let mut waiting = Waiting::new();
+        for contact in undecided {
+            waiting.entry(contact.call_id.clone()).or_default().push(contact);
+        }
         Self { waiting: Arc::new(Mutex::new(waiting)), count }
     }
 
@@ -42,13 +48,11 @@ impl Repeats {
         }
         let call_id = start.call_id.as_deref()?;
         let mut waiting = self.lock();
+        let contacts = waiting.get_mut(call_id)?;
         let same = |contact: &Undecided| contact.from == start.from && contact.to == start.to;
-        if !waiting.get(call_id).is_some_and(same) {
-            return None;
-        }
-        let contact = waiting.remove(call_id).map(|contact| contact.contact);
-        self.count.store(waiting.len(), Ordering::Relaxed);
-        contact
+        let contact = contacts.swap_remove(contacts.iter().position(same)?);
+        self.count.fetch_sub(1, Ordering::Relaxed);
+        Some(contact.contact)
     }
 
     /// Ends contacts as their time comes; returns when none is left.
@@ -62,9 +66,11 @@ impl Repeats {
     /// Ends those whose time has come; all of them by [`Timestamp::MAX`].
     pub fn end_due(&self, journal: &Journal, now: Timestamp) {
         let mut waiting = self.lock();
-        let due: Vec<Undecided> =
-            waiting.extract_if(|_, contact| contact.until <= now).map(|(_, contact)| contact).collect();
-        self.count.store(waiting.len(), Ordering::Relaxed);
+        let due: Vec<Undecided> = waiting
+            .values_mut()
+            .flat_map(|contacts| contacts.extract_if(.., |contact| contact.until <= now))
+            .collect();
+        self.count.fetch_sub(due.len(), Ordering::Relaxed);
         drop(waiting);
         for contact in due {
             let outcome = Outcome::new(Side::Gateway, Reason::Restarted);
@@ -77,7 +83,7 @@ impl Repeats {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Undecided>> {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -9,7 +9,7 @@ use vestibule::{
     feed::{Feed, FeedPage, Wanted},
     journal::{
         ContactEnd, ContactFilter, ContactProgress, ContactStart, ContactState, ContactUpdate, Entry,
-        EventKind, FeedRow, Journal, JournalError, Options, Place, Recovered,
+        EventKind, FeedRow, Journal, JournalError, Options, Place, Recovered, Undecided,
     },
     repeats::Repeats,
     telemetry::{JournalMetrics, JournalRefusal},
@@ -138,6 +138,16 @@ async fn an_invite_repeated_over_a_crash_goes_on_under_its_first_record() {
     assert_eq!((recovered.contacts, recovered.undecided.len()), (0, 2));
     let until = recovered.undecided.iter().map(|contact| contact.until).max().unwrap();
     assert!(until.duration_since(Timestamp::now()) < jiff::SignedDuration::from_secs(3));
+    let twin = |from: &str| Undecided {
+        from: from.into(),
+        contact: ContactId::from(format!("ct_{from}").as_str()),
+        ..recovered.undecided[0].clone()
+    };
+    let twins = Repeats::new(vec![twin("a"), twin("b")]);
+    let start_of_twin =
+        |from: &str| ContactStart { from: from.into(), ..call(&recovered.undecided[0].call_id) };
+    assert_eq!(twins.take(&start_of_twin("b")), Some("ct_b".into()));
+    assert_eq!(twins.take(&start_of_twin("a")), Some("ct_a".into()), "one Call-ID, two callers");
     let repeats = Repeats::new(recovered.undecided);
     assert_eq!(repeats.take(&call("another")), None);
     assert_eq!(repeats.take(&ContactStart { from: "+14155550111".into(), ..call("repeated") }), None);

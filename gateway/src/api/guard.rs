@@ -43,15 +43,15 @@ pub(super) fn has_key(state: &AppState, request: &Request) -> bool {
 /// never have more than the small size read.
 pub(super) async fn limit_body(State(state): State<AppState>, request: Request, next: Next) -> Response {
     let limits = state.limits;
-    let (bytes_max, setting) = if !has_key(&state, &request) {
+    let (bytes_max, remedy) = if !has_key(&state, &request) {
         // Nothing that a stranger may ask for has a body.
-        (STRANGER_BYTES_MAX, "nothing: without a key no request has a body")
+        (STRANGER_BYTES_MAX, "Send a key: nothing that can be asked for without one has a body.")
     } else if prompts::is_upload(request.uri().path()) {
-        (prompts::UPLOAD_BYTES_MAX, "nothing: it is the largest recording")
+        (prompts::UPLOAD_BYTES_MAX, "Upload a shorter recording, or send it whole.")
     } else if puts_document(&request) {
-        (limits.document_bytes_max, "http.document_bytes_max")
+        (limits.document_bytes_max, "Send it whole, or raise http.document_bytes_max.")
     } else {
-        (limits.body_bytes_max, "http.body_bytes_max")
+        (limits.body_bytes_max, "Split the request, send it whole, or raise http.body_bytes_max.")
     };
     let (parts, body) = request.into_parts();
     let Ok(read) = tokio::time::timeout(limits.body, to_bytes(body, bytes_max)).await else {
@@ -69,7 +69,7 @@ pub(super) async fn limit_body(State(state): State<AppState>, request: Request, 
             StatusCode::PAYLOAD_TOO_LARGE,
             "body_too_large",
             format!("The body is longer than {bytes_max} bytes, or broke off."),
-            format!("Split the request, send it whole, or raise {setting}."),
+            remedy,
         )
         .into_response(),
     }

@@ -20,8 +20,6 @@ pub(crate) struct Control {
     /// Random for each leg (RFC 7022), so that it tells nothing.
     cname: String,
     shared_port: bool,
-    /// The socket was asked for.
-    wanted: bool,
     socket: Option<UdpSocket>,
     signalled: Option<SocketAddr>,
     learnt: Option<SocketAddr>,
@@ -46,7 +44,6 @@ impl Control {
             ssrc,
             cname: format!("{:024x}", rng.random::<u128>() >> 32),
             shared_port: false,
-            wanted: false,
             socket: None,
             signalled: None,
             learnt: None,
@@ -79,11 +76,9 @@ impl Control {
         self.next_report = Some(now);
     }
 
-    /// Whether the socket is to be asked for; true once.
-    pub(crate) fn wants_socket(&mut self) -> bool {
-        let wants = !self.shared_port && self.socket.is_none() && !self.wanted;
-        self.wanted |= wants;
-        wants
+    /// Whether the socket is to be asked for; again with each report, until it is there.
+    pub(crate) fn wants_socket(&self) -> bool {
+        !self.shared_port && self.socket.is_none()
     }
 
     /// Whether reports share RTP's port (RFC 5761).

@@ -16,6 +16,7 @@ use sip_proto::endpoint::Path;
 #[derive(Clone, Debug)]
 pub struct Capture {
     calls: Arc<Mutex<Calls>>,
+    off: bool,
     hasher: RandomState,
 }
 
@@ -44,17 +45,20 @@ impl Capture {
     /// Keeps at most so many bytes of messages; 0 keeps nothing.
     pub fn new(bytes_max: usize) -> Self {
         let calls = Calls { by_call_id: HashMap::new(), order: VecDeque::new(), bytes: 0, bytes_max };
-        Self { calls: Arc::new(Mutex::new(calls)), hasher: RandomState::new() }
+        Self { calls: Arc::new(Mutex::new(calls)), off: bytes_max == 0, hasher: RandomState::new() }
     }
 
     /// Takes note of a message. A call begins with the INVITE that we receive; other messages count when their
     /// call is known.
     pub(super) fn note(&self, sent: bool, path: Path, bytes: &[u8]) {
+        if self.off {
+            return;
+        }
         let Some(call_id) = call_id_of(bytes) else { return };
         let call = self.hasher.hash_one(call_id);
         let mut calls = self.lock();
         if !calls.by_call_id.contains_key(&call) {
-            if sent || !bytes.starts_with(b"INVITE ") || calls.bytes_max == 0 {
+            if sent || !bytes.starts_with(b"INVITE ") {
                 return;
             }
             calls.order.push_back(call);

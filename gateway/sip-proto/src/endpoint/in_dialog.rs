@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::{
     Endpoint, Event, HangUpCause, Outputs, Path, Wake,
     call::Phase,
-    respond::ALLOW,
+    respond::{ALLOW, Extra},
     session_timer,
     tables::{Handle, ServerMachine, ServerTransaction},
 };
@@ -17,6 +17,12 @@ use crate::{
     sdp::{self, LocalMedia},
     transaction::server_invite::ServerInvite,
 };
+
+/// A session description, and what it agrees on unless it is an offer.
+type Described = (String, Option<sdp::Negotiated>);
+
+/// A status, and a header that says more.
+type Refusal<'a> = (u16, Option<Extra<'a>>);
 
 impl Endpoint {
     /// The call a request with a To tag belongs to.
@@ -115,6 +121,9 @@ impl Endpoint {
     }
 
     /// RFC 3261 §14.2. The endpoint answers by itself: our media stays where it is.
+    ///
+    /// Refusals have a transaction too: why we refuse may be over when a late duplicate comes, and an answer to
+    /// that, which nobody would acknowledge, would end the call.
     fn reinvite(
         &mut self,
         now: Instant,
@@ -123,21 +132,48 @@ impl Endpoint {
         message: &Message<'_>,
         out: &mut Outputs,
     ) {
-        let min_se = self.settings.min_se_seconds;
-        if session_timer::too_small(message, min_se) {
-            return self.refuse(now, path, message, 422, &[("Min-SE", &min_se.to_string())], out);
-        }
-        let Some(call) = self.calls.entry(handle) else { return };
-        if call.phase == Phase::Early || call.unacknowledged.is_some() {
-            return self.refuse(now, path, message, 500, &[("Retry-After", "1")], out);
-        }
-        if call.refresh.is_some() {
-            return self.refuse(now, path, message, 491, &[], out);
-        }
         if self.servers.len() >= self.settings.transactions_max {
             return self.refuse(now, path, message, 503, &[("Retry-After", "5")], out);
         }
+        let Some((transaction, head)) = self.open_transaction(path, message) else { return };
+        let min_se = self.settings.min_se_seconds.to_string();
+        let judged = self.judge_reinvite(handle, message, &min_se);
+        let (body, agreed) = match judged {
+            Ok(described) => described,
+            Err((status, extra)) => {
+                self.respond_invite(now, (transaction, &head), status, (extra.as_slice(), None), out);
+                return;
+            }
+        };
         let Some(call) = self.calls.entry(handle) else { return };
+        call.path = path;
+        call.dialog.refresh_target(message);
+        self.restart_session(now, handle, message);
+        let wants_answer = agreed.is_none();
+        let cseq = message.cseq().map_or(0, |cseq| cseq.number);
+        self.send_ok(now, handle, (transaction, &head), (cseq, wants_answer), &body, out);
+        if let Some(agreed) = agreed {
+            self.media_changed(handle, agreed, out);
+        }
+    }
+
+    /// What to answer a re-INVITE with: a description and what it agrees on, or a status with a header.
+    fn judge_reinvite<'a>(
+        &mut self,
+        handle: Handle,
+        message: &Message<'_>,
+        min_se: &'a str,
+    ) -> Result<Described, Refusal<'a>> {
+        if session_timer::too_small(message, self.settings.min_se_seconds) {
+            return Err((422, Some(("Min-SE", min_se))));
+        }
+        let Some(call) = self.calls.entry(handle) else { return Err((481, None)) };
+        if call.phase == Phase::Early || call.unacknowledged.is_some() {
+            return Err((500, Some(("Retry-After", "1"))));
+        }
+        if call.refresh.is_some() {
+            return Err((491, None));
+        }
         let described = if message.description() == Description::None {
             let last = sdp::read(call.description.as_bytes()).ok();
             call.media.as_mut().map(|local| {
@@ -147,32 +183,24 @@ impl Endpoint {
         } else {
             self.answered_offer(handle, message.description().sdp().unwrap_or_default())
         };
-        let Some((body, agreed)) = described else {
-            return self.refuse(now, path, message, 488, &[], out);
-        };
-        let Some(via) = message.top_via() else { return };
-        let Some(call) = self.calls.entry(handle) else { return };
-        call.path = path;
-        call.dialog.refresh_target(message);
+        described.ok_or((488, None))
+    }
+
+    /// A server transaction for an INVITE within a call, and the lines that its responses repeat.
+    fn open_transaction(&mut self, path: Path, message: &Message<'_>) -> Option<(Handle, Vec<u8>)> {
+        let via = message.top_via()?;
         let mut head = Vec::with_capacity(512);
         response_head(&mut head, message, path.peer, b"");
-        let transaction = ServerTransaction {
-            key: self.server_key(message, &via, Method::Invite),
+        let key = self.server_key(message, &via, Method::Invite);
+        let transaction = self.servers.insert(ServerTransaction {
+            key,
             machine: ServerMachine::Invite(ServerInvite::new(path.transport.is_reliable())),
             path: Self::response_path(message, path),
             last_response: Box::default(),
             call: None,
-        };
-        let key = transaction.key;
-        let Some(transaction) = self.servers.insert(transaction) else { return };
+        })?;
         self.server_index.insert(key, transaction);
-        self.restart_session(now, handle, message);
-        let wants_answer = agreed.is_none();
-        let cseq = message.cseq().map_or(0, |cseq| cseq.number);
-        self.send_ok(now, handle, (transaction, &head), (cseq, wants_answer), &body, out);
-        if let Some(agreed) = agreed {
-            self.media_changed(handle, agreed, out);
-        }
+        Some((transaction, head))
     }
 
     /// RFC 3311 §5.2.
@@ -220,7 +248,7 @@ impl Endpoint {
     }
 
     /// The answer to an offer within a call; none when it cannot be taken, and the session stays.
-    fn answered_offer(&mut self, handle: Handle, body: &[u8]) -> Option<(String, Option<sdp::Negotiated>)> {
+    fn answered_offer(&mut self, handle: Handle, body: &[u8]) -> Option<Described> {
         let call = self.calls.entry(handle)?;
         let local = call.media.as_mut()?;
         let next = LocalMedia { version: local.version.wrapping_add(1), ..local.clone() };

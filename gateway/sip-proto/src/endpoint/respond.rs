@@ -84,8 +84,8 @@ impl Endpoint {
         tag: Option<&[u8]>,
         out: &mut Outputs,
     ) {
-        let made = self.new_tag();
-        let tag = tag.unwrap_or(made.as_bytes());
+        let made = tag.is_none().then(|| self.new_tag());
+        let tag = tag.or(made.as_ref().map(String::as_bytes)).unwrap_or_default();
         let response_path = Self::response_path(request, path);
         let server = self.settings.server.as_str();
         let bytes = out.message(response_path, |buffer| {

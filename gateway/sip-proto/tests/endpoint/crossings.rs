@@ -150,3 +150,20 @@ fn the_200_to_a_cancel_carries_the_tag_of_the_487() {
     assert_eq!(codes, [200, 487]);
     assert_eq!(to_tag(&replies[0]), to_tag(&replies[1]));
 }
+
+#[test]
+fn a_late_duplicate_of_a_refused_reinvite_ends_no_call() {
+    let mut bench = Bench::new(Transport::Udp);
+    let (_, tag) =
+        bench.established(&["Supported: timer", "Allow: UPDATE", "Session-Expires: 90;refresher=uas"]);
+    let update = bench.pass(Duration::from_millis(45_050)).pop().unwrap();
+    let reinvite = request("INVITE", "z9hG4bKre", 2, Some(&tag), &[], OFFER);
+    let refused = bench.receive(&reinvite);
+    assert_eq!(status(&refused[0]), 491, "our refresh is under way");
+    assert!(bench.receive(&request("ACK", "z9hG4bKre", 2, Some(&tag), &[], "")).is_empty());
+    bench.receive(&reply_to(&update, "200 OK", "Session-Expires: 90;refresher=uac\r\n"));
+    assert!(bench.receive(&reinvite).is_empty(), "the reason to refuse is over, the refusal stands");
+    let sent = bench.pass(Duration::from_secs(40));
+    assert!(sent.is_empty(), "{sent:?}");
+    assert_eq!(bench.endpoint.sizes().calls, 1);
+}
