@@ -4,7 +4,7 @@
 //! | --- | --- | --- |
 //! | `InIvr` | the Initial IVR runs | exit → `Waiting`, hang-up → `Ended`, failure → fallback |
 //! | `Waiting` | in an inbox's queue | limits' treatments, hang-up → `Ended` |
-//! | `LastWords` | a prompt plays before the end | its end → `Ended` |
+//! | `LastWords` | a prompt plays before the end | its end, told or overdue → `Ended` |
 //! | `Ended` | nothing follows | – |
 //!
 //! Spurious calls are harmless; whatever comes after `Ended` is ignored.
@@ -14,12 +14,15 @@ use std::{sync::Arc, time::Instant};
 pub mod action;
 pub mod event;
 mod ivr_run;
+mod prompting;
 mod queue_wait;
 mod scope;
+mod told;
 pub mod trace;
 
 pub use action::{Action, Actions, DataDip, FeedEvent, Playback, PlaybackId, Sound};
 pub use event::Event;
+pub use prompting::PROMPT_SECONDS_MAX;
 pub use trace::{Step, Trace};
 
 use crate::{
@@ -30,9 +33,11 @@ use crate::{
     resolve::Route,
     time::Now,
 };
-use ivr_run::{IvrRun, RunEnd, Told};
+use ivr_run::{IvrRun, RunEnd};
+use prompting::Prompting;
 use queue_wait::QueueWait;
 use scope::Scope;
+use told::Told;
 
 /// The music of the gateway itself, heard where nobody named another.
 pub const BUILT_IN_MUSIC: &str = "builtin:queue_music";
@@ -43,6 +48,8 @@ const TREATMENTS_MAX: u32 = 8;
 /// Why a journey wants to be woken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Timer {
+    /// The end of a prompt was never told, though it is over for certain: the journey goes on without.
+    PlaybackOverdue,
     /// A menu heard no key.
     MenuTimeout,
     /// An input heard no first key.
@@ -77,7 +84,7 @@ pub struct Journey {
 enum Stage {
     InIvr(IvrRun),
     Waiting(QueueWait),
-    LastWords { playback: PlaybackId, outcome: Outcome },
+    LastWords { prompt: Prompting, outcome: Outcome },
     Ended(Outcome),
 }
 
@@ -134,16 +141,17 @@ impl Journey {
             | Event::Deadline => {}
         }
         match &mut self.stage {
-            Stage::LastWords { playback, outcome } => {
-                if matches!(event, Event::PlaybackDone(done) if done == *playback)
-                    || matches!(event, Event::TechnicalFailure(_))
-                {
-                    let outcome = *outcome;
+            Stage::LastWords { prompt, outcome } => {
+                let (prompt, outcome) = (*prompt, *outcome);
+                let over = Told::of(&event).is_some_and(|told| {
+                    matches!(told, Told::Failure(_)) || self.scope.is_over(now, &prompt, told, out)
+                });
+                if over {
                     self.end(now, outcome, 200, out);
                 }
             }
             Stage::InIvr(run) => {
-                if let Some(told) = told(&event) {
+                if let Some(told) = Told::of(&event) {
                     let end = run.handle(now, told, &mut self.scope, out);
                     self.ivr_ended(now, end, out);
                 }
@@ -156,9 +164,10 @@ impl Journey {
     /// When [`Event::Deadline`] is due, and why.
     pub fn deadline(&self) -> Option<(Instant, Timer)> {
         match &self.stage {
-            Stage::InIvr(run) => run.deadline(),
+            Stage::InIvr(run) => Some(run.deadline()),
             Stage::Waiting(wait) => wait.deadline(),
-            Stage::LastWords { .. } | Stage::Ended(_) => None,
+            Stage::LastWords { prompt, .. } => Some((prompt.overdue, Timer::PlaybackOverdue)),
+            Stage::Ended(_) => None,
         }
     }
 
@@ -281,7 +290,7 @@ impl Journey {
 
     fn waiting(&mut self, now: Now, event: &Event, out: &mut Actions) {
         let Stage::Waiting(wait) = &mut self.stage else { return };
-        match wait.handle(now, told(event), &mut self.scope, out) {
+        match wait.handle(now, Told::of(event), &mut self.scope, out) {
             queue_wait::Next::Stay => {}
             queue_wait::Next::HangUp(sip_status) => {
                 self.end(now, Outcome::new(Side::Plan, Reason::HungUpByIvr), sip_status, out);
@@ -350,8 +359,8 @@ impl Journey {
             Treatment::PromptThenHangUp(prompt) => {
                 self.leave_queue(out);
                 self.answer(out);
-                let playback = self.scope.play_prompts(&[prompt], out);
-                self.stage = Stage::LastWords { playback, outcome };
+                let prompt = self.scope.play_prompts(now, &[prompt], out);
+                self.stage = Stage::LastWords { prompt, outcome };
             }
             Treatment::Inbox(inbox) => self.enter_queue(now, inbox.clone(), out),
             Treatment::Ivr(ivr) => match self.scope.plan.ivrs.get(ivr).cloned() {
@@ -411,22 +420,4 @@ impl Journey {
 fn music(of_number: Option<&PromptId>, inbox: Option<&InboxId>, plan: &Plan) -> PromptId {
     let of_inbox = || inbox.and_then(|id| plan.inbox(id)).and_then(|inbox| inbox.queue_music.as_ref());
     of_number.or_else(of_inbox).cloned().unwrap_or_else(|| PromptId::from(BUILT_IN_MUSIC))
-}
-
-/// What an event means to an IVR.
-fn told(event: &Event) -> Option<Told<'_>> {
-    match event {
-        Event::Digit(digit) => Some(Told::Digit(*digit)),
-        Event::PlaybackDone(id) => Some(Told::PlaybackDone(*id)),
-        Event::DataDip { request, values } => {
-            Some(Told::DataDip { request: *request, values: values.as_deref() })
-        }
-        Event::Deadline => Some(Told::Time),
-        Event::TechnicalFailure(why) => Some(Told::Failure(why)),
-        Event::Position(_)
-        | Event::QueueFull
-        | Event::Availability(_)
-        | Event::HungUp(_)
-        | Event::HangUpRequested => None,
-    }
 }

@@ -11,8 +11,9 @@ use std::{sync::Arc, time::Instant};
 use super::{
     Timer,
     action::{Action, Actions, FeedEvent, Sound},
-    ivr_run::{IvrRun, RunEnd, Told},
+    ivr_run::{IvrRun, RunEnd},
     scope::{Scope, in_seconds},
+    told::Told,
 };
 use crate::{
     channel::Channel,
@@ -110,7 +111,7 @@ impl QueueWait {
             Phase::Initial { .. } | Phase::Music { .. } if self.silent => None,
             Phase::Initial { until } => Some((*until, Timer::FirstInterval)),
             Phase::Music { again } => again.map(|at| (at, Timer::QueueIvrAgain)),
-            Phase::InIvr(run) => run.deadline(),
+            Phase::InIvr(run) => Some(run.deadline()),
         };
         [phase, self.wait_max.map(|at| (at, Timer::WaitMax))].into_iter().flatten().min_by_key(|(at, _)| *at)
     }

@@ -8,6 +8,8 @@ use std::{
 
 use super::{
     action::{Action, Actions, FeedEvent, Playback, PlaybackId, Sound},
+    prompting::Prompting,
+    told::Told,
     trace::Trace,
 };
 use crate::{contact::Contact, digit::Digit, id::PromptId, plan::Plan, time::Now};
@@ -29,8 +31,6 @@ pub(super) struct Scope {
     pub(super) trace: Trace,
     /// Keys pressed and not used yet.
     pub(super) digits: VecDeque<Digit>,
-    /// How often each loop guard was passed: by IVR and node.
-    pub(super) guards: BTreeMap<String, u32>,
     variables: BTreeMap<String, String>,
     playbacks: u32,
     pub(super) requests: u32,
@@ -53,7 +53,6 @@ impl Scope {
             contact,
             trace: Trace::default(),
             digits: VecDeque::new(),
-            guards: BTreeMap::new(),
             variables,
             playbacks: 0,
             requests: 0,
@@ -91,9 +90,28 @@ impl Scope {
         id
     }
 
-    pub(super) fn play_prompts(&mut self, prompts: &[&PromptId], out: &mut Actions) -> PlaybackId {
+    pub(super) fn play_prompts(&mut self, now: Now, prompts: &[&PromptId], out: &mut Actions) -> Prompting {
         let sounds = prompts.iter().map(|prompt| Sound::Prompt((*prompt).clone())).collect();
-        self.play(sounds, false, false, out)
+        Prompting::new(now, self.play(sounds, false, false, out), prompts.len())
+    }
+
+    /// Whether the prompt is over; one whose end was never told is stopped.
+    pub(super) fn is_over(
+        &mut self,
+        now: Now,
+        prompt: &Prompting,
+        told: Told<'_>,
+        out: &mut Actions,
+    ) -> bool {
+        match told {
+            Told::PlaybackDone(done) => done == prompt.id,
+            Told::Time if prompt.overdue <= now.mono => {
+                self.note(now, "the end of a prompt was never told: taken for over");
+                out.push(Action::StopPlayback);
+                true
+            }
+            Told::Time | Told::Digit(_) | Told::DataDip { .. } | Told::Failure(_) => false,
+        }
     }
 
     pub(super) fn set(&mut self, now: Now, name: &str, mut value: String) {

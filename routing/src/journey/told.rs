@@ -1,0 +1,33 @@
+//! What an event means to whatever waits: an IVR, a queue wait, a last prompt.
+
+use super::{action::PlaybackId, event::Event};
+use crate::digit::Digit;
+
+/// An [`Event`] without those that concern the journey as a whole.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Told<'a> {
+    Digit(Digit),
+    PlaybackDone(PlaybackId),
+    DataDip { request: u32, values: Option<&'a [(String, String)]> },
+    Time,
+    Failure(&'static str),
+}
+
+impl<'a> Told<'a> {
+    pub(super) fn of(event: &'a Event) -> Option<Self> {
+        match event {
+            Event::Digit(digit) => Some(Told::Digit(*digit)),
+            Event::PlaybackDone(id) => Some(Told::PlaybackDone(*id)),
+            Event::DataDip { request, values } => {
+                Some(Told::DataDip { request: *request, values: values.as_deref() })
+            }
+            Event::Deadline => Some(Told::Time),
+            Event::TechnicalFailure(why) => Some(Told::Failure(why)),
+            Event::Position(_)
+            | Event::QueueFull
+            | Event::Availability(_)
+            | Event::HungUp(_)
+            | Event::HangUpRequested => None,
+        }
+    }
+}

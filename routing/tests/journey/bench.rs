@@ -1,0 +1,205 @@
+//! One call in virtual time, and plans to call.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use vestibule_routing::{
+    address::{Address, E164},
+    channel::Channel,
+    contact::{Caller, Contact},
+    digit::Digit,
+    id::{InboxId, IvrId, NodeId},
+    journey::{Action, Event, FeedEvent, Journey, PlaybackId, Sound},
+    outcome::Outcome,
+    plan::{EntryPoint, Inbox, Ivr, IvrKind, NumberVoice, Plan, node::Node},
+    resolve::exit_key,
+    time::Now,
+};
+
+pub(super) const NUMBER: &str = "+14155550100";
+
+pub(super) fn inbox(id: &str) -> (InboxId, Arc<Inbox>) {
+    let id = InboxId::from(id);
+    let inbox = Inbox {
+        id: id.clone(),
+        name: id.to_string(),
+        sla_minutes: 1440,
+        wait_max: None,
+        queue_length_max: None,
+        no_one_available: None,
+        queue_music: None,
+        priority: 5,
+    };
+    (id, Arc::new(inbox))
+}
+
+pub(super) fn plan() -> Plan {
+    let mut plan = Plan::default();
+    plan.default_inboxes.insert(Channel::Voice, "ib_general".into());
+    plan.default_inboxes.insert(Channel::Ivr, "ib_general".into());
+    plan.inboxes.extend([inbox("ib_general"), inbox("ib_sales")]);
+    plan
+}
+
+pub(super) fn with_number(mut plan: Plan, voice: NumberVoice) -> Plan {
+    plan.numbers.insert(E164::parse(NUMBER).unwrap(), Arc::new(voice));
+    plan
+}
+
+pub(super) fn with_ivr(mut plan: Plan, id: &str, kind: IvrKind, nodes: &str) -> Plan {
+    let nodes: serde_json::Map<String, serde_json::Value> = serde_json::from_str(nodes).unwrap();
+    let nodes: Vec<(NodeId, Node<NodeId>)> = nodes
+        .into_iter()
+        .map(|(id, node)| (NodeId::new(id), serde_json::from_value(node).unwrap()))
+        .collect();
+    let ivr = Ivr::build(id.into(), id.to_owned(), kind, &"start".into(), &nodes).unwrap();
+    plan.ivrs.insert(IvrId::from(id), Arc::new(ivr));
+    plan
+}
+
+pub(super) const MENU: &str = r#"{
+    "start": {"type": "message", "prompt": "welcome", "interruptible": false, "next": "menu"},
+    "menu": {"type": "menu", "prompt": "menu", "no_match_prompt": "no_match", "no_input_prompt": "no_input",
+             "choices": {"1": "sales", "2": "again"}, "default": "other"},
+    "again": {"type": "message", "prompt": "again", "next": "menu"},
+    "sales": {"type": "exit"},
+    "other": {"type": "exit"}
+}"#;
+
+pub(super) struct Bench {
+    pub(super) journey: Journey,
+    pub(super) now: Now,
+    pub(super) start: Now,
+    pub(super) actions: Vec<Action>,
+    pub(super) playing: Option<(PlaybackId, Vec<Sound>)>,
+    pub(super) events: Vec<FeedEvent>,
+    pub(super) ended: Option<(Outcome, u16)>,
+    pub(super) answered: bool,
+}
+
+impl Bench {
+    pub(super) fn new(plan: Plan) -> Self {
+        let now = Now { mono: Instant::now(), wall: "2026-03-02T10:00:00Z".parse().unwrap() };
+        let contact = Contact {
+            id: "ct_1".into(),
+            channel: Channel::Voice,
+            to: Address::Number(E164::parse(NUMBER).unwrap()),
+            from: Caller { number: E164::parse("+12125550199").ok(), text: String::new(), anonymous: false },
+            arrived: now,
+        };
+        let mut out = Vec::new();
+        let journey = Journey::new(Arc::new(plan), contact, now, &mut out);
+        let mut bench = Self {
+            journey,
+            now,
+            start: now,
+            actions: out,
+            playing: None,
+            events: Vec::new(),
+            ended: None,
+            answered: false,
+        };
+        bench.take();
+        bench
+    }
+
+    pub(super) fn take(&mut self) {
+        for action in self.actions.drain(..) {
+            assert!(self.ended.is_none(), "nothing follows the end: {action:?}");
+            match action {
+                Action::Answer => {
+                    assert!(!self.answered, "answered once");
+                    self.answered = true;
+                }
+                Action::Play(playback) => {
+                    assert!(self.answered, "nothing is played before the answer");
+                    self.playing = Some((playback.id, playback.sounds));
+                }
+                Action::StopPlayback => self.playing = None,
+                Action::Emit(event) => self.events.push(event),
+                Action::End { outcome, sip_status } => self.ended = Some((outcome, sip_status)),
+                Action::Ring | Action::EnterQueue { .. } | Action::LeaveQueue | Action::DataDip(_) => {}
+            }
+        }
+    }
+
+    pub(super) fn tell(&mut self, event: Event) {
+        self.journey.handle(self.now, event, &mut self.actions);
+        self.take();
+    }
+
+    pub(super) fn press(&mut self, keys: &str) {
+        for key in keys.chars() {
+            self.tell(Event::Digit(Digit::from_char(key).unwrap()));
+        }
+    }
+
+    pub(super) fn played(&mut self) {
+        let (id, _) = self.playing.take().expect("something plays");
+        self.tell(Event::PlaybackDone(id));
+    }
+
+    pub(super) fn pass(&mut self, seconds: u64) {
+        let end = self.now.after(Duration::from_secs(seconds));
+        while let Some((at, _)) = self.journey.deadline().filter(|(at, _)| *at <= end.mono) {
+            self.now = self.start.after(at - self.start.mono);
+            self.tell(Event::Deadline);
+        }
+        self.now = end;
+    }
+
+    pub(super) fn hears(&self) -> Vec<String> {
+        let sounds = self.playing.as_ref().map(|(_, sounds)| sounds.as_slice()).unwrap_or_default();
+        sounds
+            .iter()
+            .map(|sound| match sound {
+                Sound::Prompt(prompt) => prompt.to_string(),
+                other => format!("{other:?}"),
+            })
+            .collect()
+    }
+
+    pub(super) fn queued_in(&self) -> Option<&str> {
+        self.events.iter().rev().find_map(|event| match event {
+            FeedEvent::Queued { inbox, .. } => Some(inbox.as_str()),
+            FeedEvent::Moved { to, .. } => Some(to.as_str()),
+            _ => None,
+        })
+    }
+}
+
+pub(super) fn initial() -> Plan {
+    let voice = NumberVoice { initial_ivr: Some("ivr_main".into()), ..NumberVoice::default() };
+    let mut plan = with_ivr(with_number(plan(), voice), "ivr_main", IvrKind::Initial, MENU);
+    let sales = EntryPoint { inbox: Some("ib_sales".into()), ..EntryPoint::default() };
+    plan.entry_points.insert(exit_key(&"ivr_main".into(), &"sales".into()), sales);
+    plan
+}
+
+pub(super) const QUEUE: &str = r#"{
+    "start": {"type": "message", "prompt": "busy", "next": "menu"},
+    "menu": {"type": "menu", "prompt": "stay", "retries": 0, "choices": {"1": "stay", "2": "leave"}, "default": "stay"},
+    "stay": {"type": "continue"},
+    "leave": {"type": "exit"}
+}"#;
+
+pub(super) fn queue() -> Plan {
+    let voice = NumberVoice {
+        queue_ivr: Some("ivr_wait".into()),
+        queue_wait_seconds: 30,
+        repeat_every_seconds: Some(45),
+        ..NumberVoice::default()
+    };
+    let mut plan = with_ivr(with_number(plan(), voice), "ivr_wait", IvrKind::Queue, QUEUE);
+    let leave = EntryPoint { inbox: Some("ib_sales".into()), ..EntryPoint::default() };
+    plan.entry_points.insert(exit_key(&"ivr_wait".into(), &"leave".into()), leave);
+    plan
+}
+
+pub(super) fn edit(plan: &mut Plan, id: &str, f: impl FnOnce(&mut Inbox)) {
+    let mut i = (**plan.inboxes.get(&InboxId::from(id)).unwrap()).clone();
+    f(&mut i);
+    plan.inboxes.insert(id.into(), Arc::new(i));
+}
