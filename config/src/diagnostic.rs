@@ -145,8 +145,8 @@ catalogue! {
     BadKey = "R-1212", Error, "use the keys 0 to 9, * and #";
     /// A schedule row that can never hold.
     EmptyRow = "R-1213", Error, "give the row days of the week, or dates that end after they begin";
-    /// Two rows or transitions of one node share a name.
-    DuplicateName = "R-1214", Error, "give each row its own name";
+    /// Two nodes of one IVR, or two rows of one schedule, share a name.
+    DuplicateName = "R-1214", Error, "give each its own name";
     /// A node whose behaviour this version does not have.
     UnsupportedNode = "R-1215", Error, "remove the node; it needs a part of the gateway that is not there yet";
     /// A data dip that cannot be made.

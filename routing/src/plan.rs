@@ -21,7 +21,7 @@ pub mod number;
 pub mod schedule;
 
 pub use inbox::{Inbox, Treatment};
-pub use ivr::{Ivr, IvrKind, NodeIndex};
+pub use ivr::{Ivr, IvrFault, IvrKind, NodeIndex};
 pub use number::{AnswerMode, InitialSound, NumberVoice};
 
 /// The key of an entry point: an address on a channel.

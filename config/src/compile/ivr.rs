@@ -9,7 +9,7 @@ use vestibule_routing::{
     digit::Digit,
     id::NodeId,
     plan::{
-        Ivr, IvrKind,
+        Ivr, IvrFault, IvrKind,
         node::{Node, Pattern},
         schedule::{Period, Schedule},
     },
@@ -36,10 +36,10 @@ impl Compiler<'_> {
             let nodes: Vec<_> = doc.nodes.iter().map(|(id, node)| (id.clone(), node.clone())).collect();
             match Ivr::build(id.clone(), doc.name.clone(), doc.kind, &doc.start, &nodes) {
                 Ok(ivr) => drop(self.next.plan.ivrs.insert(id.clone(), Arc::new(ivr))),
-                Err(dangling) => {
-                    for fault in dangling {
-                        let path = format!("{path}/nodes/{}", step(fault.node.as_str()));
-                        self.findings.add(Code::DanglingTransition, path, fault.to_string());
+                Err(faults) => {
+                    for fault in faults {
+                        let path = format!("{path}/nodes/{}", step(fault.node().as_str()));
+                        self.findings.add(code_of(&fault), path, fault.to_string());
                     }
                 }
             }
@@ -246,6 +246,14 @@ impl Compiler<'_> {
                 );
             }
         }
+    }
+}
+
+/// A document holds its nodes by id; two with one id can only come from elsewhere.
+fn code_of(fault: &IvrFault) -> Code {
+    match fault {
+        IvrFault::DanglingTransition { .. } => Code::DanglingTransition,
+        IvrFault::DuplicateNode { .. } => Code::DuplicateName,
     }
 }
 

@@ -32,39 +32,59 @@ pub struct Ivr {
     nodes: Vec<(NodeId, Node<NodeIndex>)>,
 }
 
-/// A transition that leads to no node.
+/// Why nodes make no IVR.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("node {node}: transition {transition} leads to {target}, which does not exist")]
-pub struct DanglingTransition {
-    /// The node it leaves.
-    pub node: NodeId,
-    /// Its name.
-    pub transition: String,
-    /// Where it was to lead.
-    pub target: NodeId,
+pub enum IvrFault {
+    /// A transition that leads to no node.
+    #[error("node {node}: transition {transition} leads to {target}, which does not exist")]
+    DanglingTransition {
+        /// The node it leaves.
+        node: NodeId,
+        /// Its name.
+        transition: String,
+        /// Where it was to lead.
+        target: NodeId,
+    },
+    /// Two nodes share an id, so that no transition to it has one meaning.
+    #[error("node {node} stands more than once")]
+    DuplicateNode {
+        /// The id.
+        node: NodeId,
+    },
+}
+
+impl IvrFault {
+    /// The node to mend.
+    pub fn node(&self) -> &NodeId {
+        match self {
+            Self::DanglingTransition { node, .. } | Self::DuplicateNode { node } => node,
+        }
+    }
 }
 
 impl Ivr {
     /// Compiles a document's nodes.
     ///
     /// # Errors
-    /// Every transition that leads nowhere, the start included.
+    /// Every transition that leads nowhere, the start included, and every further node of the same id.
     pub fn build(
         id: IvrId,
         name: String,
         kind: IvrKind,
         start: &NodeId,
         nodes: &[(NodeId, Node<NodeId>)],
-    ) -> Result<Self, Vec<DanglingTransition>> {
+    ) -> Result<Self, Vec<IvrFault>> {
         let mut indices: HashMap<&NodeId, NodeIndex> = HashMap::with_capacity(nodes.len());
+        let mut faults = Vec::new();
         for (index, (node, _)) in (0_u32..).zip(nodes) {
-            indices.insert(node, NodeIndex(index));
+            if indices.insert(node, NodeIndex(index)).is_some() {
+                faults.push(IvrFault::DuplicateNode { node: node.clone() });
+            }
         }
-        let mut dangling = Vec::new();
         let mut find = |node: &NodeId, transition: &str, target: &NodeId| match indices.get(target) {
             Some(index) => *index,
             None => {
-                dangling.push(DanglingTransition {
+                faults.push(IvrFault::DanglingTransition {
                     node: node.clone(),
                     transition: transition.to_owned(),
                     target: target.clone(),
@@ -80,10 +100,10 @@ impl Ivr {
             let Ok(mapped) = mapped;
             compiled.push((id.clone(), mapped));
         }
-        if dangling.is_empty() {
+        if faults.is_empty() {
             Ok(Self { id, name, kind, start: start_index, nodes: compiled })
         } else {
-            Err(dangling)
+            Err(faults)
         }
     }
 
