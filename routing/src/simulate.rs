@@ -10,10 +10,10 @@ use serde::{Deserialize, Serialize};
 use crate::{
     contact::Contact,
     digit::Digit,
-    id::{InboxId, NodeId},
+    id::{InboxId, IvrId, NodeId},
     journey::{Action, Event, FeedEvent, Journey, PlaybackId, Step},
     outcome::{Outcome, Reason, Side},
-    plan::Plan,
+    plan::{Plan, node::Node},
     time::Now,
 };
 
@@ -42,7 +42,7 @@ pub struct Simulation {
     pub answered: bool,
     /// The SIP status of a refusal.
     pub refused_with: Option<u16>,
-    /// The last exit or hang-up node reached.
+    /// The last exit or hang-up node reached; later waiting and failures leave it as it is.
     pub exit: Option<NodeId>,
     /// The inbox the contact waited in last.
     pub inbox: Option<InboxId>,
@@ -66,9 +66,9 @@ pub fn simulate(plan: Arc<Plan>, script: &Script) -> Simulation {
     };
     let start = script.contact.arrived;
     let mut out = Vec::new();
-    let mut journey = Journey::new(plan, script.contact.clone(), start, &mut out);
+    let mut journey = Journey::new(plan.clone(), script.contact.clone(), start, &mut out);
     let mut now = start;
-    run.take(now, script.prompt_length, &mut out);
+    run.take(now, (&plan, script.prompt_length), &mut out);
     let mut keys: Vec<(Instant, Digit)> =
         script.digits.iter().map(|(after, digit)| (start.after(*after).mono, *digit)).collect();
     keys.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
@@ -80,7 +80,7 @@ pub fn simulate(plan: Arc<Plan>, script: &Script) -> Simulation {
         let (at, event) = run.next(&journey, &mut keys, end);
         now = start.after(at.saturating_duration_since(start.mono));
         journey.handle(now, event, &mut out);
-        run.take(now, script.prompt_length, &mut out);
+        run.take(now, (&plan, script.prompt_length), &mut out);
     }
     run.result.steps = journey.trace().steps().to_vec();
     if let Some(outcome) = journey.outcome() {
@@ -131,7 +131,7 @@ impl Run {
         (end, Event::HungUp(Outcome::new(Side::Caller, Reason::Completed)))
     }
 
-    fn take(&mut self, now: Now, prompt_length: Duration, out: &mut Vec<Action>) {
+    fn take(&mut self, now: Now, (plan, prompt_length): (&Plan, Duration), out: &mut Vec<Action>) {
         for action in out.drain(..) {
             match action {
                 Action::Answer => self.result.answered = true,
@@ -143,7 +143,11 @@ impl Run {
                 Action::StopPlayback => self.playback = None,
                 Action::EnterQueue { inbox, .. } => self.result.inbox = Some(inbox),
                 Action::DataDip(dip) => self.dip = Some((now.mono, dip.request)),
-                Action::Emit(FeedEvent::IvrExited { node, .. }) => self.result.exit = node,
+                Action::Emit(FeedEvent::IvrExited { ivr, node: Some(node), .. })
+                    if is_end(plan, &ivr, &node) =>
+                {
+                    self.result.exit = Some(node);
+                }
                 Action::End { sip_status, .. } => {
                     self.result.refused_with =
                         (!self.result.answered && sip_status >= 300).then_some(sip_status);
@@ -152,4 +156,10 @@ impl Run {
             }
         }
     }
+}
+
+/// Whether the node is an exit or a hang-up; a run also ends by going back to waiting.
+fn is_end(plan: &Plan, ivr: &IvrId, node: &NodeId) -> bool {
+    let nodes = plan.ivrs.get(ivr).into_iter().flat_map(|ivr| ivr.nodes());
+    nodes.filter(|(id, _)| *id == node).any(|(_, node)| matches!(node, Node::Exit {} | Node::HangUp { .. }))
 }
