@@ -64,6 +64,8 @@ pub enum Timer {
     FirstInterval,
     /// The Queue IVR is to run again.
     QueueIvrAgain,
+    /// Ringback or music that could not be played is tried again.
+    SoundAgain,
     /// The longest wait is over.
     WaitMax,
 }
@@ -368,22 +370,34 @@ impl Journey {
                     self.leave_queue(out);
                     self.run_ivr(now, ivr, out);
                 }
-                None => self.end(now, outcome, 480, out),
+                None => self.not_available(now, &format!("the IVR {ivr}"), outcome, out),
             },
             Treatment::SipCode(status) => self.end(now, outcome, *status, out),
-            Treatment::Voicemail(inbox) => {
-                // Until recording exists the caller is better kept than dropped.
-                let inbox = inbox.clone();
+            Treatment::Voicemail(inbox) => self.voicemail(now, inbox, outcome, out),
+            Treatment::Forward(_) => self.not_available(now, "forwarding", outcome, out),
+        }
+    }
+
+    /// Until recording exists a waiting caller is better kept by the voicemail's inbox than dropped.
+    fn voicemail(&mut self, now: Now, inbox: &InboxId, outcome: Outcome, out: &mut Actions) {
+        match &self.stage {
+            Stage::Waiting(wait) if wait.inbox() != inbox => {
                 self.scope.note(now, "voicemail is not available: queued for its inbox");
-                if matches!(&self.stage, Stage::Waiting(wait) if *wait.inbox() == inbox) {
-                    return self.end(now, outcome, 480, out);
-                }
-                self.enter_queue(now, inbox, out);
+                self.enter_queue(now, inbox.clone(), out);
             }
-            Treatment::Forward(_) => {
-                self.scope.note(now, "forwarding is not available");
-                self.end(now, outcome, 480, out);
+            Stage::Waiting(_) | Stage::InIvr(_) | Stage::LastWords { .. } | Stage::Ended(_) => {
+                self.not_available(now, "voicemail", outcome, out);
             }
+        }
+    }
+
+    /// A treatment that cannot be applied ends a limit's contact; a broken IVR's goes to its direct inbox.
+    fn not_available(&mut self, now: Now, what: &str, outcome: Outcome, out: &mut Actions) {
+        self.scope.note(now, format!("{what} is not available"));
+        if matches!(self.stage, Stage::Waiting(_)) {
+            self.end(now, outcome, 480, out);
+        } else {
+            self.queue_directly(now, out);
         }
     }
 

@@ -5,6 +5,10 @@
 mod journey {
     mod arbitrary;
     mod bench;
+    mod fallback;
+    mod limits;
+    mod nodes;
     mod prompts;
+    mod queue;
     mod scenarios;
 }

@@ -9,7 +9,7 @@
 use std::{sync::Arc, time::Instant};
 
 use super::{
-    Timer,
+    BUILT_IN_MUSIC, Timer,
     action::{Action, Actions, FeedEvent, Sound},
     ivr_run::{IvrRun, RunEnd},
     scope::{Scope, in_seconds},
@@ -36,13 +36,15 @@ pub(super) struct QueueWait {
     wait_max: Option<Instant>,
     /// Nothing is heard before somebody takes the call.
     silent: bool,
+    /// When a sound that could not be played is tried again.
+    sound_again: Option<Instant>,
     phase: Phase,
 }
 
 #[derive(Debug)]
 enum Phase {
     /// The first interval.
-    Initial { until: Instant },
+    Initial { until: Instant, sound: InitialSound },
     /// Music, until the Queue IVR runs again; for ever without one.
     Music { again: Option<Instant> },
     /// The Queue IVR runs.
@@ -79,21 +81,18 @@ impl QueueWait {
             number_music: number.queue_music.clone(),
             wait_max: None,
             silent,
-            phase: Phase::Initial { until: in_seconds(now, number.queue_wait_seconds) },
+            sound_again: None,
+            phase: Phase::Initial {
+                until: in_seconds(now, number.queue_wait_seconds),
+                sound: number.initial_sound,
+            },
             inbox,
         };
         wait.wait_max = wait.deadline_of_wait(scope);
         wait.join(scope, out);
         // Keys pressed before the queue belong to the IVR that is over.
         scope.digits.clear();
-        if !silent {
-            match number.initial_sound {
-                InitialSound::Ringback => scope.play(vec![Sound::Ringback], true, false, out),
-                InitialSound::QueueMusic => {
-                    scope.play(vec![Sound::Prompt(wait.music.clone())], true, true, out)
-                }
-            };
-        }
+        wait.play(wait.music.clone(), scope, out);
         wait
     }
 
@@ -109,11 +108,13 @@ impl QueueWait {
     pub(super) fn deadline(&self) -> Option<(Instant, Timer)> {
         let phase = match &self.phase {
             Phase::Initial { .. } | Phase::Music { .. } if self.silent => None,
-            Phase::Initial { until } => Some((*until, Timer::FirstInterval)),
+            Phase::Initial { until, .. } => Some((*until, Timer::FirstInterval)),
             Phase::Music { again } => again.map(|at| (at, Timer::QueueIvrAgain)),
             Phase::InIvr(run) => Some(run.deadline()),
         };
-        [phase, self.wait_max.map(|at| (at, Timer::WaitMax))].into_iter().flatten().min_by_key(|(at, _)| *at)
+        let sound = self.sound_again.map(|at| (at, Timer::SoundAgain));
+        let wait_max = self.wait_max.map(|at| (at, Timer::WaitMax));
+        [phase, sound, wait_max].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
     /// To another inbox, keeping the arrival time; to the same one is no move at all.
@@ -127,10 +128,13 @@ impl QueueWait {
             self.join(scope, out);
             let music = super::music(self.number_music.as_ref(), Some(&self.inbox), &scope.plan);
             let changed = std::mem::replace(&mut self.music, music) != self.music;
-            if let Phase::Music { again } = self.phase
-                && changed
-            {
-                self.play_music(again, scope, out);
+            let music_plays = match self.phase {
+                Phase::Initial { sound, .. } => sound == InitialSound::QueueMusic,
+                Phase::Music { .. } => true,
+                Phase::InIvr(_) => false,
+            };
+            if music_plays && changed {
+                self.play(self.music.clone(), scope, out);
             }
         }
     }
@@ -163,6 +167,11 @@ impl QueueWait {
                     scope.note(now, "key dropped: no IVR runs");
                     Next::Stay
                 }
+                Told::Failure(why) if !self.silent => {
+                    scope.note(now, format!("the sound of the wait failed: {why}"));
+                    self.sound_again = Some(in_seconds(now, SOUND_AGAIN_SECONDS));
+                    Next::Stay
+                }
                 Told::PlaybackDone(_) | Told::DataDip { .. } | Told::Failure(_) => Next::Stay,
             },
         }
@@ -170,13 +179,18 @@ impl QueueWait {
 
     fn time(&mut self, now: Now, scope: &mut Scope, out: &mut Actions) -> Next {
         let due = match &self.phase {
-            Phase::Initial { until } => *until <= now.mono,
+            Phase::Initial { until, .. } => *until <= now.mono,
             Phase::Music { again } => again.is_some_and(|at| at <= now.mono),
             Phase::InIvr(_) => false,
         };
         if !due || self.silent {
+            if self.sound_again.is_some_and(|at| at <= now.mono) {
+                // The music may be what is missing; the built-in one is always there.
+                self.play(PromptId::from(BUILT_IN_MUSIC), scope, out);
+            }
             return Next::Stay;
         }
+        self.sound_again = None;
         match self.queue_ivr.clone() {
             Some(ivr) => {
                 scope.emit(FeedEvent::IvrEntered { ivr: ivr.id.clone(), queue: true }, out);
@@ -223,7 +237,24 @@ impl QueueWait {
 
     fn play_music(&mut self, again: Option<Instant>, scope: &mut Scope, out: &mut Actions) {
         self.phase = Phase::Music { again };
-        scope.play(vec![Sound::Prompt(self.music.clone())], true, true, out);
+        self.play(self.music.clone(), scope, out);
+    }
+
+    /// What is heard between two runs of the Queue IVR, and before the first.
+    fn play(&mut self, music: PromptId, scope: &mut Scope, out: &mut Actions) {
+        self.sound_again = None;
+        if self.silent {
+            return;
+        }
+        match self.phase {
+            Phase::Initial { sound: InitialSound::Ringback, .. } => {
+                scope.play(vec![Sound::Ringback], true, false, out);
+            }
+            Phase::Initial { sound: InitialSound::QueueMusic, .. } | Phase::Music { .. } => {
+                scope.play(vec![Sound::Prompt(music)], true, true, out);
+            }
+            Phase::InIvr(_) => {}
+        }
     }
 
     fn join(&self, scope: &Scope, out: &mut Actions) {
@@ -235,6 +266,9 @@ impl QueueWait {
         });
     }
 }
+
+/// How soon a sound that could not be played is tried again: a busy media thread has drained by then.
+const SOUND_AGAIN_SECONDS: u32 = 5;
 
 /// The middle of 0 to 9.
 const PRIORITY_DEFAULT: u8 = 5;

@@ -144,7 +144,7 @@ pub enum Node<T> {
     PercentSplit { percent: u8, next: T, rest: T },
     /// Runs another IVR as a part of this one.
     SubIvr { ivr: crate::id::IvrId, next: T, error: T },
-    /// Leads on at most so many times a contact.
+    /// Leads on at most so many times in one run of its IVR.
     LoopGuard { times_max: u32, next: T, exceeded: T },
     /// Says the place in the queue.
     Position { next: T },

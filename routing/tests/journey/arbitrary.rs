@@ -1,33 +1,176 @@
-//! Any order of events.
+//! Any plan, any order of events, lost, late and doubled ones among them.
+
+use std::time::Duration;
 
 use proptest::prelude::*;
 use vestibule_routing::{
     digit::Digit,
     journey::{Event, FeedEvent, PlaybackId},
     outcome::{Outcome, Reason, Side},
+    plan::{NumberVoice, Plan, Treatment},
 };
 
-use super::bench::{Bench, initial, queue};
+use super::bench::{Bench, NUMBER};
+
+mod plans;
+
+/// Actions of one event at most: the failing run, its fallback's and what follows, each a bounded walk.
+const ACTIONS_MAX: usize = 1000;
+
+/// Deadlines due at one moment at most: every treatment once, and what it starts.
+const DEADLINES_AT_ONCE_MAX: u32 = 32;
+
+/// What happens next to a call.
+#[derive(Clone, Debug)]
+enum Happening {
+    Key(u8),
+    /// What plays ends, as it should.
+    Played,
+    /// Some playback is said to have ended: an old one, an unknown one, or the one that plays.
+    PlayedLate(u32),
+    /// What plays cannot be played.
+    PlayFailed,
+    /// A data dip is answered: the last, an old one or none, with a value or without.
+    Dip {
+        back: u32,
+        value: Option<String>,
+    },
+    Full,
+    Available(Option<u32>),
+    Position(u32),
+    /// A wake-up that nobody asked for.
+    Spurious,
+    Seconds(u64),
+    HangUpAsked,
+}
+
+fn any_happening() -> impl Strategy<Value = Happening> {
+    prop_oneof![
+        6 => (0_u8..16).prop_map(Happening::Key),
+        8 => Just(Happening::Played),
+        2 => (0_u32..40).prop_map(Happening::PlayedLate),
+        1 => Just(Happening::PlayFailed),
+        3 => (0_u32..3, prop::option::of("[-a-c]{0,3}")).prop_map(|(back, value)| Happening::Dip { back, value }),
+        1 => Just(Happening::Full),
+        1 => prop::option::of(0_u32..2).prop_map(Happening::Available),
+        1 => (1_u32..9).prop_map(Happening::Position),
+        2 => Just(Happening::Spurious),
+        8 => (0_u64..90).prop_map(Happening::Seconds),
+        1 => (600_u64..4000).prop_map(Happening::Seconds),
+        1 => Just(Happening::HangUpAsked),
+    ]
+}
+
+/// A call that is looked at after every event.
+struct Watched {
+    bench: Bench,
+}
+
+impl Watched {
+    fn tell(&mut self, event: Event) {
+        let told = format!("{event:?}");
+        let journey = &mut self.bench.journey;
+        journey.handle(self.bench.now, event, &mut self.bench.actions);
+        let actions = self.bench.actions.len();
+        assert!(actions <= ACTIONS_MAX, "{actions} actions after {told}");
+        self.bench.take();
+        self.look(&told);
+    }
+
+    /// A live call has something to wait for, or something is heard for as long as it takes.
+    fn look(&self, told: &str) {
+        let Bench { journey, ended, playing, rings, answered, .. } = &self.bench;
+        assert_eq!(journey.outcome(), ended.map(|(outcome, _)| outcome), "after {told}");
+        let deadline = journey.deadline();
+        if ended.is_some() {
+            assert_eq!(deadline, None, "nothing is due after the end, after {told}");
+            return;
+        }
+        let endless = playing.as_ref().is_some_and(|playback| playback.looped);
+        let ringing = *rings && !*answered;
+        assert!(deadline.is_some() || endless || ringing, "stalled after {told}");
+    }
+
+    fn happens(&mut self, what: &Happening) {
+        match what {
+            Happening::Key(code) => self.tell(Event::Digit(Digit::from_event(*code).unwrap())),
+            Happening::Played => {
+                if let Some(playback) = self.bench.playing.take_if(|playback| !playback.looped) {
+                    self.tell(Event::PlaybackDone(playback.id));
+                }
+            }
+            Happening::PlayedLate(id) => {
+                self.bench.playing.take_if(|playback| !playback.looped && playback.id.0 == *id);
+                self.tell(Event::PlaybackDone(PlaybackId(*id)));
+            }
+            Happening::PlayFailed => {
+                if self.bench.playing.take().is_some() {
+                    self.tell(Event::TechnicalFailure("test"));
+                }
+            }
+            Happening::Dip { back, value } => {
+                let last = self.bench.dips.last().map_or(0, |dip| dip.request);
+                let values = value.clone().map(|value| vec![("x".to_owned(), value)]);
+                self.tell(Event::DataDip { request: last.wrapping_sub(*back), values });
+            }
+            Happening::Full => self.tell(Event::QueueFull),
+            Happening::Available(agents) => self.tell(Event::Availability(*agents)),
+            Happening::Position(place) => self.tell(Event::Position(*place)),
+            Happening::Spurious => self.tell(Event::Deadline),
+            Happening::Seconds(seconds) => self.pass(*seconds),
+            Happening::HangUpAsked => self.tell(Event::HangUpRequested),
+        }
+    }
+
+    fn pass(&mut self, seconds: u64) {
+        let end = self.bench.now.after(Duration::from_secs(seconds));
+        let mut at_once = 0;
+        while let Some((at, timer)) = self.bench.journey.deadline().filter(|(at, _)| *at <= end.mono) {
+            let before = self.bench.now.mono;
+            self.bench.now = self.bench.start.after(at.max(before) - self.bench.start.mono);
+            at_once = if self.bench.now.mono == before { at_once + 1 } else { 0 };
+            assert!(at_once <= DEADLINES_AT_ONCE_MAX, "{timer:?} is due again and again");
+            self.tell(Event::Deadline);
+        }
+        self.bench.now = end;
+    }
+}
+
+/// Whether the plan itself wants callers of broken IVRs to be let go.
+fn lets_go(plan: &Plan) -> bool {
+    let number = vestibule_routing::address::E164::parse(NUMBER).unwrap();
+    let voice: &NumberVoice = plan.numbers.get(&number).unwrap();
+    matches!(voice.fallback, Some(Treatment::PromptThenHangUp(_) | Treatment::SipCode(_)))
+}
 
 proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
-    fn any_order_of_events_ends_once_and_nothing_follows(steps in prop::collection::vec((0_u8..8, 0_u8..16, 0_u64..40), 1..120), which in 0..2) {
-        let mut bench = Bench::new(if which == 0 { initial() } else { queue() });
-        for (kind, value, seconds) in steps {
-            match kind {
-                0..=2 => bench.tell(Event::Digit(Digit::from_event(value).unwrap())),
-                3 => if bench.playing.is_some() { bench.played() },
-                4 => bench.tell(Event::PlaybackDone(PlaybackId(u32::from(value)))),
-                5 => bench.tell(Event::TechnicalFailure("test")),
-                6 => bench.tell(Event::DataDip { request: u32::from(value), values: None }),
-                _ => bench.pass(seconds),
-            }
+    fn any_call_of_any_plan_goes_on_until_it_ends_once(
+        plan in plans::any_plan(),
+        happenings in prop::collection::vec(any_happening(), 1..60),
+    ) {
+        let lets_go = lets_go(&plan);
+        let mut call = Watched { bench: Bench::new(plan) };
+        call.look("the arrival");
+        for what in &happenings {
+            call.happens(what);
         }
-        bench.tell(Event::HungUp(Outcome::new(Side::Caller, Reason::Completed)));
-        bench.tell(Event::Digit(Digit::from_event(1).unwrap()));
-        prop_assert!(bench.ended.is_some());
-        prop_assert!(matches!(bench.events.first(), Some(FeedEvent::Started)));
-        prop_assert_eq!(bench.events.iter().filter(|e| matches!(e, FeedEvent::Ended(_))).count(), 1);
-        prop_assert!(matches!(bench.events.last(), Some(FeedEvent::Ended(_))));
+        // Nothing is told any more, for an hour: the call's own deadlines must carry it on.
+        call.pass(3600);
+        call.tell(Event::HungUp(Outcome::new(Side::Caller, Reason::Completed)));
+        let (outcome, _) = call.bench.ended.unwrap();
+        prop_assert!(lets_go || outcome.reason != Reason::Failed, "dropped for a broken IVR");
+        for what in &happenings {
+            call.happens(what);
+        }
+        call.tell(Event::HungUp(Outcome::new(Side::Carrier, Reason::MediaTimeout)));
+        prop_assert_eq!(call.bench.journey.outcome(), Some(outcome), "the first outcome stays");
+        let events = &call.bench.events;
+        prop_assert!(matches!(events.first(), Some(FeedEvent::Started)));
+        prop_assert_eq!(events.iter().filter(|e| matches!(e, FeedEvent::Started)).count(), 1);
+        prop_assert!(matches!(events.last(), Some(FeedEvent::Ended(_))));
+        prop_assert_eq!(events.iter().filter(|e| matches!(e, FeedEvent::Ended(_))).count(), 1);
     }
 }

@@ -11,7 +11,7 @@ use vestibule_routing::{
     contact::{Caller, Contact},
     digit::Digit,
     id::{InboxId, IvrId, NodeId},
-    journey::{Action, Event, FeedEvent, Journey, PlaybackId, Sound},
+    journey::{Action, DataDip, Event, FeedEvent, Journey, Playback, Sound},
     outcome::Outcome,
     plan::{EntryPoint, Inbox, Ivr, IvrKind, NumberVoice, Plan, node::Node},
     resolve::exit_key,
@@ -33,6 +33,10 @@ pub(super) fn inbox(id: &str) -> (InboxId, Arc<Inbox>) {
         priority: 5,
     };
     (id, Arc::new(inbox))
+}
+
+pub(super) fn number_key(channel: Channel, number: &str) -> (Channel, Address) {
+    (channel, Address::Number(E164::parse(number).unwrap()))
 }
 
 pub(super) fn plan() -> Plan {
@@ -73,7 +77,11 @@ pub(super) struct Bench {
     pub(super) now: Now,
     pub(super) start: Now,
     pub(super) actions: Vec<Action>,
-    pub(super) playing: Option<(PlaybackId, Vec<Sound>)>,
+    pub(super) playing: Option<Playback>,
+    /// Where the contact takes a place: inbox, priority, longest queue.
+    pub(super) place: Option<(String, u8, Option<u32>)>,
+    pub(super) dips: Vec<DataDip>,
+    pub(super) rings: bool,
     pub(super) events: Vec<FeedEvent>,
     pub(super) ended: Option<(Outcome, u16)>,
     pub(super) answered: bool,
@@ -81,12 +89,19 @@ pub(super) struct Bench {
 
 impl Bench {
     pub(super) fn new(plan: Plan) -> Self {
+        Self::called_by(plan, "+12125550199")
+    }
+
+    /// A call from a number; from nobody known when it is none.
+    pub(super) fn called_by(plan: Plan, number: &str) -> Self {
+        let number = E164::parse(number).ok();
+        let from = Caller { number, text: String::new(), anonymous: number.is_none() };
         let now = Now { mono: Instant::now(), wall: "2026-03-02T10:00:00Z".parse().unwrap() };
         let contact = Contact {
             id: "ct_1".into(),
             channel: Channel::Voice,
             to: Address::Number(E164::parse(NUMBER).unwrap()),
-            from: Caller { number: E164::parse("+12125550199").ok(), text: String::new(), anonymous: false },
+            from,
             arrived: now,
         };
         let mut out = Vec::new();
@@ -97,6 +112,9 @@ impl Bench {
             start: now,
             actions: out,
             playing: None,
+            place: None,
+            dips: Vec::new(),
+            rings: false,
             events: Vec::new(),
             ended: None,
             answered: false,
@@ -115,12 +133,18 @@ impl Bench {
                 }
                 Action::Play(playback) => {
                     assert!(self.answered, "nothing is played before the answer");
-                    self.playing = Some((playback.id, playback.sounds));
+                    assert!(!playback.sounds.is_empty(), "something is to be heard");
+                    self.playing = Some(playback);
                 }
                 Action::StopPlayback => self.playing = None,
                 Action::Emit(event) => self.events.push(event),
                 Action::End { outcome, sip_status } => self.ended = Some((outcome, sip_status)),
-                Action::Ring | Action::EnterQueue { .. } | Action::LeaveQueue | Action::DataDip(_) => {}
+                Action::EnterQueue { inbox, priority, length_max } => {
+                    self.place = Some((inbox.to_string(), priority, length_max));
+                }
+                Action::LeaveQueue => assert!(self.place.take().is_some(), "a place is left once"),
+                Action::DataDip(dip) => self.dips.push(dip),
+                Action::Ring => self.rings = true,
             }
         }
     }
@@ -137,21 +161,25 @@ impl Bench {
     }
 
     pub(super) fn played(&mut self) {
-        let (id, _) = self.playing.take().expect("something plays");
-        self.tell(Event::PlaybackDone(id));
+        let playback = self.playing.take().expect("something plays");
+        assert!(!playback.looped, "what plays for ever has no end");
+        self.tell(Event::PlaybackDone(playback.id));
     }
 
     pub(super) fn pass(&mut self, seconds: u64) {
         let end = self.now.after(Duration::from_secs(seconds));
-        while let Some((at, _)) = self.journey.deadline().filter(|(at, _)| *at <= end.mono) {
-            self.now = self.start.after(at - self.start.mono);
+        let mut wakes = 0;
+        while let Some((at, timer)) = self.journey.deadline().filter(|(at, _)| *at <= end.mono) {
+            wakes += 1;
+            assert!(wakes < 100_000, "{timer:?} is due again and again");
+            self.now = self.start.after(at.max(self.now.mono) - self.start.mono);
             self.tell(Event::Deadline);
         }
         self.now = end;
     }
 
     pub(super) fn hears(&self) -> Vec<String> {
-        let sounds = self.playing.as_ref().map(|(_, sounds)| sounds.as_slice()).unwrap_or_default();
+        let sounds = self.playing.as_ref().map(|playback| playback.sounds.as_slice()).unwrap_or_default();
         sounds
             .iter()
             .map(|sound| match sound {
@@ -159,6 +187,28 @@ impl Bench {
                 other => format!("{other:?}"),
             })
             .collect()
+    }
+
+    /// Answers the last data dip.
+    pub(super) fn dip_answers(&mut self, values: Option<&[(&str, &str)]>) {
+        let request = self.dips.last().unwrap().request;
+        let owned = |values: &[(&str, &str)]| {
+            values.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+        };
+        self.tell(Event::DataDip { request, values: values.map(owned) });
+    }
+
+    /// Whether a step of the trace contains the text.
+    pub(super) fn traced(&self, text: &str) -> bool {
+        self.journey.trace().steps().iter().any(|step| step.what.contains(text))
+    }
+
+    /// The node that ended the last run of an IVR.
+    pub(super) fn left_by(&self) -> Option<&str> {
+        self.events.iter().rev().find_map(|event| match event {
+            FeedEvent::IvrExited { node, .. } => node.as_ref().map(|node| node.as_str()),
+            _ => None,
+        })
     }
 
     pub(super) fn queued_in(&self) -> Option<&str> {
@@ -196,6 +246,17 @@ pub(super) fn queue() -> Plan {
     let leave = EntryPoint { inbox: Some("ib_sales".into()), ..EntryPoint::default() };
     plan.entry_points.insert(exit_key(&"ivr_wait".into(), &"leave".into()), leave);
     plan
+}
+
+/// The nodes as the Initial IVR of the number.
+pub(super) fn with_initial(plan: Plan, nodes: &str) -> Plan {
+    let voice = NumberVoice { initial_ivr: Some("i".into()), ..NumberVoice::default() };
+    with_ivr(with_number(plan, voice), "i", IvrKind::Initial, nodes)
+}
+
+/// A call into an Initial IVR of these nodes.
+pub(super) fn call(nodes: &str) -> Bench {
+    Bench::new(with_initial(plan(), nodes))
 }
 
 pub(super) fn edit(plan: &mut Plan, id: &str, f: impl FnOnce(&mut Inbox)) {
