@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
 use jiff::Timestamp;
-use vestibule_routing::plan::schedule::Period;
+use vestibule_routing::plan::schedule::{Period, Schedule};
 
 fn period(json: &str) -> Period {
     serde_json::from_str(json).unwrap()
@@ -116,4 +116,174 @@ fn a_night_over_a_change_of_the_clocks_ends_when_they_show_its_end() {
     assert!(!night.covers(at("2026-10-25T00:30:00Z")));
     assert!(night.covers(at("2026-10-25T01:29:59Z")), "02:29:59 again, winter time");
     assert!(!night.covers(at("2026-10-25T01:30:00Z")));
+}
+
+/// Compares a period with the definition, minute by minute: a civil moment belongs to the start day whose
+/// interval holds it.
+fn covers_by_definition(period: &Period, moment: Timestamp) -> bool {
+    let local = period.zone.to_datetime(moment);
+    let starts = |date: jiff::civil::Date| {
+        let named = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
+        let today = named[usize::try_from(date.weekday().to_monday_zero_offset()).unwrap()];
+        let weekday = period.weekdays.iter().any(|day| serde_json::to_value(day).unwrap() == today);
+        weekday || period.dates.is_some_and(|dates| (dates.first..=dates.last).contains(&date))
+    };
+    let nights = i64::from(period.end <= period.start);
+    [0, 1].into_iter().any(|back| {
+        let Ok(first) = local.date().checked_sub(jiff::Span::new().days(back)) else { return false };
+        let Ok(last) = first.checked_add(jiff::Span::new().days(nights)) else { return false };
+        starts(first) && first.to_datetime(period.start) <= local && local < last.to_datetime(period.end)
+    })
+}
+
+#[test]
+fn every_minute_around_changes_of_clocks_and_years_is_judged_by_the_clock_on_the_wall() {
+    let zones = [
+        "UTC",
+        "Europe/Berlin",
+        "America/New_York",
+        "Australia/Lord_Howe",
+        "Pacific/Kiritimati",
+        "Pacific/Pago_Pago",
+        "Asia/Kathmandu",
+        "Pacific/Chatham",
+        "America/Sao_Paulo",
+        "Africa/Casablanca",
+    ];
+    let rows = [
+        r#""weekdays": ["saturday"], "start": "22:00", "end": "02:30""#,
+        r#""weekdays": ["sunday"], "start": "01:45", "end": "02:15""#,
+        r#""weekdays": ["sunday"], "start": "02:30", "end": "02:30""#,
+        r#""weekdays": ["sunday"], "start": "09:00", "end": "00:00""#,
+        r#""weekdays": ["sunday", "monday"], "end": "24:00""#,
+        r#""dates": {"first": "2026-12-31", "last": "2027-01-01"}, "start": "23:59", "end": "00:01""#,
+        r#""dates": {"first": "2028-02-29", "last": "2028-02-29"}, "start": "12:00", "end": "11:59""#,
+    ];
+    // Spring and autumn of both halves of the earth, the year's end, and the leap day.
+    let days = [
+        "2026-03-07",
+        "2026-03-28",
+        "2026-04-04",
+        "2026-10-03",
+        "2026-10-24",
+        "2026-10-31",
+        "2026-12-30",
+        "2028-02-28",
+    ];
+    let mut covered = 0;
+    for zone in zones {
+        for row in rows {
+            let row = period(&format!(r#"{{"name": "r", {row}, "zone": "{zone}"}}"#));
+            for day in days {
+                let first = at(&format!("{day}T00:00:00Z"));
+                for minute in (0..4 * 24 * 60).step_by(5) {
+                    let moment = first + jiff::SignedDuration::from_mins(minute);
+                    let expected = covers_by_definition(&row, moment);
+                    assert_eq!(row.covers(moment), expected, "{row:?} at {moment}");
+                    covered += u32::from(expected);
+                }
+            }
+        }
+    }
+    assert!(covered > 10_000, "{covered} moments are too few to say anything");
+}
+
+#[test]
+fn a_period_inside_the_skipped_time_is_not_held_that_day() {
+    let hours = |zone: &str, start: &str, end: &str| {
+        period(&format!(
+            r#"{{"name": "h", "weekdays": ["sunday"], "start": "{start}", "end": "{end}", "zone": "{zone}"}}"#
+        ))
+    };
+    // Berlin, 29 March 2026: 02:00 to 03:00 does not exist; a week later it does.
+    let gap = hours("Europe/Berlin", "02:10", "02:50");
+    for minute in 0..180 {
+        let moment = at("2026-03-29T00:00:00Z") + jiff::SignedDuration::from_mins(minute);
+        assert!(!gap.covers(moment), "{moment}");
+    }
+    assert!(gap.covers(at("2026-04-05T00:10:00Z")));
+    // Lord Howe, 4 October 2026: 02:00 to 02:30 does not exist. A row over its edge ends as written.
+    let half = hours("Australia/Lord_Howe", "01:30", "02:45");
+    assert!(half.covers(at("2026-10-03T15:29:59Z")), "01:59:59, half an hour before summer time");
+    assert!(half.covers(at("2026-10-03T15:30:00Z")), "02:30:00");
+    assert!(!half.covers(at("2026-10-03T15:45:00Z")), "02:45:00");
+    // And 5 April 2026 has 01:30 to 02:00 twice.
+    let twice = hours("Australia/Lord_Howe", "01:30", "02:00");
+    assert!(twice.covers(at("2026-04-04T14:45:00Z")) && twice.covers(at("2026-04-04T15:15:00Z")));
+    assert!(!twice.covers(at("2026-04-04T14:29:59Z")) && !twice.covers(at("2026-04-04T15:30:00Z")));
+}
+
+#[test]
+fn an_end_before_the_start_runs_into_the_next_day_only() {
+    let row = |end: &str| {
+        period(&format!(
+            r#"{{"name": "r", "weekdays": ["wednesday"], "start": "08:00", "end": "{end}", "zone": "UTC"}}"#
+        ))
+    };
+    // Wednesday is 4 March 2026.
+    for (end, last) in [
+        ("07:59", "2026-03-05T07:58:59Z"),
+        ("08:00", "2026-03-05T07:59:59Z"),
+        ("00:00", "2026-03-04T23:59:59Z"),
+        ("24:00", "2026-03-04T23:59:59Z"),
+        ("08:01", "2026-03-04T08:00:59Z"),
+    ] {
+        let (row, last) = (row(end), at(last));
+        assert!(row.covers(at("2026-03-04T08:00:00Z")), "{end}");
+        assert!(row.covers(last) && !row.covers(last + jiff::SignedDuration::from_secs(1)), "{end}");
+        assert!(!row.covers(at("2026-03-04T07:59:59Z")), "{end}: not before the start");
+        assert!(!row.covers(at("2026-03-05T08:00:00Z")), "{end}: not a second day");
+    }
+}
+
+#[test]
+fn a_row_over_midnight_of_consecutive_days_has_no_seam() {
+    let nights = period(
+        r#"{"name": "n", "weekdays": ["friday", "saturday"], "start": "20:00", "end": "06:00", "zone": "UTC"}"#,
+    );
+    assert!(nights.covers(at("2026-03-07T05:59:59Z")) && nights.covers(at("2026-03-07T20:00:00Z")));
+    assert!(!nights.covers(at("2026-03-07T06:00:00Z")) && !nights.covers(at("2026-03-07T19:59:59Z")));
+    assert!(nights.covers(at("2026-03-08T05:59:59Z")), "Saturday's night ends on Sunday");
+    assert!(!nights.covers(at("2026-03-08T20:00:00Z")));
+}
+
+#[test]
+fn a_calendar_is_read_from_the_top_so_that_holidays_go_before_weekdays() {
+    let calendar: Schedule = serde_json::from_str(
+        r#"{"rows": [
+            {"name": "christmas", "dates": {"first": "2026-12-25", "last": "2026-12-26"}, "zone": "Europe/Berlin"},
+            {"name": "eve", "dates": {"first": "2026-12-24", "last": "2026-12-24"}, "start": "12:00", "end": "24:00", "zone": "Europe/Berlin"},
+            {"name": "open", "weekdays": ["monday", "tuesday", "wednesday", "thursday", "friday"],
+             "start": "08:00", "end": "18:00", "zone": "Europe/Berlin"},
+            {"name": "night", "weekdays": ["thursday"], "start": "18:00", "end": "08:00", "zone": "Europe/Berlin"}]}"#,
+    )
+    .unwrap();
+    for (moment, row) in [
+        ("2026-12-24T10:59:59Z", Some("open")),
+        ("2026-12-24T11:00:00Z", Some("eve")),
+        ("2026-12-24T22:59:59Z", Some("eve")),
+        ("2026-12-24T23:00:00Z", Some("christmas")),
+        ("2026-12-25T10:00:00Z", Some("christmas")),
+        ("2026-12-26T22:59:59Z", Some("christmas")),
+        ("2026-12-26T23:00:00Z", None),
+        ("2026-12-28T07:00:00Z", Some("open")),
+        ("2026-12-31T17:00:00Z", Some("night")),
+        ("2027-01-01T06:59:59Z", Some("night")),
+        ("2027-01-01T07:00:00Z", Some("open")),
+    ] {
+        assert_eq!(calendar.row_at(at(moment)).map(|row| row.name.as_str()), row, "{moment}");
+    }
+}
+
+#[test]
+fn rows_at_the_ends_of_time_are_judged_without_a_panic() {
+    let always =
+        period(r#"{"name": "a", "weekdays": ["monday"], "start": "23:00", "end": "22:00", "zone": "UTC"}"#);
+    for moment in [Timestamp::MIN, Timestamp::MAX] {
+        assert_eq!(always.covers(moment), covers_by_definition(&always, moment));
+    }
+    let ever = period(
+        r#"{"name": "e", "dates": {"first": "-009999-01-01", "last": "9999-12-31"}, "zone": "Pacific/Kiritimati"}"#,
+    );
+    assert!(ever.covers(Timestamp::MAX) && ever.covers(at("2026-03-04T08:00:00Z")));
 }

@@ -1,6 +1,7 @@
 //! Waiting: what is heard, when the Queue IVR runs, and where the place is.
 
 use vestibule_routing::{
+    channel::Channel,
     journey::{Event, FeedEvent, Sound, Timer},
     outcome::{Outcome, Reason, Side},
     plan::{AnswerMode, EntryPoint, InitialSound, IvrKind, NumberVoice, Plan, Treatment},
@@ -8,7 +9,6 @@ use vestibule_routing::{
 };
 
 use super::bench::{Bench, NUMBER, edit, number_key, plan, queue, with_ivr, with_number};
-use vestibule_routing::channel::Channel;
 
 /// A Queue IVR of one message that goes back to waiting.
 const BUSY: &str =
