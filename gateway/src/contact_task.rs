@@ -345,7 +345,7 @@ impl ContactTask {
             match sound {
                 Sound::Prompt(prompt) => match self.sounds.get(prompt) {
                     Some(audio) => sounds.push(media::Sound::Audio(audio)),
-                    None => return self.pending.push_back(Event::TechnicalFailure("a prompt is missing")),
+                    None => return self.not_played(playback, "a prompt is missing"),
                 },
                 Sound::Ringback => sounds.push(media::Sound::Audio(self.services.sounds.ringback())),
                 Sound::Silence(length) => {
@@ -355,8 +355,12 @@ impl ContactTask {
             }
         }
         if !self.media.play(playback, sounds) {
-            self.pending.push_back(Event::TechnicalFailure("the media thread is busy"));
+            self.not_played(playback, "the media thread is busy");
         }
+    }
+
+    fn not_played(&mut self, playback: &Playback, why: &'static str) {
+        self.pending.push_back(Event::PlaybackFailed(playback.id, why));
     }
 
     fn leave_queue(&mut self) {

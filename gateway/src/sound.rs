@@ -26,16 +26,13 @@ use vestibule_config::{
     diagnostic::{Code, Diagnostic},
     settings::Tts,
 };
-use vestibule_routing::id::PromptId;
+use vestibule_routing::{id::PromptId, journey::PROMPT_SECONDS_MAX};
 
 mod level;
 mod resample;
 mod speech;
 
 pub use speech::SpeechError;
-
-/// Longest recording, in seconds.
-pub const SECONDS_MAX: u64 = 600;
 
 /// Tables kept ready: the active one, and those whose publish is under way.
 const TABLES_MAX: usize = 4;
@@ -244,7 +241,7 @@ pub fn canonical(file: &[u8]) -> Result<Vec<u8>, SoundError> {
 
 fn at_8_khz(file: &[u8]) -> Result<Vec<i16>, SoundError> {
     let wav = Wav::parse(file)?;
-    if wav.duration_ms() > SECONDS_MAX * 1000 {
+    if wav.duration_ms() > u64::from(PROMPT_SECONDS_MAX) * 1000 {
         return Err(SoundError::TooLong);
     }
     let rate = wav.rate;

@@ -134,12 +134,15 @@ impl Journey {
             }
             Event::QueueFull => return self.queue_full(now, out),
             Event::Availability(Some(0)) => return self.no_one_available(now, out),
+            Event::PlaybackFailed(id, why) if !self.scope.hears(id) => {
+                return self.scope.note(now, format!("{why}: no longer heard"));
+            }
             Event::Digit(_)
             | Event::PlaybackDone(_)
+            | Event::PlaybackFailed(..)
             | Event::DataDip { .. }
             | Event::Position(_)
             | Event::Availability(_)
-            | Event::TechnicalFailure(_)
             | Event::Deadline => {}
         }
         match &mut self.stage {
@@ -311,6 +314,13 @@ impl Journey {
         // Without a place in the queue, staying is no way out.
         let spent = self.treatments >= TREATMENTS_MAX;
         let treatment = treatment.filter(|treatment| !spent && !self.leads_here(treatment));
+        if let Some(treatment) = treatment.as_ref().filter(|treatment| !self.can(treatment)) {
+            self.scope.note(now, format!("queue full, and not available: {treatment:?}"));
+            if let Stage::Waiting(wait) = &self.stage {
+                wait.join_beyond_length(&self.scope, out);
+            }
+            return;
+        }
         self.limit(now, "queue full", treatment, out);
     }
 
@@ -348,6 +358,13 @@ impl Journey {
         if self.leads_here(treatment) {
             return self.scope.note(now, "treatment leads to the same inbox: keeps its place");
         }
+        if !self.can(treatment) {
+            self.scope.note(now, format!("not available: {treatment:?}"));
+            if matches!(self.stage, Stage::Waiting(_)) {
+                return self.scope.note(now, "keeps its place");
+            }
+            return self.queue_directly(now, out);
+        }
         self.treatments = self.treatments.saturating_add(1);
         if self.treatments > TREATMENTS_MAX {
             self.scope.note(now, "too many treatments");
@@ -365,39 +382,33 @@ impl Journey {
                 self.stage = Stage::LastWords { prompt, outcome };
             }
             Treatment::Inbox(inbox) => self.enter_queue(now, inbox.clone(), out),
-            Treatment::Ivr(ivr) => match self.scope.plan.ivrs.get(ivr).cloned() {
-                Some(ivr) => {
+            Treatment::Ivr(ivr) => {
+                if let Some(ivr) = self.scope.plan.ivrs.get(ivr).cloned() {
                     self.leave_queue(out);
                     self.run_ivr(now, ivr, out);
                 }
-                None => self.not_available(now, &format!("the IVR {ivr}"), outcome, out),
-            },
+            }
             Treatment::SipCode(status) => self.end(now, outcome, *status, out),
-            Treatment::Voicemail(inbox) => self.voicemail(now, inbox, outcome, out),
-            Treatment::Forward(_) => self.not_available(now, "forwarding", outcome, out),
-        }
-    }
-
-    /// Until recording exists a waiting caller is better kept by the voicemail's inbox than dropped.
-    fn voicemail(&mut self, now: Now, inbox: &InboxId, outcome: Outcome, out: &mut Actions) {
-        match &self.stage {
-            Stage::Waiting(wait) if wait.inbox() != inbox => {
+            Treatment::Voicemail(inbox) => {
                 self.scope.note(now, "voicemail is not available: queued for its inbox");
                 self.enter_queue(now, inbox.clone(), out);
             }
-            Stage::Waiting(_) | Stage::InIvr(_) | Stage::LastWords { .. } | Stage::Ended(_) => {
-                self.not_available(now, "voicemail", outcome, out);
-            }
+            // Nothing carries it out, as `can` says.
+            Treatment::Forward(_) => {}
         }
     }
 
-    /// A treatment that cannot be applied ends a limit's contact; a broken IVR's goes to its direct inbox.
-    fn not_available(&mut self, now: Now, what: &str, outcome: Outcome, out: &mut Actions) {
-        self.scope.note(now, format!("{what} is not available"));
-        if matches!(self.stage, Stage::Waiting(_)) {
-            self.end(now, outcome, 480, out);
-        } else {
-            self.queue_directly(now, out);
+    /// Whether the treatment can be carried out. One that cannot never costs a caller the call: who waits
+    /// goes on waiting, and who comes from a broken IVR gets the direct inbox.
+    fn can(&self, treatment: &Treatment) -> bool {
+        match treatment {
+            Treatment::Forward(_) => false,
+            Treatment::Ivr(ivr) => self.scope.plan.ivrs.contains_key(ivr),
+            // Without recording, who waits is better kept by the voicemail's inbox than dropped.
+            Treatment::Voicemail(inbox) => {
+                matches!(&self.stage, Stage::Waiting(wait) if wait.inbox() != inbox)
+            }
+            Treatment::PromptThenHangUp(_) | Treatment::Inbox(_) | Treatment::SipCode(_) => true,
         }
     }
 

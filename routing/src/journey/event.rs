@@ -27,8 +27,9 @@ pub enum Event {
     HungUp(Outcome),
     /// Hung up through the API.
     HangUpRequested,
-    /// A sound could not be played, or something else an IVR needs failed technically.
-    TechnicalFailure(&'static str),
+    /// A playback could not be played, or not to its end, and why. One that is heard no longer has no
+    /// say: its failure may be told late.
+    PlaybackFailed(PlaybackId, &'static str),
     /// A deadline passed; sent by the contact task when [`super::Journey::deadline`] is due.
     Deadline,
 }

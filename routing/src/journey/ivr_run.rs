@@ -28,11 +28,9 @@ mod input;
 mod menu;
 mod pattern;
 
-/// Nodes visited without a pause before the run counts as broken.
-const VISITS_WITHOUT_WAIT_MAX: u32 = 200;
-
-/// Nodes visited in all before the run counts as broken.
-const VISITS_MAX: u32 = 1000;
+/// Nodes visited at once before the run counts as broken. As many are forgiven with every second that
+/// passes: a loop that takes time may turn for hours, one that takes none ends whatever drives it.
+const VISITS_AT_ONCE_MAX: u32 = 200;
 
 /// One run.
 #[derive(Debug)]
@@ -40,8 +38,10 @@ pub(super) struct IvrRun {
     pub(super) ivr: Arc<Ivr>,
     at: NodeIndex,
     state: State,
+    /// Nodes visited and not forgiven yet.
     visits: u32,
-    visits_without_wait: u32,
+    /// When visits were last forgiven.
+    forgiven: Instant,
     /// How often each loop guard was passed.
     guards: BTreeMap<NodeId, u32>,
     /// Music of `wait_music` nodes.
@@ -110,6 +110,10 @@ impl Turn<'_> {
         self.scope.play_prompts(self.now, prompts, self.out)
     }
 
+    fn stop(&mut self) {
+        self.scope.stop(self.out);
+    }
+
     fn is_over(&mut self, prompt: &Prompting, told: Told<'_>) -> bool {
         self.scope.is_over(self.now, prompt, told, self.out)
     }
@@ -130,7 +134,7 @@ impl IvrRun {
     ) -> (Self, Option<RunEnd>) {
         let (at, state) = (ivr.start(), State::Music { until: now.mono });
         let guards = BTreeMap::new();
-        let mut run = Self { ivr, at, state, visits: 0, visits_without_wait: 0, guards, music };
+        let mut run = Self { ivr, at, state, visits: 0, forgiven: now.mono, guards, music };
         let end = run.walk((None, String::new()), &mut Turn { now, scope, out });
         (run, end)
     }
@@ -180,7 +184,6 @@ impl IvrRun {
             Go::End(end) => Some(end),
             Go::To(next, by, digits) => {
                 self.at = next;
-                self.visits_without_wait = 0;
                 self.walk((Some(by), digits), &mut turn)
             }
         }
@@ -190,9 +193,7 @@ impl IvrRun {
     fn walk(&mut self, mut way: (Option<String>, String), turn: &mut Turn<'_>) -> Option<RunEnd> {
         let ivr = self.ivr.clone();
         loop {
-            self.visits = self.visits.saturating_add(1);
-            self.visits_without_wait = self.visits_without_wait.saturating_add(1);
-            if self.visits > VISITS_MAX || self.visits_without_wait > VISITS_WITHOUT_WAIT_MAX {
+            if !self.may_visit(turn.now) {
                 return Some(RunEnd::Failed("too many nodes visited"));
             }
             let Some((id, node)) = ivr.node(self.at) else { return Some(RunEnd::Failed("no such node")) };
@@ -215,6 +216,18 @@ impl IvrRun {
                 }
             }
         }
+    }
+
+    /// Counts a visit; whether the time that has passed allows it.
+    fn may_visit(&mut self, now: Now) -> bool {
+        let passed = now.mono.saturating_duration_since(self.forgiven).as_millis();
+        let forgiven = passed.saturating_mul(u128::from(VISITS_AT_ONCE_MAX)) / 1000;
+        if forgiven > 0 {
+            self.visits = self.visits.saturating_sub(u32::try_from(forgiven).unwrap_or(u32::MAX));
+            self.forgiven = now.mono;
+        }
+        self.visits = self.visits.saturating_add(1);
+        self.visits <= VISITS_AT_ONCE_MAX
     }
 
     fn enter(&mut self, id: &NodeId, node: &Node<NodeIndex>, turn: &mut Turn<'_>) -> Go {
@@ -279,7 +292,7 @@ fn message(node: &Node<NodeIndex>, prompt: Prompting, told: Told<'_>, turn: &mut
     let Node::Message { interruptible, next, .. } = node else { return broken() };
     match told {
         Told::Digit(_) if *interruptible => {
-            turn.out.push(Action::StopPlayback);
+            turn.stop();
             to(*next, "next")
         }
         told if turn.is_over(&prompt, told) => to(*next, "next"),

@@ -167,12 +167,12 @@ impl QueueWait {
                     scope.note(now, "key dropped: no IVR runs");
                     Next::Stay
                 }
-                Told::Failure(why) if !self.silent => {
+                Told::Failure(why) => {
                     scope.note(now, format!("the sound of the wait failed: {why}"));
                     self.sound_again = Some(in_seconds(now, SOUND_AGAIN_SECONDS));
                     Next::Stay
                 }
-                Told::PlaybackDone(_) | Told::DataDip { .. } | Told::Failure(_) => Next::Stay,
+                Told::PlaybackDone(_) | Told::DataDip { .. } => Next::Stay,
             },
         }
     }
@@ -259,11 +259,19 @@ impl QueueWait {
 
     fn join(&self, scope: &Scope, out: &mut Actions) {
         let inbox = scope.plan.inbox(&self.inbox);
-        out.push(Action::EnterQueue {
-            inbox: self.inbox.clone(),
-            priority: inbox.map_or(PRIORITY_DEFAULT, |inbox| inbox.priority),
-            length_max: inbox.and_then(|inbox| inbox.queue_length_max.as_ref()).map(|(length, _)| *length),
-        });
+        let length_max = inbox.and_then(|inbox| inbox.queue_length_max.as_ref()).map(|(length, _)| *length);
+        self.join_within(length_max, scope, out);
+    }
+
+    /// Takes a place in a full queue: for whom nothing else can be done.
+    pub(super) fn join_beyond_length(&self, scope: &Scope, out: &mut Actions) {
+        self.join_within(None, scope, out);
+    }
+
+    fn join_within(&self, length_max: Option<u32>, scope: &Scope, out: &mut Actions) {
+        let inbox = scope.plan.inbox(&self.inbox);
+        let priority = inbox.map_or(PRIORITY_DEFAULT, |inbox| inbox.priority);
+        out.push(Action::EnterQueue { inbox: self.inbox.clone(), priority, length_max });
     }
 }
 

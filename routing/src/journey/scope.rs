@@ -33,6 +33,8 @@ pub(super) struct Scope {
     pub(super) digits: VecDeque<Digit>,
     variables: BTreeMap<String, String>,
     playbacks: u32,
+    /// What is heard: the last playback begun, unless it was stopped.
+    heard: Option<PlaybackId>,
     pub(super) requests: u32,
 }
 
@@ -55,6 +57,7 @@ impl Scope {
             digits: VecDeque::new(),
             variables,
             playbacks: 0,
+            heard: None,
             requests: 0,
         }
     }
@@ -86,8 +89,19 @@ impl Scope {
     ) -> PlaybackId {
         self.playbacks = self.playbacks.wrapping_add(1);
         let id = PlaybackId(self.playbacks);
+        self.heard = Some(id);
         out.push(Action::Play(Playback { id, sounds, looped, resume }));
         id
+    }
+
+    pub(super) fn stop(&mut self, out: &mut Actions) {
+        self.heard = None;
+        out.push(Action::StopPlayback);
+    }
+
+    /// Whether the playback is what is heard, or would be.
+    pub(super) fn hears(&self, playback: PlaybackId) -> bool {
+        self.heard == Some(playback)
     }
 
     pub(super) fn play_prompts(&mut self, now: Now, prompts: &[&PromptId], out: &mut Actions) -> Prompting {
@@ -107,7 +121,7 @@ impl Scope {
             Told::PlaybackDone(done) => done == prompt.id,
             Told::Time if prompt.overdue <= now.mono => {
                 self.note(now, "the end of a prompt was never told: taken for over");
-                out.push(Action::StopPlayback);
+                self.stop(out);
                 true
             }
             Told::Time | Told::Digit(_) | Told::DataDip { .. } | Told::Failure(_) => false,

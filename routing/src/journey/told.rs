@@ -22,7 +22,7 @@ impl<'a> Told<'a> {
                 Some(Told::DataDip { request: *request, values: values.as_deref() })
             }
             Event::Deadline => Some(Told::Time),
-            Event::TechnicalFailure(why) => Some(Told::Failure(why)),
+            Event::PlaybackFailed(_, why) => Some(Told::Failure(why)),
             Event::Position(_)
             | Event::QueueFull
             | Event::Availability(_)

@@ -30,6 +30,8 @@ enum Happening {
     PlayedLate(u32),
     /// What plays cannot be played.
     PlayFailed,
+    /// Some playback is said to have failed: an old one, an unknown one, or the one that plays.
+    PlayFailedLate(u32),
     /// A data dip is answered: the last, an old one or none, with a value or without.
     Dip {
         back: u32,
@@ -50,6 +52,7 @@ fn any_happening() -> impl Strategy<Value = Happening> {
         8 => Just(Happening::Played),
         2 => (0_u32..40).prop_map(Happening::PlayedLate),
         1 => Just(Happening::PlayFailed),
+        1 => (0_u32..40).prop_map(Happening::PlayFailedLate),
         3 => (0_u32..3, prop::option::of("[-a-c]{0,3}")).prop_map(|(back, value)| Happening::Dip { back, value }),
         1 => Just(Happening::Full),
         1 => prop::option::of(0_u32..2).prop_map(Happening::Available),
@@ -104,9 +107,13 @@ impl Watched {
                 self.tell(Event::PlaybackDone(PlaybackId(*id)));
             }
             Happening::PlayFailed => {
-                if self.bench.playing.take().is_some() {
-                    self.tell(Event::TechnicalFailure("test"));
+                if let Some(playback) = self.bench.playing.take() {
+                    self.tell(Event::PlaybackFailed(playback.id, "test"));
                 }
+            }
+            Happening::PlayFailedLate(id) => {
+                self.bench.playing.take_if(|playback| playback.id.0 == *id);
+                self.tell(Event::PlaybackFailed(PlaybackId(*id), "late"));
             }
             Happening::Dip { back, value } => {
                 let last = self.bench.dips.last().map_or(0, |dip| dip.request);

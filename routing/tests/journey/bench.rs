@@ -11,7 +11,7 @@ use vestibule_routing::{
     contact::{Caller, Contact},
     digit::Digit,
     id::{InboxId, IvrId, NodeId},
-    journey::{Action, DataDip, Event, FeedEvent, Journey, Playback, Sound},
+    journey::{Action, DataDip, Event, FeedEvent, Journey, Playback, PlaybackId, Sound},
     outcome::Outcome,
     plan::{EntryPoint, Inbox, Ivr, IvrKind, NumberVoice, Plan, node::Node},
     resolve::exit_key,
@@ -78,6 +78,8 @@ pub(super) struct Bench {
     pub(super) start: Now,
     pub(super) actions: Vec<Action>,
     pub(super) playing: Option<Playback>,
+    /// The last playback that was begun.
+    pub(super) begun: PlaybackId,
     /// Where the contact takes a place: inbox, priority, longest queue.
     pub(super) place: Option<(String, u8, Option<u32>)>,
     pub(super) dips: Vec<DataDip>,
@@ -112,6 +114,7 @@ impl Bench {
             start: now,
             actions: out,
             playing: None,
+            begun: PlaybackId(0),
             place: None,
             dips: Vec::new(),
             rings: false,
@@ -134,6 +137,7 @@ impl Bench {
                 Action::Play(playback) => {
                     assert!(self.answered, "nothing is played before the answer");
                     assert!(!playback.sounds.is_empty(), "something is to be heard");
+                    self.begun = playback.id;
                     self.playing = Some(playback);
                 }
                 Action::StopPlayback => self.playing = None,
@@ -158,6 +162,11 @@ impl Bench {
         for key in keys.chars() {
             self.tell(Event::Digit(Digit::from_char(key).unwrap()));
         }
+    }
+
+    /// The last playback that was begun failed.
+    pub(super) fn fails(&mut self, why: &'static str) {
+        self.tell(Event::PlaybackFailed(self.begun, why));
     }
 
     pub(super) fn played(&mut self) {

@@ -3,7 +3,7 @@
 use vestibule_routing::{
     channel::Channel,
     id::InboxId,
-    journey::{Event, FeedEvent},
+    journey::FeedEvent,
     outcome::{Outcome, Reason, Side},
     plan::{EntryPoint, IvrKind, NumberVoice, Plan, Treatment},
 };
@@ -89,7 +89,7 @@ fn a_sound_that_cannot_be_played_is_a_failure_of_the_ivr() {
     };
     let nodes = r#"{"start": {"type": "message", "prompt": "m", "next": "x"}, "x": {"type": "hang_up"}}"#;
     let mut bench = Bench::new(with_ivr(with_number(plan(), voice), "i", IvrKind::Initial, nodes));
-    bench.tell(Event::TechnicalFailure("a prompt is missing"));
+    bench.fails("a prompt is missing");
     assert_eq!(bench.queued_in(), Some("ib_general"));
     assert!(bench.events.iter().any(|event| {
         matches!(event, FeedEvent::IvrExited { failure: Some("a prompt is missing"), node: None, .. })

@@ -98,12 +98,27 @@ fn voicemail_is_its_inbox_until_messages_are_recorded() {
 }
 
 #[test]
-fn what_cannot_be_done_ends_the_call_as_a_limit() {
+fn what_cannot_be_done_keeps_the_caller_waiting() {
     for reached in REACHED {
-        for treatment in [Treatment::Forward("sip:a@example.com".into()), Treatment::Ivr("missing".into())] {
-            assert_eq!(reached(treatment).ended, Some((LIMIT, 480)));
+        for treatment in [
+            Treatment::Forward("sip:a@example.com".into()),
+            Treatment::Ivr("missing".into()),
+            Treatment::Voicemail("ib_general".into()),
+        ] {
+            let mut bench = reached(treatment.clone());
+            assert!(bench.traced("not available"), "{treatment:?}");
+            assert_eq!(bench.place.as_ref().unwrap().0, "ib_general");
+            assert_eq!(bench.hears().len(), 1, "something is heard");
+            bench.pass(7200);
+            assert_eq!(bench.ended, None, "{treatment:?}");
         }
     }
+}
+
+#[test]
+fn a_full_queue_whose_treatment_cannot_be_done_takes_one_more() {
+    let bench = full(Treatment::Forward("sip:a@example.com".into()));
+    assert_eq!(bench.place, Some(("ib_general".to_owned(), 5, None)), "and is not asked again");
 }
 
 #[test]

@@ -206,11 +206,51 @@ fn caller_match_looks_at_lists_prefixes_and_missing_numbers() {
 }
 
 #[test]
+fn a_failure_told_late_does_not_hit_what_is_heard_now() {
+    let nodes = r#"{
+        "start": {"type": "message", "prompt": "first", "next": "second"},
+        "second": {"type": "message", "prompt": "second", "interruptible": false, "next": "ask"},
+        "ask": {"type": "menu", "prompt": "ask", "choices": {"1": "x"}, "default": "x"},
+        "x": {"type": "exit"}
+    }"#;
+    let mut bench = call(nodes);
+    let first = bench.begun;
+    bench.press("1");
+    assert_eq!(bench.hears(), ["second"]);
+    bench.tell(Event::PlaybackFailed(first, "late"));
+    assert_eq!(bench.hears(), ["second"], "the first was over");
+    assert!(bench.traced("no longer heard"));
+    bench.fails("a prompt is missing");
+    assert!(bench.events.iter().any(|event| matches!(event, FeedEvent::IvrExited { failure: Some(_), .. })));
+    assert_eq!(bench.queued_in(), Some("ib_general"));
+}
+
+#[test]
+fn a_failure_told_after_the_key_that_stopped_the_prompt_leaves_the_data_dip_alone() {
+    let nodes = r#"{
+        "start": {"type": "message", "prompt": "first", "next": "dip"},
+        "dip": {"type": "data_dip", "url": "http://localhost/", "next": "yes", "error": "no"},
+        "yes": {"type": "exit"}, "no": {"type": "exit"}
+    }"#;
+    let mut bench = call(nodes);
+    bench.press("1");
+    bench.fails("late");
+    bench.dip_answers(Some(&[]));
+    assert_eq!(bench.left_by(), Some("yes"));
+}
+
+#[test]
 fn caller_match_on_attestation_says_in_the_trace_that_it_is_unknown() {
     let node = r#"{"type": "caller_match", "attestation": "A", "match": "yes", "no_match": "no"}"#;
     let bench = leaves(node, "+12125550199");
     assert_eq!(bench.left_by(), Some("no"));
     assert!(bench.traced("attestation A: unknown"), "{:?}", bench.journey.trace());
+    for unknown in ["unknown", "Unknown"] {
+        let node = format!(
+            r#"{{"type": "caller_match", "attestation": "{unknown}", "match": "yes", "no_match": "no"}}"#
+        );
+        assert_eq!(leaves(&node, "+12125550199").left_by(), Some("yes"), "every caller is unknown");
+    }
     let node = r#"{"type": "caller_match", "prefixes": ["+1"], "match": "yes", "no_match": "no"}"#;
     assert!(!leaves(node, "+12125550199").traced("attestation"));
 }

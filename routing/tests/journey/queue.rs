@@ -141,7 +141,7 @@ fn music_that_cannot_be_played_is_tried_again_with_the_built_in_one() {
     bench.pass(30);
     for _ in 0..3 {
         bench.playing = None;
-        bench.tell(Event::TechnicalFailure("a prompt is missing"));
+        bench.fails("a prompt is missing");
         assert_eq!(bench.journey.deadline().unwrap().1, Timer::SoundAgain);
         bench.pass(5);
         assert_eq!(bench.hears(), ["builtin:queue_music"]);
@@ -153,12 +153,12 @@ fn music_that_cannot_be_played_is_tried_again_with_the_built_in_one() {
 fn ringback_that_cannot_be_played_is_tried_again_and_keeps_no_one_from_the_queue_ivr() {
     let mut bench = Bench::new(waiting(NumberVoice::default()));
     bench.playing = None;
-    bench.tell(Event::TechnicalFailure("the media thread is busy"));
+    bench.fails("the media thread is busy");
     bench.pass(5);
     assert_eq!(bench.hears(), ["Ringback"]);
     bench.pass(22);
     bench.playing = None;
-    bench.tell(Event::TechnicalFailure("the media thread is busy"));
+    bench.fails("the media thread is busy");
     bench.pass(3);
     assert_eq!(bench.hears(), ["busy"]);
     bench.pass(2);
@@ -173,7 +173,7 @@ fn answer_on_taken_rings_for_hours_and_neither_keys_nor_time_change_it() {
     assert_eq!(bench.journey.deadline(), None);
     bench.press("12#");
     bench.tell(Event::Deadline);
-    bench.tell(Event::TechnicalFailure("late"));
+    bench.fails("late");
     bench.pass(7200);
     assert!(!bench.answered && bench.playing.is_none() && bench.ended.is_none());
     bench.tell(hung_up());
@@ -256,7 +256,7 @@ fn the_sla_of_the_entry_point_goes_before_the_inboxs_and_counts_from_the_arrival
 fn a_queue_ivr_that_fails_leaves_the_caller_with_music_and_is_not_tried_again() {
     let mut bench = Bench::new(waiting(NumberVoice::default()));
     bench.pass(30);
-    bench.tell(Event::TechnicalFailure("a prompt is missing"));
+    bench.fails("a prompt is missing");
     assert_eq!(bench.hears(), ["builtin:queue_music"]);
     assert_eq!(bench.journey.deadline(), None);
     assert!(bench.ended.is_none());
@@ -279,4 +279,35 @@ fn keys_pressed_while_it_rings_are_not_kept_for_the_queue_ivr() {
     assert_eq!(bench.hears(), ["busy"]);
     bench.played();
     assert_eq!(bench.hears(), ["stay"]);
+}
+
+/// A Queue IVR that goes round once a second.
+const TURNS: &str = r#"{
+    "start": {"type": "set_variable", "name": "x", "value": "y", "next": "music"},
+    "music": {"type": "wait_music", "seconds": 1, "next": "start"}
+}"#;
+
+#[test]
+fn a_queue_ivr_that_takes_its_time_turns_for_hours() {
+    let voice = NumberVoice { queue_ivr: Some("turns".into()), ..NumberVoice::default() };
+    let mut bench = Bench::new(with_ivr(with_number(plan(), voice), "turns", IvrKind::Queue, TURNS));
+    bench.pass(30 + 4 * 3600);
+    assert_eq!(bench.journey.deadline().unwrap().1, Timer::WaitMusicEnd);
+    assert!(!bench.events.iter().any(|event| matches!(event, FeedEvent::IvrExited { .. })));
+}
+
+#[test]
+fn a_queue_ivr_driven_round_in_no_time_ends_and_the_caller_keeps_the_place() {
+    let nodes = r#"{
+        "start": {"type": "data_dip", "url": "http://localhost/", "next": "start", "error": "start"}
+    }"#;
+    let voice = NumberVoice { queue_ivr: Some("turns".into()), ..NumberVoice::default() };
+    let mut bench = Bench::new(with_ivr(with_number(plan(), voice), "turns", IvrKind::Queue, nodes));
+    bench.pass(30);
+    for _ in 0..300 {
+        bench.dip_answers(None);
+    }
+    assert_eq!(bench.dips.len(), 200);
+    assert_eq!(bench.hears(), ["builtin:queue_music"]);
+    assert!(bench.ended.is_none());
 }

@@ -219,7 +219,7 @@ fn hang_up_whose_prompt_fails_hangs_up() {
     let nodes = r#"{"start": {"type": "hang_up", "prompt": "closed", "sip_status": 480}}"#;
     let voice = NumberVoice { initial_ivr: Some("h".into()), ..NumberVoice::default() };
     let mut b = Bench::new(with_ivr(with_number(plan(), voice), "h", IvrKind::Initial, nodes));
-    b.tell(Event::TechnicalFailure("no such sound"));
+    b.fails("no such sound");
     assert!(b.ended.is_some(), "queued in {:?}", b.queued_in());
 }
 

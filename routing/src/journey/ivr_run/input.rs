@@ -3,7 +3,7 @@
 use super::{Go, Listening, State, Turn, broken, to};
 use crate::{
     id::NodeId,
-    journey::{Action, scope::in_seconds, told::Told},
+    journey::{scope::in_seconds, told::Told},
     plan::{NodeIndex, node::Node},
 };
 
@@ -24,7 +24,7 @@ pub(super) fn go_on(
     let Node::Input { first_digit_seconds, .. } = node else { return broken() };
     if let Told::Digit(_) = told {
         if let Listening::Prompt(_) = listening {
-            turn.out.push(Action::StopPlayback);
+            turn.stop();
         }
         return collect(id, node, collected, turn);
     }

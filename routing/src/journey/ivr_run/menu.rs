@@ -3,7 +3,7 @@
 use super::{Go, Listening, State, Turn, broken, to};
 use crate::{
     id::PromptId,
-    journey::{Action, scope::in_seconds, told::Told},
+    journey::{scope::in_seconds, told::Told},
     plan::{NodeIndex, node::Node},
 };
 
@@ -44,7 +44,7 @@ pub(super) fn go_on(
         return Go::Wait(State::Menu { listening, retries_left });
     }
     if plays {
-        turn.out.push(Action::StopPlayback);
+        turn.stop();
     }
     choose(node, retries_left, turn)
 }
