@@ -10,5 +10,6 @@ mod journey {
     mod nodes;
     mod prompts;
     mod queue;
+    mod queue_nodes;
     mod scenarios;
 }

@@ -53,6 +53,9 @@ impl Compiler<'_> {
             for prompt in node.prompts() {
                 self.prompt(prompt, &path);
             }
+            if let Node::MoveInbox { inbox, .. } = node {
+                self.inbox(inbox, &format!("{path}/inbox"));
+            }
             let list = match node {
                 Node::BlockList { list, .. } => Some(list),
                 Node::CallerMatch { list, .. } => list.as_ref(),
@@ -162,12 +165,14 @@ impl Compiler<'_> {
             | Node::PercentSplit { .. }
             | Node::SubIvr { .. }
             | Node::Position { .. }
-            | Node::EstimatedWait { .. }
-            | Node::ChangePriority { .. }
-            | Node::MoveInbox { .. } => {
+            | Node::EstimatedWait { .. } => {
                 self.findings.add(Code::UnsupportedNode, path, format!("{id} cannot be carried out"));
             }
+            Node::ChangePriority { priority, .. } => {
+                self.range("priority", u32::from(*priority), 0, 9, path);
+            }
             Node::Start { .. }
+            | Node::MoveInbox { .. }
             | Node::Message { .. }
             | Node::SetVariable { .. }
             | Node::BlockList { .. }

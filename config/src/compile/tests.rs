@@ -101,6 +101,27 @@ fn what_is_named_exists() {
 }
 
 #[test]
+fn nodes_that_change_the_place_name_what_exists_and_stand_in_a_queue_ivr() {
+    let queue = |body: Value| {
+        let found = codes(|doc| doc["ivrs"]["ivr_waiting"]["nodes"]["place"] = body.clone());
+        found.into_iter().filter(|code| *code != "R-1202").collect::<Vec<_>>()
+    };
+    let start = sample()["ivrs"]["ivr_waiting"]["start"].clone();
+    let start = if start.is_null() { json!("start") } else { start };
+    let priority = |value: u8| json!({"type": "change_priority", "priority": value, "next": start});
+    let inbox = |id: &str| json!({"type": "move_inbox", "inbox": id, "next": start});
+    assert!(queue(priority(0)).is_empty() && queue(priority(9)).is_empty());
+    assert_eq!(queue(priority(10)), ["R-1211"]);
+    assert!(queue(inbox("ib_sales")).is_empty());
+    assert_eq!(queue(inbox("ib_none")), ["R-1102"]);
+    for body in [priority(5), inbox("ib_sales")] {
+        let mut body = body;
+        body["next"] = json!("menu");
+        assert!(node("place", body).contains(&"R-1209"), "not in an Initial IVR");
+    }
+}
+
+#[test]
 fn numbers_wait_within_their_range() {
     let wait =
         |seconds: u32| codes(|doc| doc["numbers"]["+14155550102"]["queue_wait_seconds"] = json!(seconds));

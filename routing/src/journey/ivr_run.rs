@@ -18,7 +18,7 @@ use super::{
     told::Told,
 };
 use crate::{
-    id::{NodeId, PromptId},
+    id::{InboxId, NodeId, PromptId},
     plan::{Ivr, NodeIndex, node::Node},
     time::Now,
 };
@@ -46,6 +46,17 @@ pub(super) struct IvrRun {
     guards: BTreeMap<NodeId, u32>,
     /// Music of `wait_music` nodes.
     music: PromptId,
+    /// What nodes asked of the wait, and the wait has not taken yet.
+    pub(super) wishes: Wishes,
+}
+
+/// What the nodes of a run want of the wait it runs in; of several the last counts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Wishes {
+    /// Another inbox.
+    pub(super) inbox: Option<InboxId>,
+    /// Another priority.
+    pub(super) priority: Option<u8>,
 }
 
 /// What the run waits for.
@@ -134,7 +145,8 @@ impl IvrRun {
     ) -> (Self, Option<RunEnd>) {
         let (at, state) = (ivr.start(), State::Music { until: now.mono });
         let guards = BTreeMap::new();
-        let mut run = Self { ivr, at, state, visits: 0, forgiven: now.mono, guards, music };
+        let mut run =
+            Self { ivr, at, state, visits: 0, forgiven: now.mono, guards, music, wishes: Wishes::default() };
         let end = run.walk((None, String::new()), &mut Turn { now, scope, out });
         (run, end)
     }
@@ -242,6 +254,14 @@ impl IvrRun {
             Node::WaitMusic { seconds, .. } => {
                 turn.scope.play(vec![Sound::Prompt(self.music.clone())], true, true, turn.out);
                 Go::Wait(State::Music { until: in_seconds(turn.now, *seconds) })
+            }
+            Node::ChangePriority { priority, next } => {
+                self.wishes.priority = Some(*priority);
+                to(*next, "next")
+            }
+            Node::MoveInbox { inbox, next } => {
+                self.wishes.inbox = Some(inbox.clone());
+                to(*next, "next")
             }
             Node::Continue {} => Go::End(RunEnd::Continue(id.clone())),
             Node::Exit {} => Go::End(RunEnd::Exit(id.clone())),

@@ -27,6 +27,8 @@ use crate::{
 pub(super) struct QueueWait {
     inbox: InboxId,
     since: Now,
+    /// Given by a node of the Queue IVR, and kept from inbox to inbox; else it is the inbox's.
+    priority: Option<u8>,
     queue_ivr: Option<Arc<Ivr>>,
     repeat_every_seconds: u32,
     music: PromptId,
@@ -77,6 +79,7 @@ impl QueueWait {
             queue_ivr: number.queue_ivr.as_ref().and_then(|ivr| scope.plan.ivrs.get(ivr)).cloned(),
             repeat_every_seconds: number.repeat_every_seconds.unwrap_or(number.queue_wait_seconds),
             since: now,
+            priority: None,
             music,
             number_music: number.queue_music.clone(),
             wait_max: None,
@@ -159,6 +162,7 @@ impl QueueWait {
         match &mut self.phase {
             Phase::InIvr(run) => {
                 let end = run.handle(now, told, scope, out);
+                self.grant(now, scope, out);
                 self.ivr_ended(now, end, scope, out)
             }
             Phase::Initial { .. } | Phase::Music { .. } => match told {
@@ -196,6 +200,7 @@ impl QueueWait {
                 scope.emit(FeedEvent::IvrEntered { ivr: ivr.id.clone(), queue: true }, out);
                 let (run, end) = IvrRun::begin(ivr, self.music.clone(), now, scope, out);
                 self.phase = Phase::InIvr(run);
+                self.grant(now, scope, out);
                 self.ivr_ended(now, end, scope, out)
             }
             None => {
@@ -203,6 +208,31 @@ impl QueueWait {
                 Next::Stay
             }
         }
+    }
+
+    /// Does what the nodes of the Queue IVR asked for.
+    fn grant(&mut self, now: Now, scope: &mut Scope, out: &mut Actions) {
+        let Phase::InIvr(run) = &mut self.phase else { return };
+        let wishes = std::mem::take(&mut run.wishes);
+        let before = self.priority_in(scope);
+        self.priority = wishes.priority.map(|priority| priority.min(PRIORITY_MAX)).or(self.priority);
+        let priority = self.priority_in(scope);
+        if let Some(inbox) = wishes.inbox.filter(|inbox| *inbox != self.inbox) {
+            if scope.plan.inbox(&inbox).is_some() {
+                // The new place is taken with the new priority.
+                return self.move_to(now, inbox, scope, out);
+            }
+            scope.note(now, format!("there is no inbox {inbox}: stays"));
+        }
+        if priority != before {
+            scope.note(now, format!("priority {priority}"));
+            self.join_within(None, scope, out);
+        }
+    }
+
+    fn priority_in(&self, scope: &Scope) -> u8 {
+        let of_inbox = || scope.plan.inbox(&self.inbox).map(|inbox| inbox.priority);
+        self.priority.or_else(of_inbox).unwrap_or(PRIORITY_DEFAULT)
     }
 
     fn ivr_ended(&mut self, now: Now, end: Option<RunEnd>, scope: &mut Scope, out: &mut Actions) -> Next {
@@ -269,14 +299,16 @@ impl QueueWait {
     }
 
     fn join_within(&self, length_max: Option<u32>, scope: &Scope, out: &mut Actions) {
-        let inbox = scope.plan.inbox(&self.inbox);
-        let priority = inbox.map_or(PRIORITY_DEFAULT, |inbox| inbox.priority);
+        let priority = self.priority_in(scope);
         out.push(Action::EnterQueue { inbox: self.inbox.clone(), priority, length_max });
     }
 }
 
 /// How soon a sound that could not be played is tried again: a busy media thread has drained by then.
 const SOUND_AGAIN_SECONDS: u32 = 5;
+
+/// The highest priority.
+const PRIORITY_MAX: u8 = 9;
 
 /// The middle of 0 to 9.
 const PRIORITY_DEFAULT: u8 = 5;

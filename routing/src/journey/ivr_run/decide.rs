@@ -56,7 +56,7 @@ pub(super) fn decide(
             *passed = passed.saturating_add(1);
             if *passed <= *times_max { to(*next, "next") } else { to(*exceeded, "exceeded") }
         }
-        Node::Position { next } | Node::ChangePriority { next, .. } | Node::MoveInbox { next, .. } => {
+        Node::Position { next } => {
             scope.note(now, format!("node {id} is not available yet: passed over"));
             to(*next, "next")
         }
