@@ -97,6 +97,7 @@ fn look_ups(store: &Store, count: u64) -> Duration {
             to: Address::Text(format!("box{index}@example.com").into()),
             from: Caller::default(),
             arrived: now,
+            seed: 0,
         };
         let started = Instant::now();
         let inbox = black_box(plan.direct_inbox(&contact));

@@ -6,7 +6,7 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Instant};
 
-use rand::rngs::StdRng;
+use rand::{Rng, rngs::StdRng};
 use tokio::sync::mpsc;
 use vestibule_routing::{
     address::{Address, E164},
@@ -51,7 +51,7 @@ pub(crate) async fn run(
 ) {
     let now = now();
     let routing = services.routing.active().load();
-    let mut contact = contact_of(&call, new_contact_id(now.wall, &mut rng), now);
+    let mut contact = contact_of(&call, new_contact_id(now.wall, &mut rng), rng.random(), now);
     let start = start_of(&call, &contact, routing.revision);
     let continued = services.repeats.take(&start);
     let record = Record::new(start, continued.is_some());
@@ -447,7 +447,7 @@ async fn sleep_until(deadline: Option<Instant>) {
 }
 
 /// The contact an INVITE makes. The asserted identity is believed, since only listed trunks get here.
-fn contact_of(call: &ArrivingCall, id: ContactId, now: Now) -> Contact {
+fn contact_of(call: &ArrivingCall, id: ContactId, seed: u64, now: Now) -> Contact {
     let invite = &call.invite;
     let to = match E164::from_user_part(&invite.user) {
         Some(number) => Address::Number(number),
@@ -457,7 +457,7 @@ fn contact_of(call: &ArrivingCall, id: ContactId, now: Now) -> Contact {
     let nameless = party.user.is_empty() || party.user.eq_ignore_ascii_case("anonymous");
     let anonymous = invite.private || nameless;
     let from = Caller { number: E164::from_user_part(&party.user), text: party.user.clone(), anonymous };
-    Contact { id, channel: Channel::Voice, to, from, arrived: now }
+    Contact { id, channel: Channel::Voice, to, from, arrived: now, seed }
 }
 
 fn start_of(call: &ArrivingCall, contact: &Contact, revision: u64) -> ContactStart {

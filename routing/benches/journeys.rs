@@ -91,6 +91,7 @@ fn contact(index: u64, now: Now) -> Contact {
         to: Address::Number(number(index)),
         from: Caller { number: E164::parse("+12125550199").ok(), ..Caller::default() },
         arrived: now,
+        seed: 0,
     }
 }
 

@@ -20,6 +20,8 @@ pub struct Contact {
     pub from: Caller,
     /// When it arrived.
     pub arrived: Now,
+    /// What chance decides for it: with the same seed, percent splits lead the same ways.
+    pub seed: u64,
 }
 
 /// What is known of the customer who calls.

@@ -75,6 +75,7 @@ fn contact(to: Address) -> Contact {
         to,
         from: Caller { number: E164::parse(CALLER).ok(), ..Caller::default() },
         arrived: Now { mono: Instant::now(), wall: "2026-03-02T10:00:00Z".parse().unwrap() },
+        seed: 0,
     }
 }
 

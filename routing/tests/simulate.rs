@@ -52,6 +52,7 @@ fn called(queue: &str) -> Simulation {
         to: Address::Number(E164::parse(NUMBER).unwrap()),
         from: Caller::default(),
         arrived: Now { mono: Instant::now(), wall: "2026-03-02T10:00:00Z".parse().unwrap() },
+        seed: 0,
     };
     let script = Script {
         contact,

@@ -162,7 +162,6 @@ impl Compiler<'_> {
             | Node::Voicemail { .. }
             | Node::Callback { .. }
             | Node::Forward { .. }
-            | Node::PercentSplit { .. }
             | Node::SubIvr { .. }
             | Node::Position { .. }
             | Node::EstimatedWait { .. } => {
@@ -170,6 +169,9 @@ impl Compiler<'_> {
             }
             Node::ChangePriority { priority, .. } => {
                 self.range("priority", u32::from(*priority), 0, 9, path);
+            }
+            Node::PercentSplit { percent, .. } => {
+                self.range("percent", u32::from(*percent), 0, 100, path);
             }
             Node::Start { .. }
             | Node::MoveInbox { .. }

@@ -122,6 +122,16 @@ fn nodes_that_change_the_place_name_what_exists_and_stand_in_a_queue_ivr() {
 }
 
 #[test]
+fn a_percent_split_has_a_share_of_a_hundred() {
+    let split = |percent: u8| {
+        let body = json!({"type": "percent_split", "percent": percent, "next": "menu", "rest": "menu"});
+        node("split", body).into_iter().filter(|code| *code != "R-1202").collect::<Vec<_>>()
+    };
+    assert!(split(0).is_empty() && split(100).is_empty());
+    assert_eq!(split(101), ["R-1211"]);
+}
+
+#[test]
 fn numbers_wait_within_their_range() {
     let wait =
         |seconds: u32| codes(|doc| doc["numbers"]["+14155550102"]["queue_wait_seconds"] = json!(seconds));

@@ -59,6 +59,7 @@ pub(super) fn simulate(settings: &Settings, arguments: &SimulateArgs) -> anyhow:
         to: Address::Number(number(&arguments.to)?),
         from: Caller { number: from, text: String::new(), anonymous: from.is_none() },
         arrived: Now { mono: std::time::Instant::now(), wall },
+        seed: 0,
     };
     let script = Script {
         contact,

@@ -33,6 +33,7 @@ pub(super) struct Scope {
     pub(super) digits: VecDeque<Digit>,
     variables: BTreeMap<String, String>,
     playbacks: u32,
+    chance: u64,
     /// What is heard: the last playback begun, unless it was stopped.
     heard: Option<PlaybackId>,
     pub(super) requests: u32,
@@ -50,9 +51,11 @@ impl Scope {
         variables.insert("customer_number".to_owned(), number);
         variables.insert("entry_point".to_owned(), company.clone());
         variables.insert("company_number".to_owned(), company);
+        let chance = contact.seed;
         Self {
             plan,
             contact,
+            chance,
             trace: Trace::default(),
             digits: VecDeque::new(),
             variables,
@@ -126,6 +129,14 @@ impl Scope {
             }
             Told::Time | Told::Digit(_) | Told::DataDip { .. } | Told::Failure(_) => false,
         }
+    }
+
+    /// A number from 0 to 99, each as likely as the others (SplitMix64, of which only the seed is chance).
+    pub(super) fn percentile(&mut self) -> u64 {
+        self.chance = self.chance.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mixed = (self.chance ^ (self.chance >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (mixed ^ (mixed >> 31)) % 100
     }
 
     pub(super) fn set(&mut self, now: Now, name: &str, mut value: String) {

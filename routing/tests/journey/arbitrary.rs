@@ -156,10 +156,11 @@ proptest! {
     #[test]
     fn any_call_of_any_plan_goes_on_until_it_ends_once(
         plan in plans::any_plan(),
+        seed in any::<u64>(),
         happenings in prop::collection::vec(any_happening(), 1..60),
     ) {
         let lets_go = lets_go(&plan);
-        let mut call = Watched { bench: Bench::new(plan) };
+        let mut call = Watched { bench: Bench::with_seed(plan, seed) };
         call.look("the arrival");
         for what in &happenings {
             call.happens(what);

@@ -96,6 +96,15 @@ impl Bench {
 
     /// A call from a number; from nobody known when it is none.
     pub(super) fn called_by(plan: Plan, number: &str) -> Self {
+        Self::arriving(plan, number, 0)
+    }
+
+    /// A call for which chance decides as the seed says.
+    pub(super) fn with_seed(plan: Plan, seed: u64) -> Self {
+        Self::arriving(plan, "+12125550199", seed)
+    }
+
+    fn arriving(plan: Plan, number: &str, seed: u64) -> Self {
         let number = E164::parse(number).ok();
         let from = Caller { number, text: String::new(), anonymous: number.is_none() };
         let now = Now { mono: Instant::now(), wall: "2026-03-02T10:00:00Z".parse().unwrap() };
@@ -105,6 +114,7 @@ impl Bench {
             to: Address::Number(E164::parse(NUMBER).unwrap()),
             from,
             arrived: now,
+            seed,
         };
         let mut out = Vec::new();
         let journey = Journey::new(Arc::new(plan), contact, now, &mut out);

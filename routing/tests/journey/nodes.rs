@@ -432,3 +432,41 @@ fn continue_goes_back_to_the_queue_and_keeps_the_place() {
         matches!(event, FeedEvent::IvrExited { inbox: Some(inbox), failure: None, .. } if inbox.as_str() == "ib_general")
     }));
 }
+
+#[test]
+fn a_percent_split_gives_each_way_its_share_and_the_same_seed_the_same_way() {
+    let taken = |percent: u8, seed: u64| {
+        let nodes = format!(
+            r#"{{"start": {{"type": "percent_split", "percent": {percent}, "next": "yes", "rest": "no"}},
+                "yes": {{"type": "exit"}}, "no": {{"type": "exit"}}}}"#
+        );
+        let bench = Bench::with_seed(with_initial(plan(), &nodes), seed);
+        bench.left_by() == Some("yes")
+    };
+    let share = |percent: u8| (0..2000).filter(|seed| taken(percent, *seed)).count();
+    assert_eq!((share(0), share(100)), (0, 2000));
+    for (percent, least, most) in [(1, 5, 45), (25, 430, 570), (50, 920, 1080), (99, 1955, 1995)] {
+        let share = share(percent);
+        assert!((least..=most).contains(&share), "{percent} %: {share} of 2000");
+    }
+    for seed in 0..50 {
+        assert_eq!(taken(50, seed), taken(50, seed));
+    }
+}
+
+#[test]
+fn two_splits_of_one_call_are_independent() {
+    let nodes = r#"{
+        "start": {"type": "percent_split", "percent": 50, "next": "second", "rest": "second_too"},
+        "second": {"type": "percent_split", "percent": 50, "next": "a", "rest": "b"},
+        "second_too": {"type": "percent_split", "percent": 50, "next": "c", "rest": "d"},
+        "a": {"type": "exit"}, "b": {"type": "exit"}, "c": {"type": "exit"}, "d": {"type": "exit"}
+    }"#;
+    let mut counts = std::collections::BTreeMap::<String, u32>::new();
+    for seed in 0..2000 {
+        let bench = Bench::with_seed(with_initial(plan(), nodes), seed);
+        *counts.entry(bench.left_by().unwrap().to_owned()).or_default() += 1;
+    }
+    assert_eq!(counts.len(), 4);
+    assert!(counts.values().all(|count| (420..=580).contains(count)), "{counts:?}");
+}

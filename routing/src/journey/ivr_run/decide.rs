@@ -56,6 +56,13 @@ pub(super) fn decide(
             *passed = passed.saturating_add(1);
             if *passed <= *times_max { to(*next, "next") } else { to(*exceeded, "exceeded") }
         }
+        Node::PercentSplit { percent, next, rest } => {
+            if scope.percentile() < u64::from(*percent) {
+                to(*next, "next")
+            } else {
+                to(*rest, "rest")
+            }
+        }
         Node::Position { next } => {
             scope.note(now, format!("node {id} is not available yet: passed over"));
             to(*next, "next")
@@ -98,7 +105,6 @@ pub(super) fn failed_way(node: &Node<NodeIndex>) -> Option<NodeIndex> {
         | Node::SubIvr { error, .. } => Some(*error),
         Node::Forward { failed, .. } => Some(*failed),
         Node::EstimatedWait { unknown, .. } => Some(*unknown),
-        Node::PercentSplit { rest, .. } => Some(*rest),
         Node::Start { .. }
         | Node::Schedule { .. }
         | Node::Message { .. }
@@ -107,6 +113,7 @@ pub(super) fn failed_way(node: &Node<NodeIndex>) -> Option<NodeIndex> {
         | Node::CallerMatch { .. }
         | Node::BlockList { .. }
         | Node::LoopGuard { .. }
+        | Node::PercentSplit { .. }
         | Node::Position { .. }
         | Node::WaitMusic { .. }
         | Node::Continue {}
