@@ -301,6 +301,9 @@ impl ContactTask {
             Action::Emit(_) => {}
             Action::EnterQueue { inbox, priority, length_max } => {
                 let arrived = self.journey.contact().arrived.wall;
+                // Before the new place is taken: giving the old one up later would remove the new one,
+                // if both are the same (back from an inbox that was full).
+                self.ticket = None;
                 match self.services.queues.join(&inbox, &self.id, arrived, priority, length_max) {
                     Ok(ticket) => {
                         self.queued_at.get_or_insert_with(Instant::now);

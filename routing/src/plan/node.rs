@@ -319,7 +319,7 @@ impl<T> Node<T> {
         })
     }
 
-    /// The nodes whose behaviour comes with the hand-off: known to documents and validation.
+    /// The nodes that change a place in the queue, run elsewhere, or lead the call out of the gateway.
     fn try_map_reserved<U, E>(&self, to: &mut impl FnMut(&str, &T) -> Result<U, E>) -> Result<Node<U>, E> {
         Ok(match self {
             Self::SendSms { text, success, error } => Node::SendSms {
