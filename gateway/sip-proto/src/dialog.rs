@@ -4,8 +4,9 @@ use std::{io::Write, net::SocketAddr};
 
 use crate::{
     builder::line,
+    endpoint::Transport,
     header::{HeaderName, NameAddr},
-    message::{Message, Method},
+    message::{Message, Method, StartLine},
     uri::Uri,
 };
 
@@ -15,18 +16,75 @@ pub(crate) struct Dialog {
     pub(crate) call_id: Box<[u8]>,
     pub(crate) local_tag: Box<[u8]>,
     pub(crate) remote_tag: Box<[u8]>,
-    /// The value of our From header: the To of the INVITE with our tag.
+    /// The value of our From header.
     local: Box<[u8]>,
-    /// The value of our To header: the From of the INVITE.
+    /// The value of our To header.
     remote: Box<[u8]>,
     /// The Request-URI of our requests.
     remote_target: Box<[u8]>,
     routes: Vec<Box<[u8]>>,
     local_cseq: u32,
     pub(crate) remote_cseq: u32,
+    max_forwards: u8,
+}
+
+/// Hops a request of ours may make (RFC 3261 §8.1.1.6).
+const MAX_FORWARDS: u8 = 70;
+
+/// The two sides of a call of ours before anybody answered.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Calling<'a> {
+    pub(crate) call_id: &'a str,
+    pub(crate) local_tag: &'a str,
+    /// The value of From, without a tag.
+    pub(crate) from: &'a str,
+    /// The Request-URI, which is To as well.
+    pub(crate) uri: &'a str,
+    pub(crate) first_cseq: u32,
+    pub(crate) max_forwards: u8,
 }
 
 impl Dialog {
+    /// What an INVITE of ours is written from; it has no remote tag, so that no request belongs to it.
+    pub(crate) fn calling(calling: Calling<'_>) -> Self {
+        Self {
+            call_id: calling.call_id.as_bytes().into(),
+            local_tag: calling.local_tag.as_bytes().into(),
+            remote_tag: Box::default(),
+            local: format!("{};tag={}", calling.from, calling.local_tag).into_bytes().into(),
+            remote: format!("<{}>", calling.uri).into_bytes().into(),
+            remote_target: calling.uri.as_bytes().into(),
+            routes: Vec::new(),
+            local_cseq: calling.first_cseq,
+            remote_cseq: 0,
+            max_forwards: calling.max_forwards,
+        }
+    }
+
+    /// The dialog that a response with a To tag makes of an INVITE of ours (RFC 3261 §12.1.2).
+    pub(crate) fn of_client(invite: &Message<'_>, response: &Message<'_>) -> Option<Self> {
+        let (from, to) = (invite.from()?, response.to()?);
+        let uri = match invite.start {
+            StartLine::Request { uri, .. } => uri,
+            StartLine::Response { .. } => return None,
+        };
+        let mut routes: Vec<Box<[u8]>> =
+            response.elements(HeaderName::RecordRoute).map(Into::into).collect();
+        routes.reverse();
+        Some(Self {
+            call_id: invite.call_id()?.into(),
+            local_tag: from.tag()?.into(),
+            remote_tag: to.tag()?.into(),
+            local: from.raw.into(),
+            remote: to.raw.into(),
+            remote_target: response.contacts().next().map_or(uri, |contact| contact.uri.raw).into(),
+            routes,
+            local_cseq: invite.cseq()?.number,
+            remote_cseq: 0,
+            max_forwards: MAX_FORWARDS,
+        })
+    }
+
     /// The dialog that an INVITE from the other side creates (RFC 3261 §12.1.1).
     pub(crate) fn of_server(invite: &Message<'_>, local_tag: &[u8], first_cseq: u32) -> Option<Self> {
         let (from, to) = (invite.from()?, invite.to()?);
@@ -45,7 +103,17 @@ impl Dialog {
             routes: invite.elements(HeaderName::RecordRoute).map(Into::into).collect(),
             local_cseq: first_cseq,
             remote_cseq: invite.cseq()?.number,
+            max_forwards: MAX_FORWARDS,
         })
+    }
+
+    /// The 2xx says it all anew: the target, and the route set as it stands at the answer (RFC 3261 §13.2.2.4).
+    /// Numbers go on.
+    pub(crate) fn answered(&mut self, invite: &Message<'_>, response: &Message<'_>) {
+        if let Some(whole) = Self::of_client(invite, response) {
+            let (local_cseq, remote_cseq) = (self.local_cseq.max(whole.local_cseq), self.remote_cseq);
+            *self = Self { local_cseq, remote_cseq, ..whole };
+        }
     }
 
     /// Whether a request from the other side belongs here.
@@ -60,23 +128,44 @@ impl Dialog {
         }
     }
 
-    /// The address our requests go to, when the next hop names an IP address. There is no DNS here: a
-    /// name leads back to where the peer's requests come from. So does a private address named by a
-    /// public source, which is a peer behind NAT.
-    pub(crate) fn next_hop(&self, source: SocketAddr) -> SocketAddr {
+    /// The address our requests go to, and the transport when one is asked for, when the next hop names an
+    /// IP address. There is no DNS here: a name leads back to where the peer's requests come from. So does a
+    /// private address named by a public source, which is a peer behind NAT.
+    pub(crate) fn next_hop(&self, source: SocketAddr) -> (SocketAddr, Option<Transport>) {
         let uri = match self.routes.first() {
             Some(route) => NameAddr::parse(route).map(|route| route.uri),
             None => Uri::parse(&self.remote_target).ok(),
         };
         let named = uri.and_then(|uri| {
             let ip = std::str::from_utf8(uri.host).ok()?.parse().ok()?;
-            Some(SocketAddr::new(ip, uri.port.unwrap_or(5060)))
+            let transport = uri.param("transport").and_then(Transport::from_param);
+            Some((SocketAddr::new(ip, uri.port.unwrap_or(5060)), transport))
         });
         match named {
-            Some(named) if is_private(named) && !is_private(source) => source,
-            Some(named) if named.is_ipv4() == source.is_ipv4() => named,
-            _ => source,
+            Some((named, _)) if is_private(named) && !is_private(source) => (source, None),
+            Some((named, transport)) if named.is_ipv4() == source.is_ipv4() => (named, transport),
+            _ => (source, None),
         }
+    }
+
+    /// The Request-URI, and the Route headers. A strict router at the head of the route set is named by the
+    /// Request-URI itself, and the target comes last (RFC 3261 §12.2.1.1).
+    fn uri_and_routes(&self) -> (&[u8], Vec<Box<[u8]>>) {
+        match self.routes.split_first() {
+            Some((first, rest)) => match NameAddr::parse(first).map(|route| route.uri) {
+                Some(strict) if strict.param("lr").is_none() => {
+                    let last = [b"<", &*self.remote_target, b">"].concat();
+                    (strict.raw, rest.iter().cloned().chain([last.into()]).collect())
+                }
+                Some(_) | None => (&self.remote_target, self.routes.clone()),
+            },
+            None => (&self.remote_target, Vec::new()),
+        }
+    }
+
+    /// The Request-URI of the next request.
+    pub(crate) fn request_uri(&self) -> Box<[u8]> {
+        self.uri_and_routes().0.into()
     }
 
     /// Writes the head of a request within the dialog, up to but without Content-Length; the CSeq number
@@ -93,11 +182,12 @@ impl Dialog {
             self.local_cseq
         });
         let name = method.as_str();
+        let (uri, routes) = self.uri_and_routes();
         out.extend_from_slice(name.as_bytes());
         out.push(b' ');
-        out.extend_from_slice(&self.remote_target);
-        write!(out, " SIP/2.0\r\nVia: {via}\r\nMax-Forwards: 70\r\n").ok();
-        for route in &self.routes {
+        out.extend_from_slice(uri);
+        write!(out, " SIP/2.0\r\nVia: {via}\r\nMax-Forwards: {}\r\n", self.max_forwards).ok();
+        for route in &routes {
             line(out, "Route", route);
         }
         line(out, "From", &self.local);

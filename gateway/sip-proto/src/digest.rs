@@ -1,4 +1,4 @@
-//! Digest authentication, the server's side (RFC 7616 as RFC 8760 has it for SIP).
+//! Digest authentication (RFC 7616 as RFC 8760 has it for SIP): the server's side, and [`Login`], the client's.
 //!
 //! Nonces need no memory: each carries its time of issue and a MAC. Replays are stopped by
 //! [`ReplayGuard`], which remembers the last nonce count of every nonce in use. Quality of protection
@@ -14,8 +14,10 @@ use crate::{
     uri::Uri,
 };
 
+mod client;
 mod replay;
 
+pub use client::Login;
 pub use replay::ReplayGuard;
 
 /// A hash function that passwords are proven with.

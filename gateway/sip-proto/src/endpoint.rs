@@ -19,9 +19,11 @@ use crate::{sdp::Codec, transaction::TimerValues, wheel::Wheel};
 mod call;
 mod client;
 mod command;
+mod forks;
 mod in_dialog;
 mod invite;
 mod key;
+mod outgoing;
 mod output;
 mod receive;
 mod respond;
@@ -29,7 +31,8 @@ mod session_timer;
 mod tables;
 mod timeout;
 
-pub use output::{Event, HangUpCause, Invite, Outputs, Party, Transmit};
+pub use outgoing::{CallError, Target};
+pub use output::{Event, Failure, HangUpCause, Invite, Outputs, Party, Transmit};
 
 use call::Call;
 use tables::{ClientTransaction, ServerTransaction, Slab};
@@ -55,6 +58,13 @@ impl Transport {
         }
     }
 
+    /// The transport that a `transport` parameter of a URI names (RFC 3261 §19.1.1); none for others.
+    pub fn from_param(value: &[u8]) -> Option<Self> {
+        [Self::Udp, Self::Tcp, Self::Tls]
+            .into_iter()
+            .find(|transport| value.eq_ignore_ascii_case(transport.as_str().as_bytes()))
+    }
+
     /// Whether it repeats lost bytes by itself.
     pub fn is_reliable(self) -> bool {
         !matches!(self, Self::Udp)
@@ -72,6 +82,15 @@ pub struct Path {
     pub listener: u16,
     /// The connection, on reliable transports.
     pub connection: Option<u64>,
+}
+
+/// One of the sockets that messages come and go by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// What it speaks.
+    pub transport: Transport,
+    /// The host and port that others reach it by (Contact, Via).
+    pub advertised: SocketAddr,
 }
 
 /// A call's name: late commands for a call that is gone are harmless.
@@ -121,8 +140,8 @@ pub enum Command {
 pub struct Settings {
     /// Number of the thread that owns the endpoint; it stands in every tag and branch that we make.
     pub shard: u8,
-    /// For each listener, the host and port that others reach it by (Contact, Via).
-    pub advertised: Vec<SocketAddr>,
+    /// The listeners, by the index that stands in [`Path::listener`].
+    pub listeners: Vec<Listener>,
     /// Text of the Server header; empty for none.
     pub server: String,
     /// Base timers.
@@ -131,7 +150,7 @@ pub struct Settings {
     pub trying_after: Duration,
     /// Calls at once.
     pub calls_max: usize,
-    /// Server transactions at once, finished ones included for 32 s.
+    /// Server transactions at once, and as many client transactions, finished ones included for 32 s.
     pub transactions_max: usize,
     /// The smallest session interval we accept (RFC 4028 §5), in seconds; default 90.
     pub min_se_seconds: u32,
@@ -143,7 +162,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             shard: 0,
-            advertised: Vec::new(),
+            listeners: Vec::new(),
             server: "Vestibule".to_owned(),
             timers: TimerValues::default(),
             trying_after: Duration::from_millis(200),
@@ -267,6 +286,19 @@ impl Endpoint {
     }
 
     fn contact_host(&self, listener: u16, fallback: SocketAddr) -> SocketAddr {
-        self.settings.advertised.get(usize::from(listener)).copied().unwrap_or(fallback)
+        self.settings.listeners.get(usize::from(listener)).map_or(fallback, |own| own.advertised)
+    }
+
+    /// The same way by another transport, from a listener that speaks it; unchanged where none does.
+    fn path_over(&self, path: Path, transport: Transport) -> Path {
+        let own = (0_u16..).zip(&self.settings.listeners).find(|(_, own)| {
+            own.transport == transport && own.advertised.is_ipv4() == path.peer.is_ipv4()
+        });
+        match own {
+            Some((listener, _)) if transport != path.transport => {
+                Path { transport, listener, connection: None, ..path }
+            }
+            Some(_) | None => path,
+        }
     }
 }

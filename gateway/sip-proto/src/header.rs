@@ -61,6 +61,8 @@ names! {
     RSeq = "RSeq",
     RAck = "RAck",
     Authorization = "Authorization",
+    WwwAuthenticate = "WWW-Authenticate",
+    ProxyAuthenticate = "Proxy-Authenticate",
     Reason = "Reason",
     RetryAfter = "Retry-After",
     Expires = "Expires",

@@ -10,6 +10,8 @@ pub(crate) mod client;
 pub(crate) mod client_invite;
 pub(crate) mod server;
 pub(crate) mod server_invite;
+#[cfg(test)]
+mod tests;
 
 /// The three base timers (RFC 3261 §17.1.1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,6 +97,13 @@ impl Timers {
     /// Starts the repeating timer.
     pub(crate) fn repeat(&mut self, now: Instant, timer: Timer, every: Duration) {
         self.repeat = now.checked_add(every).map(|at| (at, timer, every));
+    }
+
+    /// Lets the repeating timer fire when it would, and from then on at this interval.
+    pub(crate) fn repeat_then(&mut self, interval: Duration) {
+        if let Some((_, _, every)) = &mut self.repeat {
+            *every = interval;
+        }
     }
 
     /// Starts the timer that ends the state.

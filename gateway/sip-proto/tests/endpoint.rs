@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use rand::{SeedableRng, rngs::StdRng};
 use sip_proto::{
     digest::{Authenticator, Refusal},
-    endpoint::{CallKey, Command, Endpoint, Event, HangUpCause, Outputs, Path, Settings, Transport},
+    endpoint::{CallKey, Command, Endpoint, Event, HangUpCause, Listener, Outputs, Path, Settings, Transport},
     header::HeaderName,
     message::{Message, StartLine},
     sdp::Codec,
@@ -36,7 +36,7 @@ impl Bench {
     fn new(transport: Transport) -> Self {
         let now = Instant::now();
         let settings =
-            Settings { advertised: vec!["198.51.100.9:5060".parse().unwrap()], ..Settings::default() };
+            Settings { listeners: vec![Listener { transport: Transport::Udp, advertised: "198.51.100.9:5060".parse().unwrap() }], ..Settings::default() };
         let connection = transport.is_reliable().then_some(1);
         Self {
             endpoint: Endpoint::new(settings, StdRng::seed_from_u64(1), now),

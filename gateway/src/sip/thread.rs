@@ -15,7 +15,7 @@ use bytes::Bytes;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use sip_proto::{
-    endpoint::{CallKey, Command, Endpoint, Event, HangUpCause, Outputs, Path, Settings, Transport},
+    endpoint::{CallKey, Command, Endpoint, Event, HangUpCause, Listener, Outputs, Path, Settings, Transport},
     message::Method,
     sdp::Codec,
 };
@@ -74,12 +74,14 @@ impl Sip {
             .map(|socket| BatchSocket::new(socket, options))
             .collect::<Result<_, _>>()
             .map_err(SipError::Socket)?;
-        let mut advertised: Vec<SocketAddr> = sockets.iter().map(BatchSocket::local).collect();
-        for listener in &tcp {
-            advertised.push(listener.local_addr().map_err(SipError::Socket)?);
+        let listener = |transport, advertised| Listener { transport, advertised };
+        let mut listeners: Vec<Listener> =
+            sockets.iter().map(|socket| listener(Transport::Udp, socket.local())).collect();
+        for socket in &tcp {
+            listeners.push(listener(Transport::Tcp, socket.local_addr().map_err(SipError::Socket)?));
         }
         if let Some(ip) = settings.advertised_address {
-            advertised.iter_mut().for_each(|address| address.set_ip(ip));
+            listeners.iter_mut().for_each(|own| own.advertised.set_ip(ip));
         }
         let (inbox, items, wake) =
             SipInbox::new(settings.limits.inbox_messages_max, metrics.rings_full.clone())
@@ -97,7 +99,7 @@ impl Sip {
             hub.runtime().spawn(tcp::listen(listener, index, connections.clone()));
         }
         let endpoint =
-            Endpoint::new(endpoint_settings(settings, advertised), StdRng::from_os_rng(), Instant::now());
+            Endpoint::new(endpoint_settings(settings, listeners), StdRng::from_os_rng(), Instant::now());
         let thread = SipThread {
             endpoint,
             sockets,
@@ -138,9 +140,9 @@ impl Sip {
     }
 }
 
-fn endpoint_settings(settings: &vestibule_config::settings::Sip, advertised: Vec<SocketAddr>) -> Settings {
+fn endpoint_settings(settings: &vestibule_config::settings::Sip, listeners: Vec<Listener>) -> Settings {
     Settings {
-        advertised,
+        listeners,
         server: settings.user_agent.clone(),
         calls_max: settings.limits.calls_max,
         transactions_max: settings.limits.transactions_max,
@@ -336,6 +338,8 @@ impl SipThread {
                 }
                 // Nobody waits for it: a call without an ACK is ended by the endpoint.
                 Event::Acknowledged => continue,
+                // The gateway takes calls; it makes none.
+                Event::Progress(_) | Event::Answered | Event::Failed(_) => continue,
                 Event::Media(agreed) => Signal::Media(agreed),
                 Event::Digit(key) => match Digit::from_char(key) {
                     Some(digit) => Signal::Digit(digit),

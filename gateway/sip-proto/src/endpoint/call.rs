@@ -1,48 +1,104 @@
-//! A call as the endpoint keeps it: its dialog, its INVITE transaction, its timers.
+//! A call as the endpoint keeps it: its dialog, its timers, and who began it.
 
 use std::time::Instant;
 
-use super::{Path, tables::Handle};
+use super::{Path, Target, tables::Handle};
 use crate::{
     dialog::Dialog,
+    digest::Login,
     sdp::{LocalMedia, Negotiated},
 };
 
 /// One call.
 #[derive(Debug)]
 pub(super) struct Call {
-    pub(super) key: u128,
-    /// The key of its INVITE, which may come again by another way.
-    pub(super) merge_key: u128,
+    /// Its dialog's key in the index; none while a call of ours has no dialog.
+    pub(super) key: Option<u128>,
+    pub(super) role: Role,
     pub(super) phase: Phase,
-    /// Where its requests come from.
+    /// Where its requests come from, and ours go to.
     pub(super) path: Path,
     pub(super) dialog: Dialog,
-    /// The lines every response to the INVITE repeats.
-    pub(super) invite_head: Box<[u8]>,
-    /// The INVITE's server transaction.
-    pub(super) invite: Handle,
     pub(super) invite_cseq: u32,
-    /// The caller's offer, until it is answered.
-    pub(super) offer: Option<Box<[u8]>>,
     pub(super) media: Option<LocalMedia>,
     pub(super) negotiated: Option<Negotiated>,
     /// The 2xx that waits for its ACK.
     pub(super) unacknowledged: Option<Unacknowledged>,
     /// BYE is to be sent as soon as the ACK is there (RFC 3261 §15: not before).
     pub(super) hang_up_after_ack: Option<u16>,
-    pub(super) reliable: Reliable,
-    /// A 100 is due.
-    pub(super) trying_at: Option<Instant>,
     pub(super) session: Option<SessionTimer>,
     pub(super) peer: PeerAbilities,
     /// The client transaction of our own refresh, while it is under way.
     pub(super) refresh: Option<Handle>,
+    /// The smallest session interval the other side has named in a 422, in seconds.
+    pub(super) min_se: u32,
+    /// What proves us to the other side, once it asked.
+    pub(super) login: Option<Box<Login>>,
     /// The last description we sent.
     pub(super) description: Box<str>,
     /// The wake-up in the wheel that counts; any other is left over and does nothing. So a call has one
     /// that stays, however many requests come.
     pub(super) wake_at: Option<Instant>,
+}
+
+/// Who began the call, and what only its beginning needs.
+#[derive(Debug)]
+pub(super) enum Role {
+    /// The other side did.
+    Server(Incoming),
+    /// We did.
+    Client(Box<Outgoing>),
+}
+
+/// What is kept of an INVITE from the other side.
+#[derive(Debug)]
+pub(super) struct Incoming {
+    /// The key of its INVITE, which may come again by another way.
+    pub(super) merge_key: u128,
+    /// The lines every response to the INVITE repeats.
+    pub(super) head: Box<[u8]>,
+    /// The INVITE's server transaction.
+    pub(super) transaction: Handle,
+    /// The caller's offer, until it is answered.
+    pub(super) offer: Option<Box<[u8]>>,
+    pub(super) reliable: Reliable,
+    /// A 100 is due.
+    pub(super) trying_at: Option<Instant>,
+}
+
+/// What is kept of an INVITE of ours.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    pub(super) target: Target,
+    /// The INVITE's client transaction, until its final response.
+    pub(super) transaction: Option<Handle>,
+    /// Early dialogs, one for each place that answered (RFC 3261 §13.2.2.4).
+    pub(super) forks: Vec<Fork>,
+    pub(super) cancel: Cancel,
+    /// INVITEs sent: a challenge or a longer session interval takes another.
+    pub(super) tries: u8,
+    /// Something came back: CANCEL may be sent (RFC 3261 §9.1).
+    pub(super) proceeding: bool,
+}
+
+/// An early dialog of an INVITE of ours.
+#[derive(Debug)]
+pub(super) struct Fork {
+    pub(super) key: u128,
+    pub(super) dialog: Dialog,
+    /// The last reliable provisional response taken (RFC 3262 §4).
+    pub(super) rseq: Option<u32>,
+    pub(super) negotiated: Option<Negotiated>,
+}
+
+/// Whether an INVITE of ours is being taken back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cancel {
+    No,
+    /// As soon as something comes back.
+    Wanted,
+    /// CANCEL is sent; without a final response by then, none will come (RFC 3261 §9.1).
+    Sent { give_up_at: Instant },
 }
 
 /// How far a call is.
@@ -111,11 +167,65 @@ impl Call {
     /// The soonest of the call's own timers.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let unacknowledged = self.unacknowledged.as_ref().map(|u| u.resend_at.min(u.give_up_at));
-        let provisional = self.reliable.pending.as_ref().map(|p| p.resend_at.min(p.give_up_at));
+        let (trying, provisional, cancel) = match &self.role {
+            Role::Server(incoming) => {
+                let pending = incoming.reliable.pending.as_ref();
+                (incoming.trying_at, pending.map(|p| p.resend_at.min(p.give_up_at)), None)
+            }
+            Role::Client(outgoing) => match outgoing.cancel {
+                Cancel::Sent { give_up_at } => (None, None, Some(give_up_at)),
+                Cancel::No | Cancel::Wanted => (None, None, None),
+            },
+        };
         let session = self
             .session
             .filter(|_| self.phase == Phase::Answered)
             .map(|s| s.refresh_at.unwrap_or(s.expires_at).min(s.expires_at));
-        [self.trying_at, unacknowledged, provisional, session].into_iter().flatten().min()
+        [trying, unacknowledged, provisional, cancel, session].into_iter().flatten().min()
+    }
+
+    /// Refreshes the session after half of the time that is left of it.
+    pub(super) fn refresh_later(&mut self, now: Instant) {
+        if let Some(session) = &mut self.session {
+            let left = session.expires_at.saturating_duration_since(now);
+            session.refresh_at = left.checked_div(2).and_then(|half| now.checked_add(half));
+        }
+    }
+
+    /// What is kept of the other side's INVITE, when it began the call.
+    pub(super) fn incoming(&mut self) -> Option<&mut Incoming> {
+        match &mut self.role {
+            Role::Server(incoming) => Some(incoming),
+            Role::Client(_) => None,
+        }
+    }
+
+    /// What is kept of our INVITE, when we began the call.
+    pub(super) fn outgoing(&mut self) -> Option<&mut Outgoing> {
+        match &mut self.role {
+            Role::Server(_) => None,
+            Role::Client(outgoing) => Some(outgoing),
+        }
+    }
+
+    /// The dialog that a request from the other side belongs to: the call's own, or an early one.
+    pub(super) fn dialog_of(
+        &mut self,
+        call_id: &[u8],
+        local_tag: &[u8],
+        remote_tag: &[u8],
+    ) -> Option<&mut Dialog> {
+        let Self { dialog, role, .. } = self;
+        if dialog.matches(call_id, local_tag, remote_tag) {
+            return Some(dialog);
+        }
+        match role {
+            Role::Server(_) => None,
+            Role::Client(outgoing) => outgoing
+                .forks
+                .iter_mut()
+                .map(|fork| &mut fork.dialog)
+                .find(|dialog| dialog.matches(call_id, local_tag, remote_tag)),
+        }
     }
 }

@@ -1,16 +1,21 @@
 //! Requests of ours within a call: BYE, and session refreshes by UPDATE or re-INVITE.
 
-use std::time::Instant;
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use super::{
-    Endpoint, Event, HangUpCause, Outputs, Path, Wake,
+    Endpoint, Event, Failure, HangUpCause, Outputs, Path, Transport, Wake,
     call::Phase,
     command::reason_value,
+    outgoing::{derived, raise_min_se},
     session_timer,
     tables::{ClientMachine, ClientTransaction, Handle},
 };
 use crate::{
-    builder::{finish, line},
+    builder::{clean, finish, line},
+    dialog::Dialog,
     header::{HeaderName, SessionExpires},
     message::{Message, Method},
     sdp,
@@ -41,26 +46,37 @@ impl Endpoint {
         let (update, path) = (call.peer.update, call.path);
         // In a request of ours we are the uac.
         let expires = format!("{};refresher=uac", timer.seconds);
+        let min_se = (call.min_se > 0).then(|| call.min_se.to_string());
         let contact = self.contact(path);
-        let extra =
-            [("Session-Expires", expires.as_str()), ("Supported", "timer"), ("Contact", contact.as_str())];
+        let mut extra = vec![
+            ("Session-Expires", expires.as_str()),
+            ("Supported", "timer"),
+            ("Contact", contact.as_str()),
+        ];
+        extra.extend(min_se.iter().map(|seconds| ("Min-SE", seconds.as_str())));
         if update {
             let sent = self.send_request(now, handle, Method::Update, (&extra, None), out);
-            return self.refresh_sent(handle, sent);
+            return self.refresh_sent(now, handle, sent);
         }
         // Unchanged, its version included: nothing is to be agreed anew (RFC 4028 §7.4).
         let body = self.calls.entry(handle).map(|call| call.description.to_string());
         let sent = self.send_request(now, handle, Method::Invite, (&extra, body.as_deref()), out);
-        self.refresh_sent(handle, sent);
+        self.refresh_sent(now, handle, sent);
     }
 
-    fn refresh_sent(&mut self, handle: Handle, transaction: Option<Handle>) {
-        if let Some(call) = self.calls.entry(handle) {
-            call.refresh = transaction;
+    fn refresh_sent(&mut self, now: Instant, handle: Handle, transaction: Option<Handle>) {
+        let Some(call) = self.calls.entry(handle) else { return };
+        call.refresh = transaction;
+        if transaction.is_none() {
+            // No room for its transaction now; perhaps later.
+            call.refresh_later(now);
         }
+        self.wake_call(handle);
     }
 
-    fn send_request(
+    /// Sends a request within a call, or its first INVITE. Where there is no room for its transaction, BYE is
+    /// sent all the same, and its answer not waited for; nothing else is sent.
+    pub(super) fn send_request(
         &mut self,
         now: Instant,
         handle: Handle,
@@ -68,33 +84,97 @@ impl Endpoint {
         (extra, body): (&[(&str, &str)], Option<&str>),
         out: &mut Outputs,
     ) -> Option<Handle> {
-        let call = self.calls.entry(handle)?;
-        let mut path = call.path;
-        // A reliable transport's connection is used while it lasts; this is where to open the next one.
-        path.peer = call.dialog.next_hop(path.peer);
+        let full = self.clients.len() >= self.settings.transactions_max;
+        if full && method != Method::Bye {
+            return None;
+        }
+        let source = self.calls.entry(handle)?.path;
+        let first = self.calls.entry(handle)?.dialog.remote_tag.is_empty() && method == Method::Invite;
+        let path = if first { source } else { self.next_path(handle, None, source) };
         let (via, branch) = self.new_via(&path);
+        let proof = self.proof(handle, method);
         let call = self.calls.entry(handle)?;
         let mut cseq = 0;
-        let bytes = out.message(path, |buffer| {
-            cseq = call.dialog.request(buffer, method, &via, None);
-            for (name, value) in extra {
-                line(buffer, name, value.as_bytes());
-            }
-            finish(buffer, body.map(|body| ("application/sdp", body.as_bytes())));
-        });
+        let bytes = out
+            .message(path, |buffer| {
+                cseq = call.dialog.request(buffer, method, &via, None);
+                for (name, value) in extra {
+                    line(buffer, name, clean(value).as_bytes());
+                }
+                for (name, value) in &proof {
+                    line(buffer, name, clean(value).as_bytes());
+                }
+                finish(buffer, body.map(|body| ("application/sdp", body.as_bytes())));
+            })
+            .into();
+        if full {
+            self.forget_call(handle);
+            return None;
+        }
+        self.keep_client(now, (path, method, branch.as_bytes()), (Some(handle), cseq), bytes)
+    }
+
+    /// Begins the client transaction of a request that was just written.
+    pub(super) fn keep_client(
+        &mut self,
+        now: Instant,
+        (path, method, branch): (Path, Method, &[u8]),
+        (call, cseq): (Option<Handle>, u32),
+        bytes: Box<[u8]>,
+    ) -> Option<Handle> {
         let reliable = path.transport.is_reliable();
         let machine = if method == Method::Invite {
             ClientMachine::Invite(ClientInvite::new(now, reliable, &self.settings.timers))
         } else {
             ClientMachine::Other(Client::new(now, reliable, &self.settings.timers))
         };
-        let bytes = bytes.into();
-        let key = self.client_key(branch.as_bytes(), method);
-        let entry = ClientTransaction { key, machine, method, path, bytes, call: handle, cseq };
+        let key = self.client_key(branch, method);
+        let entry = ClientTransaction { key, machine, method, path, bytes, call, cseq, acks: Vec::new() };
         let transaction = self.clients.insert(entry)?;
         self.client_index.insert(key, transaction);
         self.wake_client(transaction);
         Some(transaction)
+    }
+
+    pub(super) fn forget_client(&mut self, handle: Handle) {
+        if let Some(entry) = self.clients.remove(handle) {
+            self.client_index.remove(&entry.key);
+        }
+    }
+
+    /// What proves us in a request, when the other side has asked.
+    fn proof(&mut self, handle: Handle, method: Method) -> Vec<(&'static str, String)> {
+        let cnonce = rand::Rng::random(&mut self.rng);
+        let Some(call) = self.calls.entry(handle) else { return Vec::new() };
+        let uri = call.dialog.request_uri();
+        call.login.as_mut().map(|login| login.headers(method.as_str(), &uri, cnonce)).unwrap_or_default()
+    }
+
+    /// The way of the next request of a call, or of one of its early dialogs.
+    pub(super) fn next_path(&mut self, handle: Handle, fork: Option<&[u8]>, source: Path) -> Path {
+        let Some(call) = self.calls.entry(handle) else { return source };
+        let dialog = match fork {
+            None => &call.dialog,
+            Some(tag) => {
+                let forks = call.outgoing().map(|outgoing| outgoing.forks.as_slice()).unwrap_or_default();
+                match forks.iter().find(|fork| *fork.dialog.remote_tag == *tag) {
+                    Some(fork) => &fork.dialog,
+                    None => return source,
+                }
+            }
+        };
+        let hop = dialog.next_hop(source.peer);
+        self.path_to(source, hop)
+    }
+
+    pub(super) fn path_of(&self, dialog: &Dialog, source: Path) -> Path {
+        self.path_to(source, dialog.next_hop(source.peer))
+    }
+
+    /// A reliable transport's connection is used while it lasts; the peer is where to open the next one.
+    fn path_to(&self, source: Path, (peer, transport): (SocketAddr, Option<Transport>)) -> Path {
+        let path = Path { peer, ..source };
+        transport.map_or(path, |transport| self.path_over(path, transport))
     }
 
     /// A response: to one of our requests, or to nothing, and then it is dropped.
@@ -112,33 +192,127 @@ impl Endpoint {
             ClientMachine::Invite(machine) => machine.response(now, status, &self.settings.timers),
             ClientMachine::Other(machine) => machine.response(now, status, &self.settings.timers),
         };
-        let (call, method, cseq, path) = (entry.call, entry.method, entry.cseq, entry.path);
-        match step {
-            Step::Deliver if method == Method::Invite && (200..300).contains(&status) => {
-                self.acknowledge(call, path, cseq, out);
-                self.refreshed(now, call, status, message, out);
+        let call = entry.call;
+        if status >= 200 && !matches!(status, 401 | 407) {
+            let login = call.and_then(|call| self.calls.entry(call)).and_then(|call| call.login.as_mut());
+            if let Some(login) = login {
+                login.accepted();
             }
-            Step::Deliver if method == Method::Bye => self.forget_call(call),
-            Step::Deliver if status >= 200 => self.refreshed(now, call, status, message, out),
+        }
+        match step {
+            Step::Deliver if method == Method::Invite => {
+                self.invite_response(now, (handle, call), status, message, out);
+            }
             Step::Acknowledge { first } => {
                 self.acknowledge_refusal(handle, message, out);
                 if first {
-                    self.refreshed(now, call, status, message, out);
+                    self.final_response(now, (handle, call), method, status, message, out);
                 }
             }
-            Step::Deliver | Step::Nothing | Step::Resend | Step::TimedOut | Step::Terminated => {}
+            Step::Deliver => self.final_response(now, (handle, call), method, status, message, out),
+            Step::Nothing | Step::Resend | Step::TimedOut | Step::Terminated => {}
         }
         self.wake_client(handle);
     }
 
-    /// The ACK of a 2xx: a request of its own within the dialog (RFC 3261 §13.2.2.4).
-    fn acknowledge(&mut self, call: Handle, path: Path, cseq: u32, out: &mut Outputs) {
+    /// A provisional response or a 2xx to an INVITE.
+    fn invite_response(
+        &mut self,
+        now: Instant,
+        (transaction, call): (Handle, Option<Handle>),
+        status: u16,
+        message: &Message<'_>,
+        out: &mut Outputs,
+    ) {
+        let refreshes = call.is_some_and(|call| {
+            self.calls.entry(call).is_some_and(|call| call.refresh == Some(transaction))
+        });
+        if status < 200 {
+            if let Some(call) = call.filter(|_| !refreshes) {
+                self.invite_proceeds(now, (transaction, call), status, message, out);
+            }
+            return;
+        }
+        let tag = message.to().and_then(|to| to.tag()).unwrap_or_default();
+        let Some(entry) = self.clients.entry(transaction) else { return };
+        if let Some((_, ack)) = entry.acks.iter().find(|(known, _)| **known == *tag) {
+            out.repeat(entry.path, ack);
+            return;
+        }
+        match call.filter(|_| refreshes) {
+            Some(call) => {
+                self.acknowledge(transaction, call, tag, out);
+                self.refreshed(now, call, status, message, out);
+            }
+            None => self.invite_answered(now, (transaction, call), message, out),
+        }
+    }
+
+    /// The final response to a request, other than a 2xx to an INVITE.
+    fn final_response(
+        &mut self,
+        now: Instant,
+        (transaction, call): (Handle, Option<Handle>),
+        method: Method,
+        status: u16,
+        message: &Message<'_>,
+        out: &mut Outputs,
+    ) {
+        let Some(handle) = call else { return };
+        let Some(call) = self.calls.entry(handle) else { return };
+        let begins = call.outgoing().is_some_and(|outgoing| outgoing.transaction == Some(transaction));
+        if begins {
+            return self.invite_refused(now, handle, status, message, out);
+        }
+        let asked = matches!(status, 401 | 407);
+        match method {
+            Method::Bye => {
+                let again =
+                    asked && call.login.as_mut().is_some_and(|login| login.challenged(message));
+                if again {
+                    self.send_request(now, handle, Method::Bye, (&[], None), out);
+                } else {
+                    self.forget_call(handle);
+                }
+            }
+            Method::Invite | Method::Update if call.refresh == Some(transaction) => {
+                self.refreshed(now, handle, status, message, out);
+            }
+            // PRACK was refused: its INVITE tells what becomes of the call.
+            Method::Prack
+            | Method::Invite
+            | Method::Update
+            | Method::Ack
+            | Method::Cancel
+            | Method::Options
+            | Method::Register
+            | Method::Info
+            | Method::Message
+            | Method::Refer
+            | Method::Subscribe
+            | Method::Notify
+            | Method::Publish
+            | Method::Unknown => {}
+        }
+    }
+
+    /// The ACK of a 2xx: a request of its own within the dialog, with the INVITE's number (RFC 3261 §13.2.2.4).
+    /// It is kept for repetitions of that 2xx.
+    pub(super) fn acknowledge(&mut self, transaction: Handle, handle: Handle, tag: &[u8], out: &mut Outputs) {
+        let Some(entry) = self.clients.entry(transaction) else { return };
+        let (cseq, source) = (entry.cseq, entry.path);
+        let path = self.next_path(handle, None, source);
         let (via, _) = self.new_via(&path);
-        if let Some(call) = self.calls.entry(call) {
-            out.message(path, |buffer| {
+        let Some(call) = self.calls.entry(handle) else { return };
+        let ack: Box<[u8]> = out
+            .message(path, |buffer| {
                 call.dialog.request(buffer, Method::Ack, &via, Some(cseq));
                 finish(buffer, None);
-            });
+            })
+            .into();
+        if let Some(entry) = self.clients.entry(transaction) {
+            entry.path = path;
+            entry.acks.push((tag.into(), ack));
         }
     }
 
@@ -146,26 +320,7 @@ impl Endpoint {
     fn acknowledge_refusal(&mut self, handle: Handle, response: &Message<'_>, out: &mut Outputs) {
         let Some(entry) = self.clients.entry(handle) else { return };
         let Ok(invite) = Message::parse(&entry.bytes) else { return };
-        let crate::message::StartLine::Request { uri, .. } = invite.start else { return };
-        out.message(entry.path, |buffer| {
-            buffer.extend_from_slice(b"ACK ");
-            buffer.extend_from_slice(uri);
-            buffer.extend_from_slice(b" SIP/2.0\r\n");
-            for (name, source) in [
-                (HeaderName::Via, &invite),
-                (HeaderName::Route, &invite),
-                (HeaderName::From, &invite),
-                (HeaderName::To, response),
-                (HeaderName::CallId, &invite),
-            ] {
-                for value in source.all(name) {
-                    line(buffer, name.as_str(), value);
-                }
-            }
-            line(buffer, "CSeq", format!("{} ACK", entry.cseq).as_bytes());
-            line(buffer, "Max-Forwards", b"70");
-            finish(buffer, None);
-        });
+        out.message(entry.path, |buffer| derived(buffer, &invite, response, Method::Ack));
     }
 
     /// The final answer to a refresh.
@@ -177,8 +332,9 @@ impl Endpoint {
         message: &Message<'_>,
         out: &mut Outputs,
     ) {
-        let min_se = self.settings.min_se_seconds;
+        let floor = self.settings.min_se_seconds;
         let Some(call) = self.calls.entry(handle) else { return };
+        let min_se = floor.max(call.min_se);
         call.refresh = None;
         // Our BYE went out meanwhile: there is no session left to refresh or to end.
         if call.phase != Phase::Answered {
@@ -206,12 +362,31 @@ impl Endpoint {
                 out.events.push((handle, Event::HungUp(HangUpCause::SessionExpired)));
                 self.send_bye(now, handle, Some(408), out);
             }
-            // Glare or a refusal: the session runs on until its timer ends it; try again shortly before.
-            _ => {
+            401 | 407 if call.login.as_mut().is_some_and(|login| login.challenged(message)) => {
+                self.refresh(now, handle, out);
+            }
+            // RFC 4028 §7.4: at once, with the interval that the other side wants.
+            422 if raise_min_se(call, message) => {
+                let min_se = call.min_se;
+                call.session = call.session.map(|timer| {
+                    let wanted = session_timer::started(timer.seconds.max(min_se), timer.ours, now);
+                    // What is agreed still ends when it ends.
+                    session_timer::SessionTimer { expires_at: timer.expires_at, ..wanted }
+                });
+                self.refresh(now, handle, out);
+            }
+            // RFC 3261 §14.1: whoever made the Call-ID waits longer, so that the next two do not cross as well.
+            491 => {
+                let millis = if call.outgoing().is_some() { 2_100..=4_000 } else { 0..=2_000_u64 };
+                let wait = Duration::from_millis(rand::Rng::random_range(&mut self.rng, millis));
                 if let Some(session) = &mut call.session {
-                    let left = session.expires_at.saturating_duration_since(now);
-                    session.refresh_at = left.checked_div(2).and_then(|half| now.checked_add(half));
+                    session.refresh_at = now.checked_add(wait);
                 }
+                self.wake_call(handle);
+            }
+            // A refusal: the session runs on until its timer ends it; try again shortly before.
+            _ => {
+                call.refresh_later(now);
                 self.wake_call(handle);
             }
         }
@@ -221,12 +396,22 @@ impl Endpoint {
     pub(super) fn request_timed_out(
         &mut self,
         now: Instant,
+        transaction: Handle,
         method: Method,
         call: Handle,
         out: &mut Outputs,
     ) {
         if method == Method::Bye {
             return self.forget_call(call);
+        }
+        let Some(entry) = self.calls.entry(call) else { return };
+        if entry.outgoing().is_some_and(|outgoing| outgoing.transaction == Some(transaction)) {
+            // Timer B: nobody is there (RFC 3261 §8.1.3.1).
+            return self.not_taken(call, Failure::of_our_own(408), out);
+        }
+        // PRACK belongs to an INVITE that has its own timers.
+        if method == Method::Prack {
+            return;
         }
         if self.calls.entry(call).is_some_and(|call| call.phase == Phase::Answered) {
             out.events.push((call, Event::HungUp(HangUpCause::SessionExpired)));

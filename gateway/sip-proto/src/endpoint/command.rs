@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::{
     CallKey, Command, Endpoint, Event, HangUpCause, Outputs, Path, Transport,
-    call::{PendingProvisional, Phase, Unacknowledged},
+    call::{Call, PendingProvisional, Phase, Unacknowledged},
     respond::{ALLOW, Extra, SUPPORTED},
     session_timer,
     tables::Handle,
@@ -32,7 +32,10 @@ impl Endpoint {
                     challenges.iter().map(|value| ("WWW-Authenticate", value.as_str())).collect();
                 self.end_early(now, call, 401, None, &extra, out);
             }
-            (Phase::Early, Command::HangUp { .. }) => self.end_early(now, call, 480, None, &[], out),
+            (Phase::Early, Command::HangUp { .. }) => match self.calls.entry(call).and_then(Call::outgoing) {
+                Some(_) => self.take_back(now, call, out),
+                None => self.end_early(now, call, 480, None, &[], out),
+            },
             (Phase::Answered, Command::HangUp { cause } | Command::Reject { status: cause, .. }) => {
                 self.hang_up(now, call, cause, out);
             }
@@ -46,15 +49,17 @@ impl Endpoint {
 
     fn progress(&mut self, now: Instant, handle: Handle, status: u16, out: &mut Outputs) {
         let Some(call) = self.calls.entry(handle) else { return };
-        call.trying_at = None;
-        if call.reliable.pending.is_some() {
+        let path = call.path;
+        let Some(incoming) = call.incoming() else { return };
+        incoming.trying_at = None;
+        if incoming.reliable.pending.is_some() {
             // One at a time (RFC 3262 §3); what it says is repeated anyway.
             return;
         }
-        let (transaction, head, path) = (call.invite, call.invite_head.clone(), call.path);
-        let rseq = call.reliable.required.then(|| {
-            call.reliable.next_rseq = call.reliable.next_rseq.wrapping_add(1);
-            call.reliable.next_rseq
+        let (transaction, head) = (incoming.transaction, incoming.head.clone());
+        let rseq = incoming.reliable.required.then(|| {
+            incoming.reliable.next_rseq = incoming.reliable.next_rseq.wrapping_add(1);
+            incoming.reliable.next_rseq
         });
         let contact = self.contact(path);
         let number = rseq.map(|rseq| rseq.to_string());
@@ -66,9 +71,9 @@ impl Endpoint {
         let response = self.respond_invite(now, (transaction, &head), status, (&extra, None), out);
         let t1 = self.settings.timers.t1;
         let give_up_at = now.checked_add(self.settings.timers.timeout()).unwrap_or(now);
-        if let (Some(rseq), Some(call)) = (rseq, self.calls.entry(handle)) {
+        if let (Some(rseq), Some(incoming)) = (rseq, self.calls.entry(handle).and_then(Call::incoming)) {
             let resend_at = now.checked_add(t1).unwrap_or(now);
-            call.reliable.pending =
+            incoming.reliable.pending =
                 Some(PendingProvisional { rseq, response, resend_at, interval: t1, give_up_at });
         }
         self.wake_call(handle);
@@ -85,7 +90,8 @@ impl Endpoint {
         let session_id = u64::from(rand::Rng::random::<u32>(&mut self.rng));
         let Some(call) = self.calls.entry(handle) else { return };
         let local = LocalMedia { address, codecs, session_id, version: 1 };
-        let described = match call.offer.take() {
+        let Some(incoming) = call.incoming() else { return };
+        let described = match incoming.offer.take() {
             Some(offer) => match sdp::read(&offer) {
                 Ok(session) => sdp::answer(&session, &local).map(|(text, agreed)| (text, Some(agreed))),
                 Err(_) => Err(sdp::NegotiationError::NoAudio),
@@ -101,14 +107,14 @@ impl Endpoint {
                 return self.end_early(now, handle, 488, cause, &[("Warning", &warning)], out);
             }
         };
+        incoming.trying_at = None;
+        incoming.reliable.crossed = incoming.reliable.pending.take().map(|pending| pending.rseq);
+        let (transaction, head) = (incoming.transaction, std::mem::take(&mut incoming.head));
         call.phase = Phase::Answered;
-        call.trying_at = None;
-        call.reliable.crossed = call.reliable.pending.take().map(|pending| pending.rseq);
         call.media = Some(local);
         call.negotiated = agreed;
         call.session = call.session.map(|timer| session_timer::started(timer.seconds, timer.ours, now));
-        let head = std::mem::take(&mut call.invite_head);
-        let (transaction, cseq) = (call.invite, call.invite_cseq);
+        let cseq = call.invite_cseq;
         self.send_ok(now, handle, (transaction, &head), (cseq, agreed.is_none()), &body, out);
         if let Some(agreed) = agreed {
             out.events.push((handle, Event::Media(agreed)));
@@ -162,7 +168,8 @@ impl Endpoint {
         out: &mut Outputs,
     ) {
         let Some(call) = self.calls.entry(handle).filter(|call| call.phase == Phase::Early) else { return };
-        let (transaction, head) = (call.invite, std::mem::take(&mut call.invite_head));
+        let Some(incoming) = call.incoming() else { return };
+        let (transaction, head) = (incoming.transaction, std::mem::take(&mut incoming.head));
         self.respond_invite(now, (transaction, &head), status, (extra, None), out);
         if let Some(cause) = cause {
             out.events.push((handle, Event::HungUp(cause)));

@@ -4,13 +4,14 @@ use std::time::Instant;
 
 use super::{
     Endpoint, Event, HangUpCause, Outputs, Path, Wake,
-    call::Phase,
+    call::{Call, Phase, Role},
     respond::{ALLOW, Extra},
     session_timer,
     tables::{Handle, ServerMachine, ServerTransaction},
 };
 use crate::{
     builder::response_head,
+    dialog::Dialog,
     header::{HeaderName, RAck},
     lex::{number, split_once, trim},
     message::{Description, Message, Method},
@@ -31,7 +32,7 @@ impl Endpoint {
         let remote_tag = from.tag().unwrap_or_default();
         let handle = self.call_index.get(&self.call_key(call_id, to.tag()?, remote_tag)).copied()?;
         let call = self.calls.entry(handle)?;
-        call.dialog.matches(call_id, to.tag()?, remote_tag).then_some(handle)
+        call.dialog_of(call_id, to.tag()?, remote_tag).map(|_| handle)
     }
 
     pub(super) fn in_dialog(&mut self, now: Instant, path: Path, message: &Message<'_>, out: &mut Outputs) {
@@ -40,13 +41,19 @@ impl Endpoint {
         };
         let (Some(method), Some(cseq)) = (message.method(), message.cseq()) else { return };
         let Some(call) = self.calls.entry(handle) else { return };
+        let (phase, ours) = (call.phase, call.outgoing().is_some());
+        let Some(dialog) = dialog_of(call, message) else { return };
         // RFC 3261 §12.2.2: out of order, and not a retransmission (those met their transaction).
-        if cseq.number < call.dialog.remote_cseq {
+        if cseq.number < dialog.remote_cseq {
             return self.refuse(now, path, message, 500, &[], out);
         }
-        call.dialog.remote_cseq = cseq.number;
-        let ending = call.phase == Phase::Ending;
+        dialog.remote_cseq = cseq.number;
+        let ending = phase == Phase::Ending;
         match method {
+            // Only the caller may end an early dialog by BYE (RFC 3261 §15).
+            Method::Bye if phase == Phase::Early && ours => {
+                self.refuse(now, path, message, 481, &[], out);
+            }
             Method::Bye => self.bye(now, path, handle, message, out),
             _ if ending => self.refuse(now, path, message, 481, &[], out),
             Method::Invite => self.reinvite(now, path, handle, message, out),
@@ -168,6 +175,10 @@ impl Endpoint {
             return Err((422, Some(("Min-SE", min_se))));
         }
         let Some(call) = self.calls.entry(handle) else { return Err((481, None)) };
+        // Our own INVITE is under way (RFC 3261 §14.2).
+        if call.phase == Phase::Early && call.outgoing().is_some() {
+            return Err((491, None));
+        }
         if call.phase == Phase::Early || call.unacknowledged.is_some() {
             return Err((500, Some(("Retry-After", "1"))));
         }
@@ -212,16 +223,20 @@ impl Endpoint {
         let described = if message.description() == Description::None {
             None
         } else {
-            // The offer of the INVITE is not answered yet.
-            if self.calls.entry(handle).is_some_and(|call| call.phase == Phase::Early) {
-                return self.respond(now, message, path, 500, (&[("Retry-After", "2")], None), out);
-            }
-            if self
-                .calls
-                .entry(handle)
-                .is_some_and(|call| call.refresh.is_some() || call.unacknowledged.is_some())
-            {
+            let Some(call) = self.calls.entry(handle) else { return };
+            let early = call.phase == Phase::Early;
+            // Our offer is not answered yet: theirs crosses it.
+            let crosses = match call.outgoing() {
+                Some(outgoing) => early && outgoing.forks.iter().all(|fork| fork.negotiated.is_none()),
+                None => false,
+            };
+            if crosses || call.refresh.is_some() || call.unacknowledged.is_some() {
                 return self.respond(now, message, path, 491, (&[], None), out);
+            }
+            // The offer of their INVITE is not answered yet.
+            if early && call.incoming().is_some() {
+                let seconds = rand::Rng::random_range(&mut self.rng, 0..=10_u8).to_string();
+                return self.respond(now, message, path, 500, (&[("Retry-After", &seconds)], None), out);
             }
             match self.answered_offer(handle, message.description().sdp().unwrap_or_default()) {
                 Some(described) => Some(described),
@@ -231,7 +246,9 @@ impl Endpoint {
         self.restart_session(now, handle, message);
         let Some(call) = self.calls.entry(handle) else { return };
         call.path = path;
-        call.dialog.refresh_target(message);
+        if let Some(dialog) = dialog_of(call, message) {
+            dialog.refresh_target(message);
+        }
         let timer = call.session.filter(|_| call.phase == Phase::Answered);
         let headers = timer.as_ref().map(session_timer::headers).unwrap_or_default();
         let contact = self.contact(path);
@@ -306,8 +323,11 @@ impl Endpoint {
         let Some(call) = self.calls.entry(handle) else { return };
         let cseq = call.invite_cseq;
         let rseq = rack.filter(|rack| rack.cseq.number == cseq).map(|rack| rack.rseq);
-        let waiting = call.reliable.pending.take_if(|pending| rseq == Some(pending.rseq)).is_some();
-        let matched = waiting || call.reliable.crossed.take_if(|crossed| rseq == Some(*crossed)).is_some();
+        let matched = call.incoming().is_some_and(|incoming| {
+            let reliable = &mut incoming.reliable;
+            let waiting = reliable.pending.take_if(|pending| rseq == Some(pending.rseq)).is_some();
+            waiting || reliable.crossed.take_if(|crossed| rseq == Some(*crossed)).is_some()
+        });
         let status = if matched { 200 } else { 481 };
         self.respond(now, message, path, status, (&[], None), out);
     }
@@ -322,8 +342,15 @@ impl Endpoint {
     /// Forgets a call; what its transactions still owe lives on in them.
     pub(super) fn forget_call(&mut self, handle: Handle) {
         let Some(call) = self.calls.remove(handle) else { return };
-        self.call_index.remove(&call.key);
-        self.call_index.remove(&call.merge_key);
+        if let Some(key) = call.key {
+            self.call_index.remove(&key);
+        }
+        match call.role {
+            Role::Server(incoming) => {
+                self.call_index.remove(&incoming.merge_key);
+            }
+            Role::Client(outgoing) => self.forget_forks(&outgoing.forks),
+        }
         // A refresh that was answered with a provisional response only has no timer to end it.
         if let Some(client) = call.refresh.and_then(|refresh| self.clients.remove(refresh)) {
             self.client_index.remove(&client.key);
@@ -338,6 +365,12 @@ impl Endpoint {
         });
         self.wake_at(deadline.map(|(at, _)| at), Wake::Server(handle));
     }
+}
+
+/// The dialog a request belongs to.
+fn dialog_of<'a>(call: &'a mut Call, message: &Message<'_>) -> Option<&'a mut Dialog> {
+    let (call_id, from, to) = (message.call_id()?, message.from()?, message.to()?);
+    call.dialog_of(call_id, to.tag()?, from.tag().unwrap_or_default())
 }
 
 fn info_digit(body: &[u8], relay: bool) -> Option<char> {

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::{
     Endpoint, Event, Invite, Outputs, Party, Path,
-    call::{Call, PeerAbilities, Phase, Reliable},
+    call::{Call, Incoming, PeerAbilities, Phase, Reliable, Role},
     respond::ACCEPT,
     session_timer,
     tables::{ServerMachine, ServerTransaction},
@@ -53,29 +53,33 @@ impl Endpoint {
         let Some(transaction) = self.servers.insert(transaction) else { return };
         self.server_index.insert(server_key, transaction);
         let call = Call {
-            key,
-            merge_key,
+            key: Some(key),
+            role: Role::Server(Incoming {
+                merge_key,
+                head: head.into(),
+                transaction,
+                offer: message.description().sdp().map(Into::into),
+                reliable: Reliable {
+                    required: message.lists(HeaderName::Require, "100rel"),
+                    next_rseq: rand::Rng::random_range(&mut self.rng, 1..1 << 20),
+                    pending: None,
+                    crossed: None,
+                },
+                trying_at: now.checked_add(self.settings.trying_after),
+            }),
             phase: Phase::Early,
             path,
             invite_cseq: dialog.remote_cseq,
             dialog,
-            invite_head: head.into(),
-            invite: transaction,
-            offer: message.description().sdp().map(Into::into),
             media: None,
             negotiated: None,
             unacknowledged: None,
             hang_up_after_ack: None,
-            reliable: Reliable {
-                required: message.lists(HeaderName::Require, "100rel"),
-                next_rseq: rand::Rng::random_range(&mut self.rng, 1..1 << 20),
-                pending: None,
-                crossed: None,
-            },
-            trying_at: now.checked_add(self.settings.trying_after),
             session: session_timer::wanted(message, &self.settings, now),
             peer: PeerAbilities { update: message.lists(HeaderName::Allow, "UPDATE") },
             refresh: None,
+            min_se: 0,
+            login: None,
             description: Box::default(),
             wake_at: None,
         };
@@ -165,6 +169,7 @@ fn described(message: &Message<'_>, path: Path) -> Invite {
                 [&b"id"[..], b"user", b"header"].iter().any(|p| trim(value).eq_ignore_ascii_case(p))
             }),
         has_offer: message.description().sdp().is_some(),
+        max_forwards: message.max_forwards().and_then(|hops| u8::try_from(hops).ok()).unwrap_or(70),
         authorization: message.all(HeaderName::Authorization).map(text).collect(),
     }
 }

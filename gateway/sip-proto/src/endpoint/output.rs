@@ -61,12 +61,33 @@ pub enum Event {
     Incoming(Box<Invite>),
     /// The caller has acknowledged our 200.
     Acknowledged,
+    /// A provisional response (101–199) to a call of ours. [`Event::Media`] before [`Event::Answered`] is
+    /// early media.
+    Progress(u16),
+    /// A call of ours was answered; what the answer agrees on came before, as [`Event::Media`].
+    Answered,
+    /// A call of ours was not taken; nothing follows.
+    Failed(Box<Failure>),
     /// Media was agreed, or changed by a re-INVITE or UPDATE.
     Media(Negotiated),
     /// A digit came by INFO.
     Digit(char),
     /// The call is over; nothing follows.
     HungUp(HangUpCause),
+}
+
+/// Why a call of ours was not taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The final response's status, 300 to 699; 408 when none came, 503 when the INVITE could not be sent
+    /// (RFC 3261 §8.1.3.1), 488 when the answer cannot be used.
+    pub status: u16,
+    /// The reason phrase as received, bytes that are not UTF-8 replaced; ours where no response came.
+    pub reason: String,
+    /// Seconds of a Retry-After header.
+    pub retry_after_seconds: Option<u32>,
+    /// The URIs of the Contact headers of a redirection (3xx), the most wanted first.
+    pub contacts: Vec<String>,
 }
 
 /// Why a call is over.
@@ -105,6 +126,8 @@ pub struct Invite {
     pub has_offer: bool,
     /// The Authorization headers, as received: one for each realm or algorithm.
     pub authorization: Vec<String>,
+    /// Hops that the request may still make (RFC 3261 §20.22), 70 when it does not say.
+    pub max_forwards: u8,
 }
 
 /// One party's identity.

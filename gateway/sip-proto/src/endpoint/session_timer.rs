@@ -2,11 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Settings, call::SessionTimer};
+use super::Settings;
+pub(super) use super::call::SessionTimer;
 use crate::{
     header::{HeaderName, SessionExpires},
     message::Message,
 };
+
+/// Session intervals above a day are nobody's wish.
+pub(super) const SECONDS_MAX: u32 = 86_400;
 
 /// The caller asks for an interval below our minimum, and would understand a 422 (RFC 4028 §9).
 pub(super) fn too_small(message: &Message<'_>, min_se_seconds: u32) -> bool {

@@ -46,6 +46,15 @@ impl<T> Slab<T> {
         if *generation == handle.generation { slot.as_mut() } else { None }
     }
 
+    /// The handles of all that are there and that `wanted` likes.
+    pub(super) fn select(&self, wanted: impl Fn(&T) -> bool) -> Vec<Handle> {
+        (0_u32..)
+            .zip(&self.entries)
+            .filter(|(_, (_, slot))| slot.as_ref().is_some_and(&wanted))
+            .map(|(index, (generation, _))| Handle { index, generation: *generation })
+            .collect()
+    }
+
     pub(super) fn remove(&mut self, handle: Handle) -> Option<T> {
         let (generation, slot) = self.entries.get_mut(usize::try_from(handle.index).ok()?)?;
         if *generation != handle.generation {
@@ -84,10 +93,13 @@ pub(super) struct ClientTransaction {
     pub(super) method: Method,
     /// Where the request went.
     pub(super) path: Path,
-    /// The request; the ACK once one was sent.
+    /// The request.
     pub(super) bytes: Box<[u8]>,
-    pub(super) call: Handle,
+    /// Whom it is told to; none for what has no call any more.
+    pub(super) call: Option<Handle>,
     pub(super) cseq: u32,
+    /// The ACK of every 2xx that came, by its To tag: each repetition of one is acknowledged again.
+    pub(super) acks: Vec<(Box<[u8]>, Box<[u8]>)>,
 }
 
 #[derive(Debug)]

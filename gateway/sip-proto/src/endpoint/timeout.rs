@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::{
     Endpoint, Event, HangUpCause, Outputs, Wake,
-    call::Phase,
+    call::{Call, Phase},
     tables::{ClientMachine, Handle, ServerMachine},
 };
 use crate::transaction::Step;
@@ -59,8 +59,10 @@ impl Endpoint {
                 if let Some(entry) = self.clients.remove(handle) {
                     self.client_index.remove(&entry.key);
                 }
-                if step == Step::TimedOut {
-                    self.request_timed_out(now, method, call, out);
+                if step == Step::TimedOut
+                    && let Some(call) = call
+                {
+                    self.request_timed_out(now, handle, method, call, out);
                 }
             }
             Step::Nothing | Step::Deliver | Step::Acknowledge { .. } => {}
@@ -77,10 +79,12 @@ impl Endpoint {
             // Woken for a timer that was moved or stopped.
             return self.wake_call(handle);
         }
-        if call.trying_at.is_some_and(|at| at <= now) {
-            call.trying_at = None;
+        if let Some(incoming) = call.incoming()
+            && incoming.trying_at.take_if(|at| *at <= now).is_some()
+        {
             self.trying(now, handle, out);
         }
+        self.cancel_timeout(now, handle);
         self.repeat_ok(now, handle, out);
         self.repeat_provisional(now, handle, out);
         self.session_timeout(now, handle, out);
@@ -89,7 +93,8 @@ impl Endpoint {
 
     fn trying(&mut self, now: Instant, handle: Handle, out: &mut Outputs) {
         let Some(call) = self.calls.entry(handle).filter(|call| call.phase == Phase::Early) else { return };
-        let (transaction, head) = (call.invite, call.invite_head.clone());
+        let Some(incoming) = call.incoming() else { return };
+        let (transaction, head) = (incoming.transaction, incoming.head.clone());
         self.respond_invite(now, (transaction, &head), 100, (&[], None), out);
     }
 
@@ -116,9 +121,9 @@ impl Endpoint {
 
     /// RFC 3262 §3: repeated at doubling intervals; without PRACK after 64·T1 the INVITE is refused.
     fn repeat_provisional(&mut self, now: Instant, handle: Handle, out: &mut Outputs) {
-        let Some(call) = self.calls.entry(handle) else { return };
-        let path = call.invite;
-        let Some(pending) = &mut call.reliable.pending else { return };
+        let Some(incoming) = self.calls.entry(handle).and_then(Call::incoming) else { return };
+        let transaction = incoming.transaction;
+        let Some(pending) = &mut incoming.reliable.pending else { return };
         if pending.give_up_at <= now {
             return self.end_early(now, handle, 504, Some(HangUpCause::NoAck), &[], out);
         }
@@ -126,7 +131,7 @@ impl Endpoint {
             pending.interval = pending.interval.saturating_mul(2);
             pending.resend_at = now.checked_add(pending.interval).unwrap_or(now);
             let response = pending.response.clone();
-            if let Some(entry) = self.servers.entry(path) {
+            if let Some(entry) = self.servers.entry(transaction) {
                 out.repeat(entry.path, &response);
             }
         }

@@ -35,10 +35,8 @@ impl Client {
         match (self.state, status) {
             (State::Completed, _) => Step::Nothing,
             (State::Trying | State::Proceeding, 0..=199) => {
-                // RFC 3261 §17.1.2.2: from now on the request is repeated every T2.
-                if self.state == State::Trying && !self.reliable {
-                    self.timers.repeat(now, Timer::E, values.t2);
-                }
+                // RFC 3261 §17.1.2.2: Timer E fires once more when it would, and then every T2.
+                self.timers.repeat_then(values.t2);
                 self.state = State::Proceeding;
                 Step::Nothing
             }
