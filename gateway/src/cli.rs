@@ -112,7 +112,13 @@ fn check(loaded: &Loaded, document: Option<PathBuf>) -> anyhow::Result<ExitCode>
         say(&format!("settings are sound; data folder {}", loaded.settings.data_dir.display()));
         return Ok(ExitCode::SUCCESS);
     };
-    let text = read_document(&path)?;
+    let text = match read_document(&path) {
+        Ok(text) => text,
+        Err(error) => {
+            complain(&format!("{error:#}"));
+            return Ok(ExitCode::from(EXIT_SETTINGS));
+        }
+    };
     let findings = routing_tools::validate_alone(&loaded.settings, &text)?;
     for finding in &findings {
         say(&finding.to_string());
@@ -176,4 +182,18 @@ pub(crate) fn say(line: &str) {
 
 fn complain(line: &str) {
     let _closed = writeln!(std::io::stderr(), "vestibule: {line}").is_err();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_that_is_not_utf_8_is_bad_input_to_check() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), b"version: \xff\xfe").unwrap();
+        let loaded = Settings::load(None, [], &Overrides::default()).unwrap();
+        let code = check(&loaded, Some(file.path().to_owned())).unwrap();
+        assert_eq!(code, ExitCode::from(EXIT_SETTINGS));
+    }
 }
