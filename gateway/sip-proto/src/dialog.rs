@@ -68,8 +68,7 @@ impl Dialog {
             StartLine::Request { uri, .. } => uri,
             StartLine::Response { .. } => return None,
         };
-        let mut routes: Vec<Box<[u8]>> =
-            response.elements(HeaderName::RecordRoute).map(Into::into).collect();
+        let mut routes: Vec<Box<[u8]>> = response.elements(HeaderName::RecordRoute).map(Into::into).collect();
         routes.reverse();
         Some(Self {
             call_id: invite.call_id()?.into(),

@@ -291,9 +291,9 @@ impl Endpoint {
 
     /// The same way by another transport, from a listener that speaks it; unchanged where none does.
     fn path_over(&self, path: Path, transport: Transport) -> Path {
-        let own = (0_u16..).zip(&self.settings.listeners).find(|(_, own)| {
-            own.transport == transport && own.advertised.is_ipv4() == path.peer.is_ipv4()
-        });
+        let own = (0_u16..)
+            .zip(&self.settings.listeners)
+            .find(|(_, own)| own.transport == transport && own.advertised.is_ipv4() == path.peer.is_ipv4());
         match own {
             Some((listener, _)) if transport != path.transport => {
                 Path { transport, listener, connection: None, ..path }

@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 use rand::{SeedableRng, rngs::StdRng};
 use sip_proto::{
     digest::{Authenticator, Refusal},
-    endpoint::{CallKey, Command, Endpoint, Event, HangUpCause, Listener, Outputs, Path, Settings, Transport},
+    endpoint::{
+        CallKey, Command, Endpoint, Event, HangUpCause, Listener, Outputs, Path, Settings, Transport,
+    },
     header::HeaderName,
     message::{Message, StartLine},
     sdp::Codec,
@@ -35,8 +37,13 @@ const OFFER: &str = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.
 impl Bench {
     fn new(transport: Transport) -> Self {
         let now = Instant::now();
-        let settings =
-            Settings { listeners: vec![Listener { transport: Transport::Udp, advertised: "198.51.100.9:5060".parse().unwrap() }], ..Settings::default() };
+        let settings = Settings {
+            listeners: vec![Listener {
+                transport: Transport::Udp,
+                advertised: "198.51.100.9:5060".parse().unwrap(),
+            }],
+            ..Settings::default()
+        };
         let connection = transport.is_reliable().then_some(1);
         Self {
             endpoint: Endpoint::new(settings, StdRng::seed_from_u64(1), now),

@@ -76,10 +76,8 @@ fn run(seed: u64, transport: Transport, faults: Faults) -> (bool, bool) {
         }
     }
     pair.pass(Duration::from_secs(120));
-    for end in 0..2 {
-        for (_, event) in &pair.events[end] {
-            told[end].note(event);
-        }
+    for (told, events) in told.iter_mut().zip(&pair.events) {
+        events.iter().for_each(|(_, event)| told.note(event));
     }
     assert!(pair.is_empty(), "seed {seed}: {:?}", pair.ends);
     assert!(pair.sent.len() < 2_000, "seed {seed}: {} messages", pair.sent.len());

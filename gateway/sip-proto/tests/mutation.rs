@@ -85,7 +85,10 @@ fn everything_an_endpoint_sends_is_one_sound_message_however_broken_the_request(
     let mut rng = StdRng::seed_from_u64(0xbad);
     let mut now = Instant::now();
     let settings = Settings {
-        listeners: vec![Listener { transport: Transport::Udp, advertised: "198.51.100.9:5060".parse().unwrap() }],
+        listeners: vec![Listener {
+            transport: Transport::Udp,
+            advertised: "198.51.100.9:5060".parse().unwrap(),
+        }],
         calls_max: 50,
         transactions_max: 200,
         ..Settings::default()

@@ -15,7 +15,9 @@ use bytes::Bytes;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use sip_proto::{
-    endpoint::{CallKey, Command, Endpoint, Event, HangUpCause, Listener, Outputs, Path, Settings, Transport},
+    endpoint::{
+        CallKey, Command, Endpoint, Event, HangUpCause, Listener, Outputs, Path, Settings, Transport,
+    },
     message::Method,
     sdp::Codec,
 };

@@ -163,7 +163,8 @@ impl Challenge {
         let a1 = self.algorithm.hash(&[username.as_bytes(), realm.as_bytes(), secret.as_bytes()]);
         let a2 = self.algorithm.hash(&[method.as_bytes(), uri]);
         let uri = String::from_utf8_lossy(uri);
-        let mut value = format!("Digest username=\"{username}\", realm=\"{realm}\", nonce=\"{nonce}\", uri=\"{uri}\"");
+        let mut value =
+            format!("Digest username=\"{username}\", realm=\"{realm}\", nonce=\"{nonce}\", uri=\"{uri}\"");
         let mut put = |text: String| value.push_str(&text);
         if self.qop {
             let (count, cnonce) = (format!("{:08x}", self.count), format!("{cnonce:016x}"));

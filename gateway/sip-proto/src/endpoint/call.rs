@@ -98,7 +98,9 @@ pub(super) enum Cancel {
     /// As soon as something comes back.
     Wanted,
     /// CANCEL is sent; without a final response by then, none will come (RFC 3261 §9.1).
-    Sent { give_up_at: Instant },
+    Sent {
+        give_up_at: Instant,
+    },
 }
 
 /// How far a call is.

@@ -11,7 +11,7 @@ use super::{
     command::reason_value,
     outgoing::{derived, raise_min_se},
     session_timer,
-    tables::{ClientMachine, ClientTransaction, Handle},
+    tables::{Acknowledgement, ClientMachine, ClientTransaction, Handle},
 };
 use crate::{
     builder::{clean, finish, line},
@@ -224,9 +224,8 @@ impl Endpoint {
         message: &Message<'_>,
         out: &mut Outputs,
     ) {
-        let refreshes = call.is_some_and(|call| {
-            self.calls.entry(call).is_some_and(|call| call.refresh == Some(transaction))
-        });
+        let refreshes = call
+            .is_some_and(|call| self.calls.entry(call).is_some_and(|call| call.refresh == Some(transaction)));
         if status < 200 {
             if let Some(call) = call.filter(|_| !refreshes) {
                 self.invite_proceeds(now, (transaction, call), status, message, out);
@@ -235,8 +234,8 @@ impl Endpoint {
         }
         let tag = message.to().and_then(|to| to.tag()).unwrap_or_default();
         let Some(entry) = self.clients.entry(transaction) else { return };
-        if let Some((_, ack)) = entry.acks.iter().find(|(known, _)| **known == *tag) {
-            out.repeat(entry.path, ack);
+        if let Some(ack) = entry.acks.iter().find(|ack| *ack.tag == *tag) {
+            out.repeat(entry.path, &ack.bytes);
             return;
         }
         match call.filter(|_| refreshes) {
@@ -267,8 +266,7 @@ impl Endpoint {
         let asked = matches!(status, 401 | 407);
         match method {
             Method::Bye => {
-                let again =
-                    asked && call.login.as_mut().is_some_and(|login| login.challenged(message));
+                let again = asked && call.login.as_mut().is_some_and(|login| login.challenged(message));
                 if again {
                     self.send_request(now, handle, Method::Bye, (&[], None), out);
                 } else {
@@ -312,7 +310,7 @@ impl Endpoint {
             .into();
         if let Some(entry) = self.clients.entry(transaction) {
             entry.path = path;
-            entry.acks.push((tag.into(), ack));
+            entry.acks.push(Acknowledgement { tag: tag.into(), bytes: ack });
         }
     }
 

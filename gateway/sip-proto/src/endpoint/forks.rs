@@ -7,7 +7,7 @@ use super::{
     Endpoint, Event, Failure, Outputs, Path,
     call::{Call, Cancel, Fork, Phase},
     session_timer,
-    tables::Handle,
+    tables::{Acknowledgement, Handle},
 };
 use crate::{
     builder::{finish, line},
@@ -225,7 +225,7 @@ impl Endpoint {
             })
             .into();
         if let Some(entry) = self.clients.entry(transaction) {
-            entry.acks.push((dialog.remote_tag.clone(), ack));
+            entry.acks.push(Acknowledgement { tag: dialog.remote_tag.clone(), bytes: ack });
         }
         let (via, branch) = self.new_via(&path);
         let mut cseq = 0;

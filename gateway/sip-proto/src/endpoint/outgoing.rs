@@ -85,7 +85,7 @@ impl Endpoint {
             return Err(CallError::Full);
         }
         let call_id = format!("{:032x}", rand::Rng::random::<u128>(&mut self.rng));
-        let (tag, from) = (self.new_tag(), self.from_value(&target));
+        let (tag, from) = (self.new_tag(), self.caller_value(&target));
         let dialog = Dialog::calling(Calling {
             call_id: &call_id,
             local_tag: &tag,
@@ -133,9 +133,11 @@ impl Endpoint {
 
     /// Says that nothing can be sent to a peer by this transport: INVITEs that wait for a first answer from
     /// there fail at once with 503 (RFC 3261 §8.1.3.1), everything else by its timers.
-    pub fn unreachable(&mut self, now: Instant, path: Path, out: &mut Outputs) {
+    pub fn unreachable(&mut self, path: Path, out: &mut Outputs) {
         let same = |other: &Path| {
-            other.transport == path.transport && other.peer == path.peer && other.connection == path.connection
+            other.transport == path.transport
+                && other.peer == path.peer
+                && other.connection == path.connection
         };
         let stuck = self.clients.select(|entry| entry.method == Method::Invite && same(&entry.path));
         for transaction in stuck {
@@ -198,8 +200,8 @@ impl Endpoint {
     ) {
         let Some(call) = self.calls.entry(handle) else { return };
         let wanted = call.phase == Phase::Early;
-        let proven = matches!(status, 401 | 407)
-            && call.login.as_mut().is_some_and(|login| login.challenged(message));
+        let proven =
+            matches!(status, 401 | 407) && call.login.as_mut().is_some_and(|login| login.challenged(message));
         let longer = status == 422 && raise_min_se(call, message);
         let again = wanted && (proven || longer);
         if again && call.outgoing().is_some_and(|outgoing| outgoing.tries < TRIES_MAX) {
@@ -257,7 +259,7 @@ impl Endpoint {
     }
 
     /// The value of From, without its tag.
-    fn from_value(&self, target: &Target) -> String {
+    fn caller_value(&self, target: &Target) -> String {
         let Party { user, host, display } = &target.from;
         let own = self.contact_host(target.path.listener, target.path.peer);
         let host = if host.is_empty() { ip_text(own) } else { clean(host) };

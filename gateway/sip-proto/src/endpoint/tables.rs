@@ -99,7 +99,15 @@ pub(super) struct ClientTransaction {
     pub(super) call: Option<Handle>,
     pub(super) cseq: u32,
     /// The ACK of every 2xx that came, by its To tag: each repetition of one is acknowledged again.
-    pub(super) acks: Vec<(Box<[u8]>, Box<[u8]>)>,
+    pub(super) acks: Vec<Acknowledgement>,
+}
+
+/// The ACK of a 2xx.
+#[derive(Debug)]
+pub(super) struct Acknowledgement {
+    /// The To tag of the 2xx.
+    pub(super) tag: Box<[u8]>,
+    pub(super) bytes: Box<[u8]>,
 }
 
 #[derive(Debug)]

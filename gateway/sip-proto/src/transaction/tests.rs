@@ -1,14 +1,20 @@
 //! Each machine against its figure: every state and input, and when which timer fires.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::arithmetic_side_effects,
+    reason = "a test needs some instant to start at, and may overflow loudly"
+)]
+
 use std::time::{Duration, Instant};
 
 use super::{
-    Step, TimerValues, client::Client, client_invite::ClientInvite, server::Server, server_invite::ServerInvite,
+    Step, TimerValues, client::Client, client_invite::ClientInvite, server::Server,
+    server_invite::ServerInvite,
 };
 
 const T1: Duration = Duration::from_millis(500);
-const VALUES: TimerValues =
-    TimerValues { t1: T1, t2: Duration::from_secs(4), t4: Duration::from_secs(5) };
+const VALUES: TimerValues = TimerValues { t1: T1, t2: Duration::from_secs(4), t4: Duration::from_secs(5) };
 
 /// Milliseconds after the start at which `timeout` does something, and what, until the machine ends.
 macro_rules! fired {

@@ -65,12 +65,7 @@ impl Pair {
 
     pub(crate) fn path_to(&self, end: usize) -> Path {
         let connection = self.transport.is_reliable().then_some(7);
-        Path {
-            transport: self.transport,
-            peer: ADDRESSES[end].parse().unwrap(),
-            listener: 0,
-            connection,
-        }
+        Path { transport: self.transport, peer: ADDRESSES[end].parse().unwrap(), listener: 0, connection }
     }
 
     pub(crate) fn target(&self) -> Target {
