@@ -147,24 +147,16 @@ impl Dialog {
         }
     }
 
-    /// The Request-URI, and the Route headers. A strict router at the head of the route set is named by the
-    /// Request-URI itself, and the target comes last (RFC 3261 §12.2.1.1).
-    fn uri_and_routes(&self) -> (&[u8], Vec<Box<[u8]>>) {
-        match self.routes.split_first() {
-            Some((first, rest)) => match NameAddr::parse(first).map(|route| route.uri) {
-                Some(strict) if strict.param("lr").is_none() => {
-                    let last = [b"<", &*self.remote_target, b">"].concat();
-                    (strict.raw, rest.iter().cloned().chain([last.into()]).collect())
-                }
-                Some(_) | None => (&self.remote_target, self.routes.clone()),
-            },
-            None => (&self.remote_target, Vec::new()),
-        }
+    /// The strict router at the head of the route set, if there is one: it is named by the Request-URI itself,
+    /// and the target comes last (RFC 3261 §12.2.1.1).
+    fn strict_router(&self) -> Option<Uri<'_>> {
+        let first = NameAddr::parse(self.routes.first()?)?.uri;
+        first.param("lr").is_none().then_some(first)
     }
 
     /// The Request-URI of the next request.
-    pub(crate) fn request_uri(&self) -> Box<[u8]> {
-        self.uri_and_routes().0.into()
+    pub(crate) fn request_uri(&self) -> &[u8] {
+        self.strict_router().map_or(&*self.remote_target, |strict| strict.raw)
     }
 
     /// Writes the head of a request within the dialog, up to but without Content-Length; the CSeq number
@@ -181,13 +173,16 @@ impl Dialog {
             self.local_cseq
         });
         let name = method.as_str();
-        let (uri, routes) = self.uri_and_routes();
+        let strict = self.strict_router().is_some();
         out.extend_from_slice(name.as_bytes());
         out.push(b' ');
-        out.extend_from_slice(uri);
+        out.extend_from_slice(self.request_uri());
         write!(out, " SIP/2.0\r\nVia: {via}\r\nMax-Forwards: {}\r\n", self.max_forwards).ok();
-        for route in &routes {
+        for route in self.routes.iter().skip(usize::from(strict)) {
             line(out, "Route", route);
+        }
+        if strict {
+            line(out, "Route", &[b"<", &*self.remote_target, b">"].concat());
         }
         line(out, "From", &self.local);
         line(out, "To", &self.remote);

@@ -144,10 +144,10 @@ impl Endpoint {
 
     /// What proves us in a request, when the other side has asked.
     fn proof(&mut self, handle: Handle, method: Method) -> Vec<(&'static str, String)> {
-        let cnonce = rand::Rng::random(&mut self.rng);
         let Some(call) = self.calls.entry(handle) else { return Vec::new() };
-        let uri = call.dialog.request_uri();
-        call.login.as_mut().map(|login| login.headers(method.as_str(), &uri, cnonce)).unwrap_or_default()
+        let Some(login) = &mut call.login else { return Vec::new() };
+        let cnonce = rand::Rng::random(&mut self.rng);
+        login.headers(method.as_str(), call.dialog.request_uri(), cnonce)
     }
 
     /// The way of the next request of a call, or of one of its early dialogs.
