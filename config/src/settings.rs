@@ -188,6 +188,10 @@ pub struct Routing {
     pub arm_new: bool,
     /// Revisions that are kept.
     pub revisions_kept_max: u64,
+    /// Recordings that are kept, bytes.
+    pub recordings_bytes_max: u64,
+    /// Days for which a recording is kept that nothing names.
+    pub recordings_unused_days: u64,
 }
 
 /// `[data_dip]`.

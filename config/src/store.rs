@@ -21,6 +21,7 @@ use crate::{
     compile::{Change, Compiled, Context, PromptTable, compile},
     diagnostic::{Code, Diagnostic},
     document::{self, Key, Kind, RawDocument},
+    settings::Settings,
 };
 
 mod draft;
@@ -31,6 +32,7 @@ mod recordings;
 mod schema;
 
 pub use numbers::{AuditRow, NumberChange};
+use recordings::Recordings;
 pub use recordings::{Recording, is_sha256};
 
 /// Objects compiled at once at a start: bounds the memory it needs.
@@ -43,6 +45,34 @@ pub struct Options {
     pub arm_new: bool,
     /// Text prompts can be spoken (`tts.command` is set).
     pub speech: bool,
+    /// Revisions that are kept; the oldest go first (`routing.revisions_kept_max`).
+    pub revisions_kept_max: u64,
+    /// Recordings that are kept, in bytes (`routing.recordings_bytes_max`).
+    pub recordings_bytes_max: u64,
+}
+
+impl Default for Options {
+    /// As the settings are delivered, but without speech.
+    fn default() -> Self {
+        Self {
+            arm_new: true,
+            speech: false,
+            revisions_kept_max: 100_000,
+            recordings_bytes_max: 10_737_418_240,
+        }
+    }
+}
+
+impl From<&Settings> for Options {
+    fn from(settings: &Settings) -> Self {
+        let routing = &settings.routing;
+        Self {
+            arm_new: routing.arm_new,
+            speech: !settings.tts.command.is_empty(),
+            revisions_kept_max: routing.revisions_kept_max,
+            recordings_bytes_max: routing.recordings_bytes_max,
+        }
+    }
 }
 
 /// The configuration store.
@@ -51,7 +81,7 @@ pub struct Store {
     connection: Mutex<Connection>,
     active: Active,
     options: Options,
-    recordings: PathBuf,
+    recordings: Recordings,
     prepare: Prepare,
 }
 
@@ -105,6 +135,12 @@ pub enum StoreError {
     /// A revision that does not exist.
     #[error("there is no revision {0}")]
     NoRevision(u64),
+    /// Recordings fill all the room that they may have.
+    #[error("recordings may fill {max} bytes, and this one does not fit any more")]
+    RecordingsFull {
+        /// The room.
+        max: u64,
+    },
     /// A number that has no record.
     #[error("there is no number {0}")]
     NoNumber(E164),
@@ -168,9 +204,7 @@ impl Store {
     /// # Errors
     /// The file cannot be opened, is newer than this program, or what it holds does not compile.
     pub fn open(folder: &Path, options: Options) -> Result<Self, StoreError> {
-        let recordings = folder.join("prompts");
-        std::fs::create_dir_all(&recordings)
-            .map_err(|cause| StoreError::File { path: recordings.clone(), cause })?;
+        let recordings = Recordings::open(folder.join("prompts"), options.recordings_bytes_max)?;
         let connection = schema::open(&folder.join("config.db"))?;
         let store = Self {
             connection: Mutex::new(connection),
@@ -205,8 +239,7 @@ impl Store {
     /// # Errors
     /// The document does not compile, or the store fails.
     pub fn seed(&self, text: &str) -> Result<bool, StoreError> {
-        let connection = self.lock();
-        if objects::newest_revision(&connection)? > 0 {
+        if objects::newest_revision(&self.lock())? > 0 {
             return Ok(false);
         }
         let document = document::parse(text).map_err(StoreError::Invalid)?;
@@ -215,10 +248,10 @@ impl Store {
             .filter(|key| key.kind == Kind::Numbers)
             .filter_map(|key| E164::parse(&key.id).ok())
             .collect();
-        let changes = document.into_iter().map(|(key, body)| (key, Some(body))).collect();
+        let changes: BTreeMap<_, _> = document.into_iter().map(|(key, body)| (key, Some(body))).collect();
         let request =
             publish::Request { author: "system", note: "First start", restores: None, seeds: &numbers };
-        self.publish_locked(&connection, changes, &request)?;
+        self.publish_ready(&request, |_| Ok(changes.clone()))?;
         Ok(true)
     }
 

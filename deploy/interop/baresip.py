@@ -1,5 +1,6 @@
 """baresip as a caller: made for one call, with its configuration in a folder of its own, recorded to a file."""
 
+import json
 import math
 import pathlib
 import re
@@ -60,16 +61,28 @@ def _quiet_hum(path, seconds):
                                   for n in range(8000 * seconds)))
 
 
-def call(folder, port, number, seconds, account=""):
-    """Calls a number, listens for so long, hangs up. Gives back the recording and what baresip printed of the call."""
+def _press(control, keys):
+    """Has baresip send keys as telephone events, half a second apart."""
+    with socket.create_connection(("127.0.0.1", control), 2) as desk:
+        for key in keys:
+            command = json.dumps({"command": "sndcode", "params": key, "token": key})
+            desk.sendall(f"{len(command)}:{command},".encode())
+            time.sleep(0.5)
+
+
+def call(folder, port, number, seconds, account="", user="interop", keys="", keys_after=5.0):
+    """Calls a number, listens for so long, hangs up; presses keys after a while.
+
+    Gives back the recording and what baresip printed of the call.
+    """
     folder = pathlib.Path(folder)
     modules = next((path for path in MODULES if pathlib.Path(path).is_dir()), None)
     check(shutil.which("baresip") and modules, "baresip is not installed: deploy/setup")
     rtp = _free(socket.SOCK_DGRAM) & ~1
+    control = _free(socket.SOCK_STREAM)
     (folder / "config").write_text(CONFIG.format(
-        folder=folder, player=folder / "heard.wav", port=rtp, port_end=rtp + 8, modules=modules,
-        control=_free(socket.SOCK_STREAM)))
-    (folder / "accounts").write_text(f"<sip:interop@127.0.0.1;transport=udp>;regint=0;audio_codecs=PCMU,PCMA{account}\n")
+        folder=folder, player=folder / "heard.wav", port=rtp, port_end=rtp + 8, modules=modules, control=control))
+    (folder / "accounts").write_text(f"<sip:{user}@127.0.0.1;transport=udp>;regint=0;audio_codecs=PCMU,PCMA{account}\n")
     (folder / "contacts").write_text("")
     _quiet_hum(folder / "said.wav", seconds + 5)
     with open(folder / "baresip.log", "wb") as log:
@@ -77,6 +90,9 @@ def call(folder, port, number, seconds, account=""):
             ["baresip", "-f", str(folder), "-e", f"/dial sip:{number}@127.0.0.1:{port}", "-t", str(seconds)],
             stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, cwd=folder)
         try:
+            if keys:
+                time.sleep(keys_after)
+                _press(control, keys)
             phone.wait(seconds + 15)
         except subprocess.TimeoutExpired:
             phone.kill()

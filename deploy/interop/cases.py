@@ -430,12 +430,17 @@ def sipp_calls(gate):
 
 @case()
 def baresip_call(gate):
-    """baresip calls, hears the greeting, and presses a key."""
+    """baresip calls, hears the greeting, and a key that it presses leads to the right inbox."""
+    user = f"keys{time.time_ns()}"
     with tempfile.TemporaryDirectory() as folder:
-        recording, call_id = baresip.call(folder, gate.sip, INITIAL, seconds=9)
+        recording, _ = baresip.call(folder, gate.sip, INITIAL, seconds=12, user=user, keys="2")
         name, at, likeness = best_match(sound.read_wav(recording)[: 9 * 8000], least=0.7)
-    check(call_id, "baresip named no call")
-    return f"{name}, likeness {likeness:.3f}"
+    check(at < 3, f"the first words came after {at:.1f} s")
+    contacts = gate.ask("GET", "/api/v1/contacts?limit=500")["contacts"]
+    mine = [contact for contact in contacts if contact["from"] == user]
+    check(len(mine) == 1, f"{len(mine)} records of one call")
+    check(mine[0]["inbox"] == "ib_support", f"2 led to {mine[0]['inbox']}")
+    return f"{name}, likeness {likeness:.3f}, 2 to support"
 
 
 def sipp(gate, folder, calls, rate, stay_ms, wait=True, number=DIRECT, extra=()):

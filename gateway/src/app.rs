@@ -36,6 +36,7 @@ use crate::{
     telemetry::{self, Metrics},
 };
 
+mod housekeeping;
 mod measure;
 
 /// Longest drain: calls that go on after it are cut off.
@@ -108,6 +109,7 @@ async fn run(settings: &Settings, runtime: &Runtime) -> anyhow::Result<()> {
     let http_address = bound.http.as_ref().and_then(|listener| listener.local_addr().ok());
     let api = bound.http.map(|listener| start_api(listener, state)).transpose()?;
     let measuring = tokio::spawn(measure::go_on(media, queues, metrics));
+    let keeping = tokio::spawn(housekeeping::go_on(store.clone(), settings.routing.recordings_unused_days));
     readiness.set(Phase::Ready);
     greet(settings, &store, &sip_addresses, http_address, new_key.as_ref());
 
@@ -121,6 +123,7 @@ async fn run(settings: &Settings, runtime: &Runtime) -> anyhow::Result<()> {
         tracing::error!("the HTTP listener had panicked");
     }
     measuring.abort();
+    keeping.abort();
     settling.abort();
     repeats.end_due(&journal, jiff::Timestamp::MAX);
     tokio::task::spawn_blocking(move || journal.close()).await?;

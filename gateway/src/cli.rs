@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use vestibule_config::{
     settings::{Loaded, Overrides, Settings, Source},
-    store::{Options, Store},
+    store::Store,
 };
 
 use crate::app;
@@ -169,8 +169,7 @@ fn read_document(path: &std::path::Path) -> anyhow::Result<String> {
 pub(crate) fn open_store(settings: &Settings) -> anyhow::Result<Store> {
     std::fs::create_dir_all(&settings.data_dir)
         .with_context(|| format!("cannot make the data folder {}", settings.data_dir.display()))?;
-    let options = Options { arm_new: settings.routing.arm_new, speech: !settings.tts.command.is_empty() };
-    let store = Store::open(&settings.data_dir, options)?;
+    let store = Store::open(&settings.data_dir, settings.into())?;
     store.seed(vestibule_config::sample::SAMPLE)?;
     Ok(store)
 }

@@ -51,7 +51,7 @@ impl Gateway {
         let readiness = Readiness::default();
         readiness.set(Phase::Ready);
         let feed = Feed::new(journal.clone(), "/test");
-        let options = vestibule_config::store::Options { arm_new: true, speech: false };
+        let options = vestibule_config::store::Options::default();
         let store = vestibule_config::store::Store::open(folder.path(), options).unwrap();
         store.seed(vestibule_config::sample::SAMPLE).unwrap();
         let live = LiveContacts::default();

@@ -51,7 +51,7 @@ impl Gateway {
         let (keys, made) = Keys::open(folder.path()).unwrap();
         let readiness = Readiness::default();
         readiness.set(Phase::Ready);
-        let options = vestibule_config::store::Options { arm_new: true, speech: false };
+        let options = vestibule_config::store::Options::default();
         let store = Arc::new(Store::open(folder.path(), options).unwrap());
         store.seed(vestibule_config::sample::SAMPLE).unwrap();
         let tts = Tts {

@@ -290,6 +290,11 @@ impl Layers {
             ),
             ("routing.revisions_kept_max", routing.revisions_kept_max < 11, "must be at least 11"),
             (
+                "routing.recordings_unused_days",
+                routing.recordings_unused_days == 0,
+                "must be at least 1: an upload comes before the document that names it",
+            ),
+            (
                 "tts.timeout_seconds",
                 !(1..=600).contains(&tts.timeout_seconds),
                 "must be from 1 to 600: a publish waits for it",

@@ -68,6 +68,24 @@ impl Store {
         Ok(version)
     }
 
+    /// Says what [`Store::edit`] would, without editing: for those who have something costly to do before.
+    ///
+    /// # Errors
+    /// As [`Store::edit`].
+    pub fn check_edit(
+        &self,
+        key: &Key,
+        body: Option<&Value>,
+        expected: Option<u64>,
+    ) -> Result<(), StoreError> {
+        super::read_changes(&BTreeMap::from([(key.clone(), body.cloned())]))?;
+        let found = version(&self.lock())?;
+        match expected.filter(|expected| *expected != found) {
+            Some(expected) => Err(StoreError::VersionMismatch { found, expected }),
+            None => Ok(()),
+        }
+    }
+
     /// Makes the draft such that the given document would be published: what it does not hold is removed.
     ///
     /// # Errors

@@ -76,14 +76,42 @@ pub(super) fn live(connection: &Connection, key: &Key) -> Result<Option<Value>, 
     text.map(|text| body(key, &text)).transpose()
 }
 
-/// Whether the object changed after a revision.
+/// Whether the object changed after a revision. When that revision is kept no more, and what the object was
+/// then is forgotten with it, it counts as changed.
 pub(super) fn changed_after(connection: &Connection, key: &Key, revision: u64) -> Result<bool, StoreError> {
-    Ok(connection
+    let changed = connection
         .prepare_cached(
             "SELECT 1 FROM objects WHERE kind = ?1 AND id = ?2 AND (since > ?3 OR until > ?3) LIMIT 1",
         )?
-        .exists(params![key.kind.as_str(), key.id, signed(revision)])?)
+        .exists(params![key.kind.as_str(), key.id, signed(revision)])?;
+    if changed || revision == 0 || require_revision(connection, revision).is_ok() {
+        return Ok(changed);
+    }
+    Ok(live(connection, key)?.is_none())
 }
+
+/// Forgets the revisions that are too many, and bodies that held in them only. A publish forgets little more
+/// than it adds, so that none takes long.
+pub(super) fn prune(connection: &Connection, newest: &Revision, kept_max: u64) -> Result<(), StoreError> {
+    let oldest = signed((newest.number + 1).saturating_sub(kept_max));
+    let most = signed(newest.changes.saturating_mul(2).max(PRUNED_AT_ONCE));
+    connection
+        .prepare_cached(
+            "DELETE FROM revisions WHERE number IN
+             (SELECT number FROM revisions WHERE number < ?1 ORDER BY number LIMIT ?2)",
+        )?
+        .execute(params![oldest, most])?;
+    connection
+        .prepare_cached(
+            "DELETE FROM objects WHERE (kind, id, since) IN
+             (SELECT kind, id, since FROM objects WHERE until <= ?1 LIMIT ?2)",
+        )?
+        .execute(params![oldest, most])?;
+    Ok(())
+}
+
+/// Revisions and bodies that any publish may forget, however small it is.
+const PRUNED_AT_ONCE: u64 = 1000;
 
 /// Makes a change part of a revision.
 pub(super) fn write(

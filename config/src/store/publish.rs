@@ -17,6 +17,9 @@ use crate::{
 /// Longest note of a publish, in characters.
 const NOTE_MAX: usize = 500;
 
+/// How often sounds are made for one publish, when others change prompts all the while.
+const ATTEMPTS_MAX: usize = 5;
+
 /// Who publishes what for.
 pub(super) struct Request<'a> {
     pub(super) author: &'a str,
@@ -28,6 +31,13 @@ pub(super) struct Request<'a> {
 
 type Changes = BTreeMap<Key, Option<Value>>;
 
+/// Changes with what comes of them.
+struct Next {
+    changes: Changes,
+    compiled: Compiled,
+    warnings: Vec<Diagnostic>,
+}
+
 impl Store {
     /// Publishes the draft.
     ///
@@ -35,42 +45,21 @@ impl Store {
     /// The draft is empty, has another version than `expected`, collides with what was published since, or
     /// does not compile; there is no note; or the store fails. Nothing is changed then.
     pub fn publish(&self, author: &str, note: &str, expected: Option<u64>) -> Result<Published, StoreError> {
-        self.make_ready_ahead(|connection| Ok(draft::read(connection)?.changes))?;
-        let connection = self.lock();
-        let draft = draft::read(&connection)?;
-        if let Some(expected) = expected.filter(|expected| *expected != draft.version) {
-            return Err(StoreError::VersionMismatch { found: draft.version, expected });
-        }
-        let conflicts = draft::conflicts(&connection, &draft)?;
-        if !conflicts.is_empty() {
-            let say = |key: &Key| {
-                Diagnostic::new(
-                    Code::Conflict,
-                    key.path(),
-                    format!("{key} was published by somebody else since"),
-                )
-            };
-            return Err(StoreError::Invalid(conflicts.iter().map(say).collect()));
-        }
-        self.publish_locked(&connection, draft.changes, &Request { author, note, restores: None, seeds: &[] })
-    }
-
-    /// Makes the sounds of changes ready while others go on using the store: texts take time to be spoken.
-    /// Under the lock they are then ready, unless something was changed in between.
-    fn make_ready_ahead(
-        &self,
-        changes: impl FnOnce(&Connection) -> Result<Changes, StoreError>,
-    ) -> Result<(), StoreError> {
-        let compiled = {
-            let connection = self.lock();
-            let changes = changes(&connection)?;
-            if !changes.keys().any(|key| key.kind == Kind::Prompts) {
-                return Ok(());
+        self.publish_ready(&Request { author, note, restores: None, seeds: &[] }, |connection| {
+            let draft = draft::read(connection)?;
+            if let Some(expected) = expected.filter(|expected| *expected != draft.version) {
+                return Err(StoreError::VersionMismatch { found: draft.version, expected });
             }
-            // Its faults are told by the publish itself.
-            self.compile_changes(&connection, changes, &[])
-        };
-        compiled.map_or(Ok(()), |(_, compiled, _)| self.make_ready(&compiled.prompts))
+            let conflicts = draft::conflicts(connection, &draft)?;
+            if !conflicts.is_empty() {
+                let say = |key: &Key| {
+                    let sentence = format!("{key} was published by somebody else since");
+                    Diagnostic::new(Code::Conflict, key.path(), sentence)
+                };
+                return Err(StoreError::Invalid(conflicts.iter().map(say).collect()));
+            }
+            Ok(draft.changes)
+        })
     }
 
     /// Publishes changes at once, past the draft.
@@ -83,8 +72,7 @@ impl Store {
         author: &str,
         note: &str,
     ) -> Result<Published, StoreError> {
-        self.make_ready_ahead(|_| Ok(changes.clone()))?;
-        self.publish_locked(&self.lock(), changes, &Request { author, note, restores: None, seeds: &[] })
+        self.publish_ready(&Request { author, note, restores: None, seeds: &[] }, |_| Ok(changes.clone()))
     }
 
     /// Restores an older revision as a new one. Numbers that are not ours any more are left out: a roll
@@ -93,10 +81,39 @@ impl Store {
     /// # Errors
     /// No such revision, nothing to restore, or as [`Store::publish`].
     pub fn roll_back(&self, to: u64, author: &str, note: &str) -> Result<Published, StoreError> {
-        self.make_ready_ahead(|connection| changes_back_to(connection, to))?;
-        let connection = self.lock();
-        let changes = changes_back_to(&connection, to)?;
-        self.publish_locked(&connection, changes, &Request { author, note, restores: Some(to), seeds: &[] })
+        self.publish_ready(&Request { author, note, restores: Some(to), seeds: &[] }, |connection| {
+            changes_back_to(connection, to)
+        })
+    }
+
+    /// Publishes changes whose sounds are ready. Texts take time to be spoken, so sounds are made while others
+    /// go on using the store; then the changes are read and compiled anew, and if they need other sounds by
+    /// now, it begins again.
+    pub(super) fn publish_ready(
+        &self,
+        request: &Request<'_>,
+        changes: impl Fn(&Connection) -> Result<Changes, StoreError>,
+    ) -> Result<Published, StoreError> {
+        let mut ready = self.active.load().prompts.clone();
+        for _ in 0..ATTEMPTS_MAX {
+            let connection = self.lock();
+            let mut next = self.next(&connection, changes(&connection)?, request)?;
+            let active = self.active.load();
+            if next.compiled.prompts == ready {
+                // The very table whose sounds were made: they are found by it.
+                next.compiled.prompts = ready;
+                return self.make_active(&connection, next, request);
+            }
+            if next.compiled.prompts == active.prompts {
+                return self.make_active(&connection, next, request);
+            }
+            drop(connection);
+            self.make_ready(&next.compiled.prompts)?;
+            ready = next.compiled.prompts;
+        }
+        let sentence =
+            format!("prompts were changed by others {ATTEMPTS_MAX} times while this was published");
+        Err(invalid(Code::Conflict, "/prompts", &sentence))
     }
 
     /// Compiles changes on top of what is active, without keeping them.
@@ -170,12 +187,13 @@ impl Store {
         }
     }
 
-    pub(super) fn publish_locked(
+    /// What would become active. The note is looked at first: it is cheap to be wrong about.
+    fn next(
         &self,
         connection: &Connection,
         changes: Changes,
         request: &Request<'_>,
-    ) -> Result<Published, StoreError> {
+    ) -> Result<Next, StoreError> {
         let note = request.note.trim();
         if note.is_empty() || note.chars().count() > NOTE_MAX {
             return Err(invalid(Code::NoNote, "", "a publish takes a note of 1 to 500 characters"));
@@ -184,12 +202,22 @@ impl Store {
             return Err(invalid(Code::NothingToPublish, "", "nothing differs from what is active"));
         }
         let (changes, compiled, warnings) = self.compile_changes(connection, changes, request.seeds)?;
-        self.make_ready(&compiled.prompts)?;
+        Ok(Next { changes, compiled, warnings })
+    }
+
+    /// Writes a revision down, and makes it active once it is on the disk.
+    fn make_active(
+        &self,
+        connection: &Connection,
+        next: Next,
+        request: &Request<'_>,
+    ) -> Result<Published, StoreError> {
+        let Next { changes, compiled, warnings } = next;
         let now = jiff::Timestamp::now();
         let revision = Revision {
             number: objects::newest_revision(connection)? + 1,
             author: request.author.to_owned(),
-            note: note.to_owned(),
+            note: request.note.trim().to_owned(),
             created: jiff::Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now),
             restores: request.restores,
             changes: u64::try_from(changes.len()).unwrap_or(u64::MAX),
@@ -214,6 +242,7 @@ impl Store {
         if edits > 0 {
             draft::begin(&transaction, None)?;
         }
+        objects::prune(&transaction, &revision, self.options.revisions_kept_max)?;
         transaction.commit()?;
         self.active.swap(ActiveRouting::new(revision.number, compiled));
         Ok(Published { revision, warnings })

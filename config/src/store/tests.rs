@@ -9,10 +9,8 @@ use crate::{
     sample::SAMPLE,
 };
 
-const OPTIONS: Options = Options { arm_new: true, speech: false };
-
 fn open(folder: &tempfile::TempDir) -> Store {
-    Store::open(folder.path(), OPTIONS).unwrap()
+    Store::open(folder.path(), Options::default()).unwrap()
 }
 
 fn seeded() -> (tempfile::TempDir, Store) {
@@ -24,6 +22,14 @@ fn seeded() -> (tempfile::TempDir, Store) {
 
 fn inbox(name: &str) -> Value {
     json!({"name": name})
+}
+
+/// The first finding of a publish that was refused.
+fn code(result: Result<Published, StoreError>) -> Code {
+    match result {
+        Err(StoreError::Invalid(findings)) => findings[0].code,
+        other => panic!("{other:?}"),
+    }
 }
 
 fn number(text: &str) -> E164 {
@@ -127,10 +133,9 @@ fn an_edit_that_collides_with_a_publish_is_not_published() {
     assert!(store.validate().unwrap().is_empty());
     // Bob rolls back over the object that Ann has edited.
     let body = json!({"name": "Sales", "sla_minutes": 61});
-    let connection = store.lock();
+    let changes = BTreeMap::from([(key, Some(body))]);
     let request = publish::Request { author: "bob", note: "y", restores: Some(1), seeds: &[] };
-    store.publish_locked(&connection, BTreeMap::from([(key, Some(body))]), &request).unwrap();
-    drop(connection);
+    store.publish_ready(&request, |_| Ok(changes.clone())).unwrap();
     let Err(StoreError::Invalid(findings)) = store.publish("ann", "mine", None) else { panic!("published") };
     assert_eq!(findings[0].code, Code::Conflict);
 }
@@ -208,10 +213,6 @@ fn a_roll_back_brings_no_number_back_that_was_released() {
 #[test]
 fn a_publish_needs_a_note_and_a_change_and_numbers_of_ours() {
     let (_folder, store) = seeded();
-    let code = |result: Result<Published, StoreError>| match result {
-        Err(StoreError::Invalid(findings)) => findings[0].code,
-        other => panic!("{other:?}"),
-    };
     assert_eq!(code(store.publish("ann", "x", None)), Code::NothingToPublish);
     let change = |kind, id: &str, body| BTreeMap::from([(Key::new(kind, id), Some(body))]);
     assert_eq!(
@@ -227,7 +228,7 @@ fn a_publish_needs_a_note_and_a_change_and_numbers_of_ours() {
 #[test]
 fn new_entry_points_are_armed_or_not_as_the_settings_say_and_stay_so() {
     let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(folder.path(), Options { arm_new: false, speech: false }).unwrap();
+    let store = Store::open(folder.path(), Options { arm_new: false, ..Options::default() }).unwrap();
     store
         .seed(&SAMPLE.split("\ntests:").next().unwrap().replace("armed: true", "armed: true, sla_minutes: 9"))
         .unwrap();
@@ -345,24 +346,157 @@ fn a_store_of_a_newer_program_is_left_alone() {
     let connection = Connection::open(folder.path().join("config.db")).unwrap();
     connection.pragma_update(None, "user_version", 99).unwrap();
     drop(connection);
-    assert!(matches!(Store::open(folder.path(), OPTIONS), Err(StoreError::TooNew { found: 99, .. })));
+    assert!(matches!(
+        Store::open(folder.path(), Options::default()),
+        Err(StoreError::TooNew { found: 99, .. })
+    ));
+}
+
+/// Publishes the prompt, and has `each` look on whenever its sounds are made.
+fn with_sounds(store: &Arc<Store>, each: impl Fn(&Store) -> Vec<Diagnostic> + Send + Sync + 'static) {
+    let weak = Arc::downgrade(store);
+    store.prepare_with(move |_| weak.upgrade().map(|store| each(&store)).unwrap_or_default());
+}
+
+fn prompt(hash: &str) -> BTreeMap<Key, Option<Value>> {
+    BTreeMap::from([(Key::new(Kind::Prompts, "pr_new"), Some(json!({"file": hash})))])
 }
 
 #[test]
-fn sounds_of_a_publish_and_of_a_roll_back_are_made_while_others_use_the_store() {
+fn sounds_of_a_publish_and_of_a_roll_back_are_made_once_while_others_use_the_store() {
+    let (_folder, store) = seeded();
+    let hash = store.add_recording(b"RIFF").unwrap();
+    let (store, free) = (Arc::new(store), Arc::new(Mutex::new(Vec::new())));
+    let seen = free.clone();
+    with_sounds(&store, move |store| {
+        seen.lock().unwrap().push(store.connection.try_lock().is_ok());
+        Vec::new()
+    });
+    store.publish_changes(prompt(&hash), "ann", "a prompt").unwrap();
+    store.roll_back(1, "ann", "back").unwrap();
+    assert_eq!(*free.lock().unwrap(), [true, true]);
+    // What touches no prompt asks for no sounds.
+    let inboxes = BTreeMap::from([(Key::new(Kind::Inboxes, "ib_x"), Some(inbox("X")))]);
+    store.publish_changes(inboxes, "ann", "an inbox").unwrap();
+    assert_eq!(free.lock().unwrap().len(), 2);
+}
+
+#[test]
+fn a_publish_whose_sounds_cannot_be_made_changes_nothing() {
     let (_folder, store) = seeded();
     let hash = store.add_recording(b"RIFF").unwrap();
     let store = Arc::new(store);
-    let (weak, free) = (Arc::downgrade(&store), Arc::new(Mutex::new(Vec::new())));
-    let seen = free.clone();
-    store.prepare_with(move |_| {
-        let unlocked = weak.upgrade().is_some_and(|store| store.connection.try_lock().is_ok());
-        seen.lock().unwrap().push(unlocked);
+    with_sounds(&store, |_| vec![Diagnostic::new(Code::NoSound, "/prompts/pr_new", "no sound")]);
+    assert_eq!(code(store.publish_changes(prompt(&hash), "ann", "a prompt")), Code::NoSound);
+    assert_eq!(store.active().load().revision, 1);
+    assert_eq!(store.revisions(None, 10).unwrap().len(), 1);
+}
+
+#[test]
+fn a_publish_makes_sounds_again_when_others_changed_prompts_meanwhile() {
+    let (_folder, store) = seeded();
+    let hash = store.add_recording(b"RIFF").unwrap();
+    let (store, made) = (Arc::new(store), Arc::new(Mutex::new(0)));
+    let (count, other) = (made.clone(), hash.clone());
+    with_sounds(&store, move |store| {
+        let mut count = count.lock().unwrap();
+        *count += 1;
+        if *count == 1 {
+            drop(count);
+            let changes = BTreeMap::from([(Key::new(Kind::Prompts, "pr_bob"), Some(json!({"file": other})))]);
+            store.publish_changes(changes, "bob", "quicker").unwrap();
+        }
         Vec::new()
     });
-    let changes = BTreeMap::from([(Key::new(Kind::Prompts, "pr_new"), Some(json!({"file": hash})))]);
-    store.publish_changes(changes, "ann", "a prompt").unwrap();
-    store.roll_back(1, "ann", "back").unwrap();
-    // Each first without the lock; under it, all is ready.
-    assert_eq!(*free.lock().unwrap(), [true, false, true, false]);
+    assert_eq!(store.publish_changes(prompt(&hash), "ann", "slower").unwrap().revision.number, 3);
+    assert_eq!(*made.lock().unwrap(), 3, "once for bob, and for ann before and after him");
+    let prompts = store.active().load().prompts.clone();
+    assert!(prompts.get(&"pr_new".into()).is_some() && prompts.get(&"pr_bob".into()).is_some());
+}
+
+#[test]
+fn the_oldest_revisions_are_forgotten_with_what_only_they_held() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = Options { revisions_kept_max: 11, ..Options::default() };
+    let store = Store::open(folder.path(), options).unwrap();
+    store.seed(SAMPLE).unwrap();
+    let key = Key::new(Kind::Inboxes, "ib_turn");
+    for turn in 2..=20 {
+        let body = (turn != 15).then(|| inbox(&format!("Turn {turn}")));
+        store.publish_changes(BTreeMap::from([(key.clone(), body)]), "ann", "turn").unwrap();
+    }
+    let kept: Vec<u64> = store.revisions(None, 100).unwrap().iter().map(|r| r.number).collect();
+    assert_eq!(kept, (10..=20).rev().collect::<Vec<_>>());
+    assert!(matches!(store.document_at(9), Err(StoreError::NoRevision(9))));
+    assert!(matches!(store.roll_back(9, "ann", "too late"), Err(StoreError::NoRevision(9))));
+    assert_eq!(store.document_at(10).unwrap()[&key], inbox("Turn 10"));
+    assert!(!store.document_at(15).unwrap().contains_key(&key));
+    let sample = parse(SAMPLE).unwrap();
+    assert!(
+        sample.keys().all(|key| store.document_at(10).unwrap().contains_key(key)),
+        "what still holds stays"
+    );
+    let bodies: i64 = store
+        .lock()
+        .query_row("SELECT count(*) FROM objects WHERE id = 'ib_turn'", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(bodies, 10, "revisions 10 to 20 but 15");
+    assert_eq!(store.roll_back(12, "ann", "back").unwrap().revision.number, 21);
+    assert_eq!(store.document_at(21).unwrap()[&key], inbox("Turn 12"));
+    drop(store);
+    assert_eq!(Store::open(folder.path(), options).unwrap().active().load().revision, 21);
+}
+
+#[test]
+fn an_edit_older_than_all_kept_revisions_is_published_only_over_what_it_was_made_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path(), Options { revisions_kept_max: 11, ..Options::default() }).unwrap();
+    store.seed(SAMPLE).unwrap();
+    let (gone, stays, turn) = ("ib_gone", "ib_stays", "ib_turn");
+    let publish = |id: &str, body: Option<Value>| {
+        store.publish_changes(BTreeMap::from([(Key::new(Kind::Inboxes, id), body)]), "bob", "x").unwrap();
+    };
+    publish(gone, Some(inbox("Gone")));
+    publish(stays, Some(inbox("Stays")));
+    store.edit(&Key::new(Kind::Inboxes, gone), Some(&inbox("Edited")), None).unwrap();
+    publish(gone, None);
+    store.edit(&Key::new(Kind::Inboxes, gone), Some(&inbox("Edited")), None).unwrap();
+    store.edit(&Key::new(Kind::Inboxes, stays), Some(&inbox("Edited")), None).unwrap();
+    for round in 0..20 {
+        publish(turn, Some(inbox(&format!("Turn {round}"))));
+    }
+    assert_eq!(code(store.publish("ann", "late", None)), Code::Conflict, "nobody knows what it was any more");
+    store.edit(&Key::new(Kind::Inboxes, gone), Some(&inbox("Edited")), None).unwrap();
+    store.publish("ann", "in time", None).unwrap();
+}
+
+#[test]
+fn recordings_that_nothing_names_go_when_their_time_is_over() {
+    let (_folder, store) = seeded();
+    let hashes: Vec<String> =
+        [&b"published"[..], b"drafted", b"unused"].iter().map(|b| store.add_recording(b).unwrap()).collect();
+    store.publish_changes(prompt(&hashes[0]), "ann", "a prompt").unwrap();
+    store
+        .publish_changes(BTreeMap::from([(Key::new(Kind::Prompts, "pr_new"), None)]), "ann", "no more")
+        .unwrap();
+    store.edit(&Key::new(Kind::Prompts, "pr_d"), Some(&json!({"file": hashes[1]})), None).unwrap();
+    std::fs::write(store.recording("half.part"), b"half").unwrap();
+    let hour = std::time::Duration::from_secs(3600);
+    let now = std::time::SystemTime::now();
+    assert_eq!(store.prune_recordings(now - hour).unwrap(), 0, "their time is not over");
+    assert_eq!(store.prune_recordings(now + hour).unwrap(), 10, "unused and half");
+    let left: HashSet<String> = store.recordings(None, 10).unwrap().into_iter().map(|r| r.sha256).collect();
+    assert_eq!(left, HashSet::from([hashes[0].clone(), hashes[1].clone()]));
+    store.roll_back(2, "ann", "back").unwrap();
+}
+
+#[test]
+fn recordings_fill_no_more_than_their_room() {
+    let folder = tempfile::tempdir().unwrap();
+    let store =
+        Store::open(folder.path(), Options { recordings_bytes_max: 10, ..Options::default() }).unwrap();
+    let first = store.add_recording(b"12345678").unwrap();
+    assert!(matches!(store.add_recording(b"abc"), Err(StoreError::RecordingsFull { max: 10 })));
+    assert_eq!(store.add_recording(b"12345678").unwrap(), first, "what is there needs no room");
+    store.add_recording(b"ab").unwrap();
 }

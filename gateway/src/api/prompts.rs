@@ -96,6 +96,7 @@ async fn list_recordings(
     responses(
         (status = 201, description = "It is kept; documents name it by the hash.", body = RecordingView),
         (status = 413, description = "It is longer than 20 MiB.", body = Problem, content_type = "application/problem+json"),
+        (status = 507, description = "Recordings fill all the room they may have.", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "It is no recording that can be played.", body = Problem, content_type = "application/problem+json"),
     )
 )]
@@ -130,6 +131,7 @@ async fn read_recording(State(state): State<AppState>, Path(sha256): Path<String
         (status = 200, description = "It is kept and stands in the draft, whose new version is the ETag.", body = RecordingView),
         (status = 412, description = "The draft was changed by somebody else.", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "It is longer than 20 MiB.", body = Problem, content_type = "application/problem+json"),
+        (status = 507, description = "Recordings fill all the room they may have.", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "It is no recording that can be played, or the prompt's name cannot be used.", body = Problem, content_type = "application/problem+json"),
     )
 )]
@@ -139,12 +141,13 @@ async fn put_prompt_recording(
     headers: HeaderMap,
     body: Bytes,
 ) -> ApiResult<Response> {
-    let expected = if_match(&headers)?;
+    let (expected, key) = (if_match(&headers)?, Key::new(Kind::Prompts, id));
+    // Looked at before anything is kept; the hash is not known yet, and any will do.
+    let (asked, any) = (key.clone(), json!({ "file": "0".repeat(64) }));
+    blocking(&state, move |store| store.check_edit(&asked, Some(&any), expected)).await?;
     let kept = keep(&state, body).await?;
     let document = json!({ "file": kept.sha256 });
-    let version =
-        blocking(&state, move |store| store.edit(&Key::new(Kind::Prompts, id), Some(&document), expected))
-            .await?;
+    let version = blocking(&state, move |store| store.edit(&key, Some(&document), expected)).await?;
     Ok(tagged(version, axum::Json(kept)))
 }
 

@@ -103,6 +103,12 @@ impl From<StoreError> for Problem {
             StoreError::NoRevision(_) => {
                 Self::new(StatusCode::NOT_FOUND, "no_such_revision", detail, "List the revisions to find it.")
             }
+            StoreError::RecordingsFull { .. } => Self::new(
+                StatusCode::INSUFFICIENT_STORAGE,
+                "recordings_full",
+                detail,
+                "Raise routing.recordings_bytes_max, or wait until recordings that nothing names are removed.",
+            ),
             StoreError::NoNumber(_) => {
                 Self::new(StatusCode::NOT_FOUND, "no_such_number", detail, "List the numbers to find it.")
             }

@@ -8,7 +8,7 @@ use vestibule_config::{
     diagnostic::{Code, Diagnostic},
     number::{Holding, Sms},
     settings::Settings,
-    store::{Options, Store},
+    store::Store,
 };
 use vestibule_routing::{
     address::{Address, E164},
@@ -19,7 +19,7 @@ use vestibule_routing::{
     time::Now,
 };
 
-use super::{open_store, read_document, say};
+use super::{EXIT_SETTINGS, complain, open_store, read_document, say};
 
 /// What `simulate` is asked.
 #[derive(Debug, Args)]
@@ -74,7 +74,13 @@ pub(super) fn simulate(settings: &Settings, arguments: &SimulateArgs) -> anyhow:
 /// Runs the tests of a document, or of the active routing: a document with a failing test is not sound.
 pub(super) fn test(settings: &Settings, document: Option<PathBuf>) -> anyhow::Result<ExitCode> {
     let findings = match document {
-        Some(path) => validate_alone(settings, &read_document(&path)?)?,
+        Some(path) => match read_document(&path) {
+            Ok(text) => validate_alone(settings, &text)?,
+            Err(error) => {
+                complain(&format!("{error:#}"));
+                return Ok(ExitCode::from(EXIT_SETTINGS));
+            }
+        },
         None => {
             let store = open_store(settings)?;
             let revision = store.active().load().revision;
@@ -112,8 +118,7 @@ pub(super) fn validate_alone(settings: &Settings, text: &str) -> anyhow::Result<
 fn scratch_store(settings: &Settings) -> anyhow::Result<Store> {
     let folder = std::env::temp_dir().join(format!("vestibule-check-{}", std::process::id()));
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    let options = Options { arm_new: settings.routing.arm_new, speech: !settings.tts.command.is_empty() };
-    let store = Store::open(&folder, options)?;
+    let store = Store::open(&folder, settings.into())?;
     store.seed(vestibule_config::sample::SAMPLE)?;
     // The open database lives on without its name.
     std::fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))?;
@@ -138,6 +143,14 @@ mod tests {
     use vestibule_config::settings::Overrides;
 
     use super::*;
+
+    #[test]
+    fn a_document_that_is_not_utf_8_is_bad_input_to_test() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), b"version: \xff\xfe").unwrap();
+        let settings = Settings::load(None, [], &Overrides::default()).unwrap().settings;
+        assert_eq!(test(&settings, Some(file.path().to_owned())).unwrap(), ExitCode::from(EXIT_SETTINGS));
+    }
 
     #[test]
     fn numbers_that_a_document_names_count_as_ours_and_other_faults_stay() {

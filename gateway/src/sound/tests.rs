@@ -17,7 +17,7 @@ fn library(folder: &std::path::Path, command: &[&str]) -> Library {
 
 /// A store and the library that makes its sounds ready, as the gateway joins them.
 fn joined(folder: &std::path::Path, command: &[&str]) -> (Store, Library) {
-    let store = Store::open(folder, Options { arm_new: true, speech: true }).unwrap();
+    let store = Store::open(folder, Options { speech: true, ..Options::default() }).unwrap();
     store.seed(vestibule_config::sample::SAMPLE).unwrap();
     let library = library(folder, command);
     let (ready, active) = (library.clone(), library.clone());

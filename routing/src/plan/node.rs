@@ -109,9 +109,9 @@ pub enum Node<T> {
         prefixes: Vec<String>,
         #[serde(default)]
         anonymous: bool,
-        /// STIR attestation wanted; `unknown` for every call until verification exists.
+        /// STIR attestation wanted; unknown for every call until verification exists.
         #[serde(default)]
-        attestation: Option<String>,
+        attestation: Option<Attestation>,
         #[serde(rename = "match")]
         matched: T,
         no_match: T,
@@ -167,6 +167,23 @@ pub enum Node<T> {
         #[serde(default)]
         prompt: Option<PromptId>,
     },
+}
+
+/// What the caller's provider vouches for (ATIS-1000074, the `attest` claim of RFC 8588).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Attestation {
+    /// Full: the provider knows the caller, and that the number may be used.
+    A,
+    /// Partial: the provider knows the caller.
+    B,
+    /// Gateway: the provider only knows where the call came in.
+    C,
+    /// There is a signature, and it does not hold.
+    #[serde(rename = "failed")]
+    Failed,
+    /// The call was not verified.
+    #[serde(rename = "unknown")]
+    Unknown,
 }
 
 /// One row of a schedule node.
@@ -292,7 +309,7 @@ impl<T> Node<T> {
                     list: list.clone(),
                     prefixes: prefixes.clone(),
                     anonymous: *anonymous,
-                    attestation: attestation.clone(),
+                    attestation: *attestation,
                     matched: to("match", matched)?,
                     no_match: to("no_match", no_match)?,
                 }

@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 use super::{Go, RunEnd, Turn, broken, pattern::matches_pattern, to};
 use crate::{
     id::NodeId,
-    plan::{NodeIndex, node::Node},
+    plan::{
+        NodeIndex,
+        node::{Attestation, Node},
+    },
 };
-
-/// The attestation of a call that was not verified.
-const UNKNOWN: &str = "unknown";
 
 /// The nodes that decide at once.
 pub(super) fn decide(
@@ -87,10 +87,10 @@ fn caller_match(id: &NodeId, node: &Node<NodeIndex>, turn: &mut Turn<'_>) -> Go 
     let number = caller.number.map(|number| number.to_string());
     let prefixed = number.is_some_and(|number| prefixes.iter().any(|prefix| number.starts_with(prefix)));
     // Calls are not verified: the attestation of every one is unknown.
-    let attested = attestation.as_ref().is_some_and(|wanted| wanted.eq_ignore_ascii_case(UNKNOWN));
+    let attested = *attestation == Some(Attestation::Unknown);
     let matches = listed || prefixed || attested || (*anonymous && caller.anonymous);
     if let Some(wanted) = attestation {
-        turn.note(format!("node {id} asks for attestation {wanted}: unknown, calls are not verified"));
+        turn.note(format!("node {id} asks for attestation {wanted:?}: unknown, calls are not verified"));
     }
     if matches { to(*matched, "match") } else { to(*no_match, "no_match") }
 }

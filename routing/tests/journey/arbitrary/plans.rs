@@ -164,7 +164,7 @@ fn quiet_node(kind: u8, value: u8, [next, other, third]: [NodeId; 3]) -> Node<No
             list: flag.then(|| "ls".into()),
             prefixes: vec!["+44".into()],
             anonymous: flag,
-            attestation: flag.then(|| "A".into()),
+            attestation: flag.then_some(vestibule_routing::plan::node::Attestation::A),
             matched: next,
             no_match: other,
         },
