@@ -18,6 +18,7 @@ mod metrics;
 mod playback;
 mod port;
 mod rtcp;
+mod seats;
 mod thread;
 
 use std::{

@@ -175,6 +175,44 @@ async fn an_event_is_one_digit_however_often_its_end_comes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_busy_task_loses_nothing_hears_its_end_last_and_holds_up_nobody() {
+    // Room for two legs, so that the seat of the first must come back.
+    let media = engine(MediaSettings { ports: 46_400..=46_403, ..MediaSettings::default() });
+    let (events, mut busy) = channel(1);
+    let leg = media.open(OpenLeg { events }).expect("a leg");
+    let mut peer = Peer::new(leg.local_addr());
+    leg.set_remote(Remote::new(peer.addr(), Law::Mu)).expect("taken");
+    let (_other, mut others, mut beside) = call(&media);
+    leg.play(PlaybackId(1), vec![Sound::Audio(ramp(2))], false, 0).expect("taken");
+    block_in_place(|| {
+        peer.talk(3);
+        Key::ALL.iter().chain(&Key::ALL).for_each(|&key| peer.press(EVENT, key, 1, 1));
+        beside.talk(3);
+        beside.press(EVENT, Key::Two, 1, 1);
+    });
+    assert_eq!(digits(&mut others).await, [('2', DigitSource::Rfc4733)]);
+    drop(leg);
+    block_in_place(|| std::thread::sleep(Duration::from_millis(60)));
+    assert!(media.open(OpenLeg { events: channel(1).0 }).is_err(), "nobody took the end of the first leg");
+    let mut heard = Vec::new();
+    while let Ok(Some(event)) = timeout(Duration::from_secs(3), busy.recv()).await {
+        heard.push(event);
+    }
+    let keys: String = heard
+        .iter()
+        .filter_map(|event| match event {
+            MediaEvent::Digit { digit, .. } => Some(digit.as_char()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(keys, "0123456789*#ABCD".repeat(2));
+    assert!(heard.contains(&MediaEvent::PlaybackDone { id: PlaybackId(1), frames_played: 2 }));
+    assert!(matches!(heard.last(), Some(MediaEvent::Closed { .. })));
+    assert_eq!(media.snapshot().sum(|thread| thread.events_lost), 0);
+    assert!(media.open(OpenLeg { events: channel(1).0 }).is_ok(), "its seat is free again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn tones_are_digits_only_when_telephone_events_were_not_agreed() {
     let media = engine(settings(42_800));
     let (leg, mut events, mut peer) = call(&media);

@@ -8,13 +8,18 @@ use std::{
         atomic::{AtomicBool, Ordering::Relaxed},
     },
     thread::Thread,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use rand::{SeedableRng, rngs::StdRng};
 use rtrb::{Consumer, Producer, RingBuffer};
 use rustix::event::{EventfdFlags, eventfd};
-use tokio::{io::unix::AsyncFd, runtime::Handle, sync::mpsc};
+use tokio::{
+    io::unix::AsyncFd,
+    runtime::Handle,
+    sync::mpsc,
+    time::{sleep, timeout},
+};
 use vestibule_routing::{digit::Digit, journey::PlaybackId};
 
 use super::{
@@ -24,6 +29,7 @@ use super::{
     metrics::{ThreadCounters, add},
     playback::Playback,
     port::Ports,
+    seats::Seats,
     thread::{MediaThread, Parts},
 };
 
@@ -54,23 +60,16 @@ struct Link {
 #[derive(Debug)]
 struct Desk {
     commands: Producer<Command>,
-    seats: Vec<Seat>,
-    free: Vec<u32>,
+    seats: Seats,
     rng: StdRng,
-}
-
-#[derive(Debug, Default)]
-struct Seat {
-    generation: u32,
-    port: u16,
-    events: Option<mpsc::Sender<MediaEvent>>,
 }
 
 /// What a leg needs from the start.
 #[derive(Debug)]
 pub struct OpenLeg {
-    /// Where its events go. When the channel is full events are lost and counted, so leave room for the
-    /// digits of a fast caller (32 is plenty).
+    /// Where its events go. When the channel is full they wait, in their order and without holding up other
+    /// legs; only past a thousand waiting ones is an event lost, and counted. The last one,
+    /// [`MediaEvent::Closed`], is never lost.
     pub events: mpsc::Sender<MediaEvent>,
 }
 
@@ -169,10 +168,7 @@ impl Leg {
         let closing = Arc::new(AtomicBool::new(false));
         let mut guard = link.desk();
         let desk = &mut *guard;
-        let index = desk.free.pop()?;
-        let seat = desk.seats.get_mut(index as usize)?;
-        seat.generation = seat.generation.wrapping_add(1);
-        let key = LegKey { index, generation: seat.generation };
+        let key = desk.seats.take(local.port(), open.events)?;
         let state = LegState::new(
             NewLeg {
                 key,
@@ -184,14 +180,9 @@ impl Leg {
             },
             &mut desk.rng,
         );
-        seat.port = local.port();
-        seat.events = Some(open.events);
         if desk.commands.push(Command::Add(Box::new(state))).is_err() {
             add(&link.counters.commands_refused, 1);
-            if let Some(seat) = desk.seats.get_mut(index as usize) {
-                seat.events = None;
-            }
-            desk.free.push(index);
+            desk.seats.give_back(key);
             return None;
         }
         drop(guard);
@@ -246,12 +237,7 @@ impl Link {
             .name(format!("media-{number}"))
             .spawn(move || thread.run(realtime))?;
         let link = Arc::new(Self {
-            desk: Mutex::new(Desk {
-                commands,
-                seats: (0..legs_max).map(|_| Seat::default()).collect(),
-                free: (0..u32::try_from(legs_max).unwrap_or(u32::MAX)).rev().collect(),
-                rng: StdRng::from_os_rng(),
-            }),
+            desk: Mutex::new(Desk { commands, seats: Seats::new(legs_max), rng: StdRng::from_os_rng() }),
             counters,
             stop,
             wake,
@@ -266,8 +252,7 @@ impl Link {
     }
 
     fn held(&self) -> usize {
-        let desk = self.desk();
-        desk.seats.len() - desk.free.len()
+        self.desk().seats.held()
     }
 
     fn command(&self, command: Command) -> Result<(), CommandError> {
@@ -279,7 +264,7 @@ impl Link {
     }
 
     fn deliver(&self, report: Report, ports: &Ports) {
-        let seat = report.key;
+        let key = report.key;
         let event = match report.what {
             What::Latched(source) => MediaEvent::Latched { source },
             What::Digit { digit, source } => match Digit::from_event(digit.event()) {
@@ -298,21 +283,18 @@ impl Link {
             What::Inactive { heard_before } => MediaEvent::Inactive { heard_before },
             What::Active => MediaEvent::Active,
             What::Discarded { .. } => return,
-            What::WantsRtcp => return self.open_rtcp(seat, ports),
+            What::WantsRtcp => return self.open_rtcp(key, ports),
             What::Closed(leg) => return self.close(leg, ports),
         };
-        let desk = self.desk();
-        let listener = desk.seats.get(seat.index as usize).filter(|s| s.generation == seat.generation);
-        if let Some(events) = listener.and_then(|seat| seat.events.as_ref()) {
-            self.tell(events, event);
+        if !self.desk().seats.tell(key, event) {
+            add(&self.counters.events_lost, 1);
         }
     }
 
     /// Opens the port above a leg's. A call goes on without RTCP: many trunks send none.
     fn open_rtcp(&self, key: LegKey, ports: &Ports) {
         let mut desk = self.desk();
-        let seat = desk.seats.get(key.index as usize).filter(|seat| seat.generation == key.generation);
-        let Some(port) = seat.and_then(|seat| seat.port.checked_add(1)) else { return };
+        let Some(port) = desk.seats.port(key).and_then(|port| port.checked_add(1)) else { return };
         match ports.open_rtcp(port) {
             Ok(socket) => {
                 if desk.commands.push(Command::SetRtcp { key, socket }).is_err() {
@@ -329,18 +311,7 @@ impl Link {
         // The socket goes before its port is given to somebody else.
         drop(leg);
         ports.release(port, stats.received + stats.wrong_source > 0, Instant::now());
-        let mut desk = self.desk();
-        let Some(seat) = desk.seats.get_mut(key.index as usize) else { return };
-        if let Some(events) = seat.events.take() {
-            self.tell(&events, MediaEvent::Closed { stats });
-        }
-        desk.free.push(key.index);
-    }
-
-    fn tell(&self, events: &mpsc::Sender<MediaEvent>, event: MediaEvent) {
-        if let Err(mpsc::error::TrySendError::Full(_)) = events.try_send(event) {
-            add(&self.counters.events_lost, 1);
-        }
+        self.desk().seats.close(key, MediaEvent::Closed { stats });
     }
 }
 
@@ -351,16 +322,31 @@ async fn hand_out(
     mut reports: Consumer<Report>,
     ports: Arc<Ports>,
 ) {
-    while let Ok(mut ready) = readable.readable().await {
-        let mut count = [0; 8];
-        // Nothing to read means that another wake-up took it.
-        rustix::io::read(&link.wake, &mut count).ok();
-        ready.clear_ready();
+    loop {
+        // Asked before the ring is emptied: nothing is pushed after it was abandoned.
+        let ended = reports.is_abandoned();
         while let Ok(report) = reports.pop() {
             link.deliver(report, &ports);
         }
-        if reports.is_abandoned() {
-            return;
+        let behind = link.desk().seats.catch_up();
+        let ready = match (ended, behind) {
+            (true, false) => return,
+            (true, true) => {
+                sleep(CATCH_UP_EVERY).await;
+                continue;
+            }
+            (false, true) => timeout(CATCH_UP_EVERY, readable.readable()).await.ok(),
+            (false, false) => Some(readable.readable().await),
+        };
+        match ready {
+            Some(Ok(mut ready)) => {
+                // Nothing to read means that another wake-up took it.
+                rustix::io::read(&link.wake, &mut [0; 8]).ok();
+                ready.clear_ready();
+            }
+            // The runtime shuts down.
+            Some(Err(_)) => return,
+            None => {}
         }
     }
 }
@@ -377,4 +363,6 @@ const CALLS_PER_THREAD: usize = 2000;
 const LEGS_PER_THREAD_MAX: usize = 16_384;
 const COMMANDS_MAX: usize = 16_384;
 const REPORTS_MAX: usize = 16_384;
+/// How soon a task that was behind is looked at again.
+const CATCH_UP_EVERY: Duration = Duration::from_millis(5);
 const FRAME_SAMPLES: u64 = rtp_proto::FRAME_SAMPLES as u64;

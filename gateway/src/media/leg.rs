@@ -247,7 +247,7 @@ impl LegState {
     fn note_life(&mut self, context: &mut Context) {
         self.quiet_since = Some(context.now);
         if std::mem::take(&mut self.reported_inactive) {
-            context.report_or_count(self.key, What::Active);
+            context.report_once(self.key, What::Active);
         }
     }
 }

@@ -57,7 +57,7 @@ pub struct ThreadSnapshot {
     pub commands_refused: u64,
     /// Commands for legs that are closed.
     pub commands_late: u64,
-    /// Events that were lost because a ring or a leg's channel was full.
+    /// Events that were lost because a ring or a leg's channel was full, and the list of those that wait too.
     pub events_lost: u64,
     /// How late slots were served: counts by [`LATENESS_BOUNDS_US`], the last without bound.
     pub lateness: [u64; LATENESS_BOUNDS_US.len() + 1],

@@ -4,6 +4,7 @@
 //! the present slot; each leg then sees how much time it lost and leaves those frames out. It never bursts.
 
 use std::{
+    collections::VecDeque,
     os::fd::OwnedFd,
     sync::{
         Arc,
@@ -40,20 +41,46 @@ pub(crate) struct Context {
     pub(crate) now: Instant,
     pub(crate) counters: Arc<ThreadCounters>,
     reports: Producer<Report>,
+    /// What cannot be said again, while the ring is full.
+    pending: VecDeque<Report>,
     reported: bool,
 }
 
 impl Context {
-    /// Tells the tokio side; gives the report back when the ring is full.
+    pub(crate) fn new(reports: Producer<Report>, counters: Arc<ThreadCounters>) -> Self {
+        let pending = VecDeque::with_capacity(PENDING_MAX);
+        Self { tick: 0, now: Instant::now(), counters, reports, pending, reported: false }
+    }
+
+    /// Tells the tokio side what can be said again later; gives it back when the ring is full, or when
+    /// something waits that has to come before it.
     pub(crate) fn report(&mut self, key: LegKey, what: What) -> Result<(), What> {
+        if !self.pending.is_empty() {
+            return Err(what);
+        }
         self.reported = true;
         self.reports.push(Report { key, what }).map_err(|rtrb::PushError::Full(report)| report.what)
     }
 
-    /// Tells the tokio side what may be lost when the ring is full, and counts it then.
-    pub(crate) fn report_or_count(&mut self, key: LegKey, what: What) {
-        if self.report(key, what).is_err() {
+    /// Tells the tokio side what will not be said again: it waits while the ring is full, and is lost and
+    /// counted only when [`PENDING_MAX`] others wait too.
+    pub(crate) fn report_once(&mut self, key: LegKey, what: What) {
+        let Err(what) = self.report(key, what) else { return };
+        if self.pending.len() < PENDING_MAX {
+            self.pending.push_back(Report { key, what });
+        } else {
             add(&self.counters.events_lost, 1);
+        }
+    }
+
+    /// Gives what waits to the ring, as far as it has room.
+    fn catch_up(&mut self) {
+        while let Some(report) = self.pending.pop_front() {
+            self.reported = true;
+            if let Err(rtrb::PushError::Full(report)) = self.reports.push(report) {
+                self.pending.push_front(report);
+                return;
+            }
         }
     }
 }
@@ -89,13 +116,7 @@ impl MediaThread {
         let share = parts.legs_max / SLOTS * 2 + 64;
         Self {
             commands: parts.commands,
-            context: Context {
-                tick: 0,
-                now: Instant::now(),
-                counters: parts.counters,
-                reports: parts.reports,
-                reported: false,
-            },
+            context: Context::new(parts.reports, parts.counters),
             buffer: vec![0; DATAGRAM_BYTES_MAX].into(),
             legs: (0..parts.legs_max).map(|_| None).collect(),
             slots: std::array::from_fn(|_| Vec::with_capacity(share)),
@@ -202,12 +223,12 @@ impl MediaThread {
                         None => Some(What::Discarded { playback }),
                     };
                     if let Some(what) = before {
-                        self.context.report_or_count(key, what);
+                        self.context.report_once(key, what);
                     }
                 }
                 Command::Stop { key } => {
                     if let Some(playback) = self.leg(key).and_then(LegState::stop) {
-                        self.context.report_or_count(key, What::PlaybackStopped(playback));
+                        self.context.report_once(key, What::PlaybackStopped(playback));
                     }
                 }
             }
@@ -253,6 +274,7 @@ impl MediaThread {
 
     /// One wake-up for all that was reported in a tick.
     fn flush(&mut self) {
+        self.context.catch_up();
         if std::mem::take(&mut self.context.reported) {
             signal(&self.wake);
         }
@@ -349,7 +371,56 @@ fn thread_cpu() -> Duration {
 const DATAGRAM_BYTES_MAX: usize = 2048;
 /// Commands taken in one tick, so that a flood of them does not delay packets.
 const COMMANDS_PER_TICK: usize = 256;
+/// Reports that wait for room in the ring, beside the thousands in it.
+const PENDING_MAX: usize = 4096;
 const LOAD_WINDOW: Duration = Duration::from_secs(1);
 /// Above ordinary work, below the kernel's own threads.
 const FIFO_PRIORITY: i32 = 15;
 const NICE: i32 = -11;
+
+#[cfg(test)]
+mod tests {
+    use rtrb::RingBuffer;
+
+    use super::*;
+
+    const LEG: LegKey = LegKey { index: 0, generation: 1 };
+
+    fn digit(at: usize) -> What {
+        let digit = rtp_proto::dtmf::Digit::ALL[at % 16];
+        What::Digit { digit, source: crate::media::DigitSource::Rfc4733 }
+    }
+
+    fn taken(reports: &mut Consumer<Report>) -> Vec<String> {
+        std::iter::from_fn(|| reports.pop().ok()).map(|report| format!("{:?}", report.what)).collect()
+    }
+
+    #[test]
+    fn digits_wait_while_the_ring_is_full_and_nothing_goes_past_them() {
+        let (into, mut reports) = RingBuffer::new(4);
+        let mut context = Context::new(into, Arc::default());
+        for at in 0..10 {
+            context.report_once(LEG, digit(at));
+        }
+        let mut heard = taken(&mut reports);
+        assert_eq!(heard.len(), 4);
+        let inactive = || What::Inactive { heard_before: true };
+        assert!(context.report(LEG, inactive()).is_err(), "there is room, but digits wait");
+        for _ in 0..2 {
+            context.catch_up();
+            heard.append(&mut taken(&mut reports));
+        }
+        assert!(context.report(LEG, inactive()).is_ok());
+        let expected: Vec<String> = (0..10).map(|at| format!("{:?}", digit(at))).collect();
+        assert_eq!(heard, expected);
+        assert_eq!(context.counters.snapshot().events_lost, 0);
+    }
+
+    #[test]
+    fn what_memory_has_no_room_for_is_counted() {
+        let (into, _reports) = RingBuffer::new(1);
+        let mut context = Context::new(into, Arc::default());
+        (0..PENDING_MAX + 4).for_each(|at| context.report_once(LEG, digit(at)));
+        assert_eq!(context.counters.snapshot().events_lost, 3);
+    }
+}

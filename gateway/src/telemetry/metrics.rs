@@ -152,8 +152,8 @@ families! {
         digits: counters("vestibule_media_digits_total", "Keys heard.", "source": DigitSource),
         /// How late slots were served.
         pacing_seconds: seconds("vestibule_media_pacing_seconds", "How late slots were served, rounded up to a bucket of the media threads.", FAST),
-        /// Events to contacts that were lost because a ring or a channel was full.
-        events_lost: counter("vestibule_media_events_lost_total", "Events to contacts lost because a ring or a channel was full."),
+        /// Events to contacts that were lost because their waiting lists were full too.
+        events_lost: counter("vestibule_media_events_lost_total", "Events to contacts lost because a ring or a channel and its waiting list were full."),
         /// Calls refused because every port was in use.
         ports_exhausted: counter("vestibule_media_ports_exhausted_total", "Calls refused because every media port was in use."),
         /// Port pairs in use.

@@ -26,7 +26,7 @@ impl LegState {
         events.handle_timeout(context.now, |press| {
             add(&context.counters.digits_rfc4733, 1);
             let digit = What::Digit { digit: press.digit, source: DigitSource::Rfc4733 };
-            context.report_or_count(key, digit);
+            context.report_once(key, digit);
         });
     }
 
@@ -60,7 +60,7 @@ impl LegState {
             Verdict::Accepted => self.take_packet(context, &packet),
             Verdict::Latched(source) => {
                 self.follow_latch(context);
-                context.report_or_count(self.key, What::Latched(source));
+                context.report_once(self.key, What::Latched(source));
                 self.take_packet(context, &packet);
             }
             Verdict::Probation => {}
@@ -82,7 +82,7 @@ impl LegState {
             self.events.handle(context.now, header.ssrc, header.timestamp, packet.payload, |press| {
                 add(&context.counters.digits_rfc4733, 1);
                 let digit = What::Digit { digit: press.digit, source: DigitSource::Rfc4733 };
-                context.report_or_count(key, digit);
+                context.report_once(key, digit);
             });
         } else if self.telephone_event.is_none() && header.payload_type == self.payload_type {
             self.listen_for_tones(context, packet.payload);
@@ -94,7 +94,7 @@ impl LegState {
         let key = self.key;
         self.detector.handle_g711(self.law, payload, |digit| {
             add(&context.counters.digits_inband, 1);
-            context.report_or_count(key, What::Digit { digit, source: DigitSource::Inband });
+            context.report_once(key, What::Digit { digit, source: DigitSource::Inband });
         });
     }
 
@@ -127,7 +127,8 @@ impl LegState {
             return;
         }
         if self.control.wants_socket() {
-            context.report_or_count(self.key, What::WantsRtcp);
+            // With a full ring it is asked for again when the next report is due.
+            context.report(self.key, What::WantsRtcp).ok();
         } else {
             let timestamp = self.timestamp;
             let block = self.reception.report();
