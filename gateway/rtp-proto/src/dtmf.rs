@@ -1,12 +1,15 @@
-//! Telephone events (RFC 4733): digits received as RTP payloads.
+//! Telephone events (RFC 4733): digits as RTP payloads, received and sent.
 //!
 //! A digit is one event, known by its source and the timestamp of its start. It is heard once: at the first
 //! packet with the end bit, or, when every end packet was lost, as soon as another event begins or nothing
 //! has come for [`GAP`]. The volume is ignored, as are codes above 15. Digits in the audio itself are the
 //! matter of [`crate::inband`].
 
+mod sender;
+
 use std::time::{Duration, Instant};
 
+pub use self::sender::{DIGITS_MAX, EventPacket, EventSender};
 use crate::rtp::{RtpTimestamp, Ssrc};
 
 /// An event whose end is lost is over when no update has come for so long.
