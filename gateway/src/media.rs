@@ -5,11 +5,13 @@
 //! the stream. The engine decodes nothing but in-band digits: prompts come encoded ([`rtp_proto::frames`]).
 //!
 //! Inside (`thread`), every leg belongs to one thread and one slot of a wheel of 20 slots of a millisecond.
-//! In its slot the leg's socket is polled and, when a packet is due, one packet sent. Commands come in over
-//! a ring, events leave over another; a tick takes no lock, allocates and frees nothing, and writes no log.
+//! In its slot the leg's socket is polled and, when a packet is due, one packet sent; the sockets of bridged
+//! legs are looked at every millisecond. Commands come in over a ring, events leave over another; a tick
+//! takes no lock, allocates and frees nothing, and writes no log.
 //!
 //! RFC 3550 and 3551 (RTP, RTCP), RFC 4733 (digits), RFC 4961 (symmetric RTP), RFC 5761 (RTCP on the
-//! same port). No SRTP, no transcoding, no jitter buffer: nothing is relayed or recorded here.
+//! same port). Two legs of one thread can be bridged ([`Leg::bridge`]): what one hears the other says, with
+//! its own SSRC and clock and without a jitter buffer. No SRTP, no codec but G.711, no recording.
 
 mod command;
 mod engine;
@@ -248,4 +250,7 @@ pub enum CommandError {
     /// The ring to the thread is full: the thread is overloaded or stuck.
     #[error("the ring to the media thread is full")]
     RingFull,
+    /// The two legs are not on one thread, or are one and the same.
+    #[error("the legs are not beside each other on one media thread")]
+    Apart,
 }

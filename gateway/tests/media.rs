@@ -1,5 +1,7 @@
 //! The media engine over real sockets on the loopback address, heard from the other side.
 
+#[path = "media/bridge.rs"]
+mod bridge;
 #[path = "media/peer.rs"]
 mod peer;
 

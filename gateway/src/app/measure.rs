@@ -28,6 +28,9 @@ fn take(last: &MediaSnapshot, next: &MediaSnapshot, metrics: &Metrics) {
     let grown = |counter: fn(&ThreadSnapshot) -> u64| next.sum(counter).saturating_sub(last.sum(counter));
     media.received.inc_by(grown(|thread| thread.received));
     media.sent.inc_by(grown(|thread| thread.sent));
+    media.relayed.inc_by(grown(|thread| thread.relayed));
+    media.digits_sent.inc_by(grown(|thread| thread.digits_sent));
+    media.digits_unsent.inc_by(grown(|thread| thread.digits_unsent));
     media.lost.inc_by(grown(|thread| thread.lost));
     media.wrong_source.inc_by(grown(|thread| thread.wrong_source));
     media.skipped.inc_by(grown(|thread| thread.skipped_frames));

@@ -33,6 +33,19 @@ pub(crate) enum Command {
     Stop {
         key: LegKey,
     },
+    Bridge {
+        one: LegKey,
+        other: LegKey,
+    },
+    Unbridge {
+        key: LegKey,
+    },
+    SendDigit {
+        key: LegKey,
+        digit: Digit,
+        /// In timestamp units.
+        duration: u16,
+    },
 }
 
 /// From the thread. Whatever owns memory or a socket travels back, so that the thread never frees.

@@ -106,10 +106,19 @@ impl Media {
     /// Opens a leg on a port of its own. Nothing is sent before [`Leg::set_remote`], and nothing that comes
     /// is taken; the thread is the one with the fewest legs.
     pub fn open(&self, open: OpenLeg) -> Result<Leg, OpenError> {
+        let link = self.inner.links.iter().min_by_key(|link| link.held()).ok_or(OpenError::Full)?;
+        self.open_on(link, open)
+    }
+
+    /// As [`Media::open`], but on the thread of another leg, so that both can be bridged.
+    pub fn open_beside(&self, beside: &Leg, open: OpenLeg) -> Result<Leg, OpenError> {
+        self.open_on(&beside.link, open)
+    }
+
+    fn open_on(&self, link: &Arc<Link>, open: OpenLeg) -> Result<Leg, OpenError> {
         let inner = &self.inner;
         let socket = inner.ports.open(Instant::now())?;
         let port = socket.local_addr().map_or(0, |address| address.port());
-        let link = inner.links.iter().min_by_key(|link| link.held()).ok_or(OpenError::Full)?;
         match Leg::open(inner, link, socket, open) {
             Some(leg) => Ok(leg),
             None => {
@@ -161,6 +170,37 @@ impl Leg {
     /// Stops what plays; harmless when nothing does.
     pub fn stop_playback(&self) -> Result<(), CommandError> {
         self.link.command(Command::Stop { key: self.key })
+    }
+
+    /// Joins two legs: what one hears the other says, until [`Leg::unbridge`] or the end of one of them. A
+    /// bridge that either leg has is left for it; what plays on a leg goes on and is heard instead of the
+    /// partner until it ends or is stopped. Refused unless one leg was opened beside the other
+    /// ([`Media::open_beside`]).
+    ///
+    /// The same law passes unchanged, another one by table; packets of any length pass as they come.
+    /// Telephone events pass where the partner agreed on them too, and are told as [`MediaEvent::Digit`] in
+    /// any case. Each leg honours its own [`super::Direction`].
+    pub fn bridge(&self, other: &Self) -> Result<(), CommandError> {
+        if !Arc::ptr_eq(&self.link, &other.link) || self.key == other.key {
+            return Err(CommandError::Apart);
+        }
+        self.link.command(Command::Bridge { one: self.key, other: other.key })
+    }
+
+    /// Takes the leg out of its bridge; it and its partner go on alone. Harmless without one.
+    pub fn unbridge(&self) -> Result<(), CommandError> {
+        self.link.command(Command::Unbridge { key: self.key })
+    }
+
+    /// Sends a digit as a telephone event, after those that are still being sent, for 40 ms to 8 s; sound
+    /// makes room for it. Where telephone events were not agreed, nothing is sent, and that is counted.
+    pub fn send_digit(&self, digit: Digit, duration: Duration) -> Result<(), CommandError> {
+        let duration = duration.clamp(DIGIT_MIN, DIGIT_MAX).as_millis() * 8;
+        let duration = u16::try_from(duration).unwrap_or(u16::MAX);
+        match rtp_proto::dtmf::Digit::from_char(digit.as_char()) {
+            Some(digit) => self.link.command(Command::SendDigit { key: self.key, digit, duration }),
+            None => Ok(()),
+        }
     }
 
     fn open(inner: &Arc<Inner>, link: &Arc<Link>, socket: UdpSocket, open: OpenLeg) -> Option<Self> {
@@ -232,7 +272,7 @@ impl Link {
             stop: Arc::clone(&stop),
             wake: Arc::clone(&wake),
             legs_max,
-        });
+        })?;
         let handle = std::thread::Builder::new()
             .name(format!("media-{number}"))
             .spawn(move || thread.run(realtime))?;
@@ -357,6 +397,10 @@ fn thread_count(calls_expected: usize) -> usize {
     calls_expected.div_ceil(CALLS_PER_THREAD).min(cores.saturating_sub(1)).max(1)
 }
 
+/// The shortest digit that every receiver takes (ITU-T Q.24).
+const DIGIT_MIN: Duration = Duration::from_millis(40);
+/// What one segment of an event can report is 8.19 s.
+const DIGIT_MAX: Duration = Duration::from_secs(8);
 const BUSY_PERCENT_MAX: u32 = 70;
 const CALLS_PER_THREAD: usize = 2000;
 /// Well above what a core carries; bounds the tables.

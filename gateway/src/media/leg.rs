@@ -5,6 +5,7 @@
 //! on through silence and loss, so that the other side's jitter buffer never starts anew (RFC 3550 §5.1).
 
 mod receive;
+mod relay;
 mod send;
 
 use std::{
@@ -26,6 +27,7 @@ use rtp_proto::{
     stats::Reception,
 };
 
+use self::relay::{Bridge, Relay};
 use super::{
     Direction, LegStats, Remote,
     command::{LegKey, What},
@@ -72,6 +74,8 @@ pub(crate) struct LegState {
     timestamp: RtpTimestamp,
     next_send: u64,
     last_sent: u64,
+    /// The end of all that was sent: nothing new may have an earlier timestamp.
+    sent_until: RtpTimestamp,
     sent: u64,
     skipped: u64,
     playback: Option<Playback>,
@@ -80,19 +84,22 @@ pub(crate) struct LegState {
     telephone_event: Option<PayloadType>,
     events: EventReceiver,
     quiet_since: Option<Instant>,
-    never_heard: Duration,
-    silence: Duration,
+    never_heard_ms: u32,
+    silence_ms: u32,
     heard: bool,
     reported_inactive: bool,
+    bridge: Option<Bridge>,
     // Touched rarely, or large.
     detector: Box<Detector>,
     reception: Box<Reception>,
     control: Box<Control>,
+    relay: Box<Relay>,
 }
 
 impl LegState {
     pub(crate) fn new(new: NewLeg, rng: &mut impl Rng) -> Self {
         let ssrc = Ssrc::new(rng.random());
+        let timestamp = RtpTimestamp::new(rng.random());
         Self {
             key: new.key,
             closing: new.closing,
@@ -106,9 +113,10 @@ impl LegState {
             talking: false,
             ssrc,
             sequence: SequenceNumber::new(rng.random()),
-            timestamp: RtpTimestamp::new(rng.random()),
+            timestamp,
             next_send: 0,
             last_sent: 0,
+            sent_until: timestamp,
             sent: 0,
             skipped: 0,
             playback: None,
@@ -116,18 +124,24 @@ impl LegState {
             telephone_event: None,
             events: EventReceiver::new(),
             quiet_since: None,
-            never_heard: new.never_heard,
-            silence: new.silence,
+            never_heard_ms: milliseconds(new.never_heard),
+            silence_ms: milliseconds(new.silence),
             heard: false,
             reported_inactive: false,
+            bridge: None,
             detector: Box::new(Detector::new()),
             reception: Box::default(),
             control: Box::new(Control::new(ssrc, rng)),
+            relay: Box::default(),
         }
     }
 
     pub(crate) fn key(&self) -> LegKey {
         self.key
+    }
+
+    pub(crate) fn socket(&self) -> &UdpSocket {
+        &self.socket
     }
 
     pub(crate) fn local_port(&self) -> u16 {
@@ -232,8 +246,8 @@ impl LegState {
         else {
             return;
         };
-        let limit = if self.heard { self.silence } else { self.never_heard };
-        if context.now.saturating_duration_since(since) >= limit {
+        let limit_ms = if self.heard { self.silence_ms } else { self.never_heard_ms };
+        if context.now.saturating_duration_since(since).as_millis() >= u128::from(limit_ms) {
             let said = context.report(self.key, What::Inactive { heard_before: self.heard });
             // When the ring is full it is said in the next slot.
             if said.is_ok() {
@@ -250,6 +264,11 @@ impl LegState {
             context.report_once(self.key, What::Active);
         }
     }
+}
+
+/// Fifty days at most: the state of a leg is to stay small.
+fn milliseconds(duration: Duration) -> u32 {
+    u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

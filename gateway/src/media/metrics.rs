@@ -37,6 +37,8 @@ pub struct ThreadSnapshot {
     pub received: u64,
     /// RTP packets sent.
     pub sent: u64,
+    /// Of those, what came in at the other leg of a bridge.
+    pub relayed: u64,
     /// RTP packets the kernel did not take.
     pub send_errors: u64,
     /// RTP packets missing by sequence number, of legs that closed.
@@ -51,6 +53,10 @@ pub struct ThreadSnapshot {
     pub digits_rfc4733: u64,
     /// Digits by their tones.
     pub digits_inband: u64,
+    /// Digits sent as telephone events, beside those that were relayed.
+    pub digits_sent: u64,
+    /// Digits not sent: without telephone events, while held, or more than 32 at once.
+    pub digits_unsent: u64,
     /// Legs that fell silent.
     pub inactive: u64,
     /// Commands refused because the ring to the thread was full.
@@ -73,6 +79,7 @@ pub(crate) struct ThreadCounters {
     pub(crate) realtime: AtomicBool,
     pub(crate) received: AtomicU64,
     pub(crate) sent: AtomicU64,
+    pub(crate) relayed: AtomicU64,
     pub(crate) send_errors: AtomicU64,
     pub(crate) lost: AtomicU64,
     pub(crate) wrong_source: AtomicU64,
@@ -80,6 +87,8 @@ pub(crate) struct ThreadCounters {
     pub(crate) skipped_frames: AtomicU64,
     pub(crate) digits_rfc4733: AtomicU64,
     pub(crate) digits_inband: AtomicU64,
+    pub(crate) digits_sent: AtomicU64,
+    pub(crate) digits_unsent: AtomicU64,
     pub(crate) inactive: AtomicU64,
     pub(crate) commands_refused: AtomicU64,
     pub(crate) commands_late: AtomicU64,
@@ -103,6 +112,7 @@ impl ThreadCounters {
             realtime: self.realtime.load(Relaxed),
             received: self.received.load(Relaxed),
             sent: self.sent.load(Relaxed),
+            relayed: self.relayed.load(Relaxed),
             send_errors: self.send_errors.load(Relaxed),
             lost: self.lost.load(Relaxed),
             wrong_source: self.wrong_source.load(Relaxed),
@@ -110,6 +120,8 @@ impl ThreadCounters {
             skipped_frames: self.skipped_frames.load(Relaxed),
             digits_rfc4733: self.digits_rfc4733.load(Relaxed),
             digits_inband: self.digits_inband.load(Relaxed),
+            digits_sent: self.digits_sent.load(Relaxed),
+            digits_unsent: self.digits_unsent.load(Relaxed),
             inactive: self.inactive.load(Relaxed),
             commands_refused: self.commands_refused.load(Relaxed),
             commands_late: self.commands_late.load(Relaxed),

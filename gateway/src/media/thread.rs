@@ -3,6 +3,8 @@
 //! The thread parks while it has no legs. When it is late by more than one turn of the wheel it goes on at
 //! the present slot; each leg then sees how much time it lost and leaves those frames out. It never bursts.
 
+mod bridge;
+
 use std::{
     collections::VecDeque,
     os::fd::OwnedFd,
@@ -23,6 +25,7 @@ use thread_priority::{
     set_thread_priority_and_policy, thread_native_id,
 };
 
+use self::bridge::Watch;
 use super::{
     command::{Command, LegKey, Report, What},
     leg::{LegState, Visit},
@@ -94,6 +97,7 @@ pub(crate) struct MediaThread {
     buffer: Box<[u8]>,
     legs: Vec<Option<Box<LegState>>>,
     slots: [Vec<u32>; SLOTS],
+    watch: Watch,
     count: usize,
     stop: Arc<AtomicBool>,
     wake: Arc<OwnedFd>,
@@ -111,19 +115,20 @@ pub(crate) struct Parts {
 }
 
 impl MediaThread {
-    pub(crate) fn new(parts: Parts) -> Self {
+    pub(crate) fn new(parts: Parts) -> std::io::Result<Self> {
         // Legs go to the emptiest slot, so none grows past its share; twice that for legs in two slots.
         let share = parts.legs_max / SLOTS * 2 + 64;
-        Self {
+        Ok(Self {
             commands: parts.commands,
             context: Context::new(parts.reports, parts.counters),
             buffer: vec![0; DATAGRAM_BYTES_MAX].into(),
             legs: (0..parts.legs_max).map(|_| None).collect(),
             slots: std::array::from_fn(|_| Vec::with_capacity(share)),
+            watch: Watch::new()?,
             count: 0,
             stop: parts.stop,
             wake: parts.wake,
-        }
+        })
     }
 
     /// Runs until the engine is dropped.
@@ -155,6 +160,7 @@ impl MediaThread {
             }
             self.context.tick = tick;
             self.context.now = Instant::now();
+            self.relay();
             self.serve(tick);
             self.flush();
             load.sample(self.context.now, &self.context.counters);
@@ -170,6 +176,7 @@ impl MediaThread {
         let slot = slot_of(tick);
         let mut at = 0;
         while let Some(&index) = self.slots[slot].get(at) {
+            self.relay_unwatched(index);
             let leg = self.legs.get_mut(index as usize).and_then(Option::as_mut);
             let visit = leg.map_or(Visit::Close, |leg| leg.visit(&mut self.context, &mut self.buffer));
             match visit {
@@ -183,6 +190,9 @@ impl MediaThread {
 
     /// Sends a leg home; false when the ring is full, so that it is tried again in its next slot.
     fn remove(&mut self, index: u32) -> bool {
+        if let Some(key) = self.legs.get(index as usize).and_then(Option::as_ref).map(|leg| leg.key()) {
+            self.unbridge(key);
+        }
         if let Some(leg) = self.legs.get_mut(index as usize).and_then(Option::take) {
             let key = leg.key();
             if let Err(What::Closed(leg)) = self.context.report(key, What::Closed(leg)) {
@@ -229,6 +239,13 @@ impl MediaThread {
                 Command::Stop { key } => {
                     if let Some(playback) = self.leg(key).and_then(LegState::stop) {
                         self.context.report_once(key, What::PlaybackStopped(playback));
+                    }
+                }
+                Command::Bridge { one, other } => self.bridge(one, other),
+                Command::Unbridge { key } => self.unbridge(key),
+                Command::SendDigit { key, digit, duration } => {
+                    if self.leg(key).is_some_and(|leg| !leg.send_digit(digit, duration)) {
+                        add(&self.context.counters.digits_unsent, 1);
                     }
                 }
             }
@@ -368,7 +385,7 @@ fn thread_cpu() -> Duration {
 }
 
 /// The largest datagram that is looked at whole; RTP audio and RTCP stay far below.
-const DATAGRAM_BYTES_MAX: usize = 2048;
+pub(crate) const DATAGRAM_BYTES_MAX: usize = 2048;
 /// Commands taken in one tick, so that a flood of them does not delay packets.
 const COMMANDS_PER_TICK: usize = 256;
 /// Reports that wait for room in the ring, beside the thousands in it.

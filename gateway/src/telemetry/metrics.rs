@@ -142,6 +142,8 @@ families! {
         received: counter("vestibule_media_received_packets_total", "RTP packets accepted."),
         /// RTP packets sent.
         sent: counter("vestibule_media_sent_packets_total", "RTP packets sent."),
+        /// RTP packets sent that came in at the other leg of a bridge.
+        relayed: counter("vestibule_media_relayed_packets_total", "RTP packets relayed between the two legs of a bridge."),
         /// Packets missing by their sequence numbers.
         lost: counter("vestibule_media_lost_packets_total", "RTP packets missing by sequence number."),
         /// Packets from a source that is not the latched one.
@@ -150,6 +152,10 @@ families! {
         skipped: counter("vestibule_media_skipped_frames_total", "Frames skipped because a media thread was late."),
         /// Keys heard, by how they came.
         digits: counters("vestibule_media_digits_total", "Keys heard.", "source": DigitSource),
+        /// Digits sent as telephone events of our own.
+        digits_sent: counter("vestibule_media_digits_sent_total", "Digits sent as telephone events, beside relayed ones."),
+        /// Digits that could not be sent.
+        digits_unsent: counter("vestibule_media_digits_unsent_total", "Digits not sent: telephone events not agreed, on hold, or too many at once."),
         /// How late slots were served.
         pacing_seconds: seconds("vestibule_media_pacing_seconds", "How late slots were served, rounded up to a bucket of the media threads.", FAST),
         /// Events to contacts that were lost because their waiting lists were full too.

@@ -14,12 +14,12 @@ use super::LegState;
 use crate::media::{DigitSource, command::What, metrics::add, thread::Context};
 
 impl LegState {
-    /// Takes what waits on the leg's sockets, a few datagrams at most.
+    /// Takes what waits on the leg's sockets, a few datagrams at most. The thread itself reads RTP for a
+    /// bridged leg, and more often.
     pub(super) fn listen(&mut self, context: &mut Context, buffer: &mut [u8]) {
         self.follow_latch(context);
-        for _ in 0..DATAGRAMS_PER_VISIT {
-            let Some((len, source)) = next_datagram(&self.socket, buffer) else { break };
-            self.take_datagram(context, source, buffer.get(..len).unwrap_or_default());
+        if self.bridge.is_none() {
+            self.listen_rtp(context, buffer, None);
         }
         self.listen_rtcp(context, buffer);
         let (key, events) = (self.key, &mut self.events);
@@ -28,6 +28,21 @@ impl LegState {
             let digit = What::Digit { digit: press.digit, source: DigitSource::Rfc4733 };
             context.report_once(key, digit);
         });
+    }
+
+    /// Takes what waits on the RTP socket, and gives it to the partner on a bridge.
+    pub(crate) fn listen_rtp(
+        &mut self,
+        context: &mut Context,
+        buffer: &mut [u8],
+        mut partner: Option<&mut Self>,
+    ) {
+        let most = if self.is_watched() { DATAGRAMS_PER_TICK } else { DATAGRAMS_PER_VISIT };
+        for _ in 0..most {
+            let Some((len, source)) = next_datagram(&self.socket, buffer) else { break };
+            let datagram = buffer.get(..len).unwrap_or_default();
+            self.take_datagram(context, source, datagram, partner.as_deref_mut());
+        }
     }
 
     /// Filters to the known source in the kernel, and stops that while another may be learnt.
@@ -46,7 +61,13 @@ impl LegState {
         }
     }
 
-    fn take_datagram(&mut self, context: &mut Context, source: SocketAddr, datagram: &[u8]) {
+    fn take_datagram(
+        &mut self,
+        context: &mut Context,
+        source: SocketAddr,
+        datagram: &[u8],
+        partner: Option<&mut Self>,
+    ) {
         if is_rtcp(datagram) {
             return self.take_rtcp(context, source, datagram, true);
         }
@@ -57,11 +78,11 @@ impl LegState {
         };
         let strangers = latch.wrong_source_count();
         match latch.handle(context.now, source, &packet.header) {
-            Verdict::Accepted => self.take_packet(context, &packet),
+            Verdict::Accepted => self.take_packet(context, &packet, partner),
             Verdict::Latched(source) => {
                 self.follow_latch(context);
                 context.report_once(self.key, What::Latched(source));
-                self.take_packet(context, &packet);
+                self.take_packet(context, &packet, partner);
             }
             Verdict::Probation => {}
             Verdict::Dropped if latch.wrong_source_count() > strangers => {
@@ -71,7 +92,7 @@ impl LegState {
         }
     }
 
-    fn take_packet(&mut self, context: &mut Context, packet: &Packet<'_>) {
+    fn take_packet(&mut self, context: &mut Context, packet: &Packet<'_>, partner: Option<&mut Self>) {
         self.reception.handle(context.now, &packet.header);
         self.heard = true;
         add(&context.counters.received, 1);
@@ -86,6 +107,9 @@ impl LegState {
             });
         } else if self.telephone_event.is_none() && header.payload_type == self.payload_type {
             self.listen_for_tones(context, packet.payload);
+        }
+        if let Some(partner) = partner {
+            self.hand_over(context, packet, partner);
         }
     }
 
@@ -179,5 +203,7 @@ fn next_datagram(socket: &UdpSocket, buffer: &mut [u8]) -> Option<(usize, Socket
 
 /// Four times what a sender at 10 ms needs in a turn, so that a backlog drains and a flood does not rule.
 const DATAGRAMS_PER_VISIT: usize = 8;
+/// The same for a leg that is looked at every millisecond: what a peer can make us relay has a limit.
+const DATAGRAMS_PER_TICK: usize = 2;
 const ERRORS_PER_VISIT: usize = 3;
 const RTCP_BYTES_MAX: usize = 160;

@@ -2,7 +2,10 @@
 
 use std::net::SocketAddr;
 
-use rtp_proto::rtp::{HEADER_LEN, Header};
+use rtp_proto::{
+    relay::Content,
+    rtp::{HEADER_LEN, Header},
+};
 
 use super::LegState;
 use crate::media::{command::What, metrics::add, thread::Context};
@@ -23,6 +26,14 @@ impl LegState {
                 playback.skip(lost * samples as u64);
             }
         }
+        if self.send_event(context, samples) {
+            // What plays goes on unheard.
+            if let Some(playback) = &mut self.playback {
+                playback.skip(samples as u64);
+            }
+            self.end_playback(context);
+            return;
+        }
         if self.end_playback(context) {
             self.keep_alive(context);
             return;
@@ -33,7 +44,7 @@ impl LegState {
             playback.fill(self.law, payload);
         }
         if self.direction.sends() {
-            self.send_packet(context, &mut packet, samples);
+            self.send_sound(context, &mut packet, samples);
         } else {
             self.talking = false;
         }
@@ -57,9 +68,20 @@ impl LegState {
         lost
     }
 
+    /// Moves the clock to the end of all that was sent: what was relayed may run ahead of it.
+    pub(super) fn pass_sent(&mut self) {
+        if self.sent_until.since(self.timestamp) > 0 {
+            self.timestamp = self.sent_until;
+        }
+    }
+
     /// A new packet time. What the wheel cannot pace is brought to a multiple of 10 ms between 10 and 60.
     pub(super) fn set_ptime(&mut self, ptime_ms: u8) {
+        let before = self.ptime_ms;
         self.ptime_ms = (ptime_ms / 10).clamp(1, 6) * 10;
+        // The timestamp is that of one packet time before the next packet.
+        let back = u32::from(before).wrapping_sub(u32::from(self.ptime_ms)).wrapping_mul(8);
+        self.timestamp = self.timestamp.advanced(back);
     }
 
     /// Reports a playback that is over; true when nothing plays.
@@ -85,11 +107,13 @@ impl LegState {
         }
         let samples = self.packet_samples();
         let mut packet = [self.law.silence(); HEADER_LEN + PAYLOAD_BYTES_MAX];
-        self.send_packet(context, &mut packet, samples);
+        self.send_sound(context, &mut packet, samples);
         self.talking = false;
     }
 
-    fn send_packet(&mut self, context: &mut Context, packet: &mut [u8], samples: usize) {
+    /// Sends sound of our own: on a bridge it stands in for the partner.
+    fn send_sound(&mut self, context: &mut Context, packet: &mut [u8], samples: usize) {
+        self.pass_sent();
         let header = Header {
             marker: !self.talking,
             payload_type: self.payload_type,
@@ -97,20 +121,48 @@ impl LegState {
             timestamp: self.timestamp,
             ssrc: self.ssrc,
         };
+        self.talking = true;
+        self.relay.rewrite.reset();
+        self.send(context, &header, Content::Audio, samples, packet);
+    }
+
+    /// Sends a packet whose payload is in place, and keeps the line's books; false when the kernel refused it.
+    pub(super) fn send(
+        &mut self,
+        context: &mut Context,
+        header: &Header,
+        content: Content,
+        payload_len: usize,
+        packet: &mut [u8],
+    ) -> bool {
         if let Some(head) = packet.first_chunk_mut::<HEADER_LEN>() {
             *head = header.to_bytes();
         }
-        let Some(packet) = packet.get(..HEADER_LEN + samples) else { return };
-        self.talking = true;
-        self.sequence = self.sequence.next();
+        let Some(packet) = packet.get(..HEADER_LEN + payload_len) else { return false };
+        if header.sequence.since(self.sequence) >= 0 {
+            self.sequence = header.sequence.next();
+        }
+        let (shown, until) = match content {
+            // A byte of G.711 is a sample.
+            Content::Audio => (header.timestamp, header.timestamp.advanced(payload_len as u32)),
+            Content::Event { duration } => {
+                let now = header.timestamp.advanced(u32::from(duration));
+                (now, now)
+            }
+        };
+        if until.since(self.sent_until) > 0 {
+            self.sent_until = until;
+        }
         self.last_sent = context.tick;
-        if self.transmit(packet) {
+        let sent = self.transmit(packet);
+        if sent {
             self.sent += 1;
-            self.control.sent(samples, self.timestamp, context.now);
+            self.control.sent(payload_len, shown, context.now);
             add(&context.counters.sent, 1);
         } else {
             add(&context.counters.send_errors, 1);
         }
+        sent
     }
 
     /// ECONNREFUSED is the echo of an earlier packet (ICMP) and says nothing about this one, which was not
@@ -134,5 +186,5 @@ impl LegState {
 }
 
 /// 60 ms of G.711.
-const PAYLOAD_BYTES_MAX: usize = 480;
+pub(super) const PAYLOAD_BYTES_MAX: usize = 480;
 const KEEP_ALIVE_MS: u64 = 15_000;
