@@ -13,9 +13,11 @@ use serde::Deserialize;
 
 mod layers;
 mod listener;
+mod target;
 
 pub use layers::{DEFAULTS, Loaded, Overrides, SettingsError, Source, Sources};
 pub use listener::{Listener, Transport};
+pub use target::AllowedTarget;
 
 /// Everything that is set at the start of the process.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -33,6 +35,8 @@ pub struct Settings {
     pub journal: Journal,
     /// How routing documents are treated.
     pub routing: Routing,
+    /// Whom contacts may be handed to.
+    pub hand_off: HandOff,
     /// Web services that IVRs may ask.
     pub data_dip: DataDip,
     /// Speech for text prompts.
@@ -192,6 +196,16 @@ pub struct Routing {
     pub recordings_bytes_max: u64,
     /// Days for which a recording is kept that nothing names.
     pub recordings_unused_days: u64,
+}
+
+/// `[hand_off]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HandOff {
+    /// Hosts of SIP URIs that may be called for a contact.
+    pub allowed_targets: Vec<AllowedTarget>,
+    /// Seconds for which a telephone rings, where a request does not say.
+    pub ring_seconds: u64,
 }
 
 /// `[data_dip]`.

@@ -243,7 +243,7 @@ impl Store {
             return Ok(false);
         }
         let document = document::parse(text).map_err(StoreError::Invalid)?;
-        let numbers: Vec<E164> = document
+        let numbers: Numbers = document
             .keys()
             .filter(|key| key.kind == Kind::Numbers)
             .filter_map(|key| E164::parse(&key.id).ok())

@@ -115,6 +115,7 @@ class Call:
         self._change = threading.Condition()
         self._stop = False
         self.acknowledge = True
+        self.last_peer = None  # where the last datagram came from
         self.fault = None  # what the far end did that ends this call's thread
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -277,7 +278,7 @@ class Call:
         host, port = self._host(self.local), self.sip.getsockname()[1]
         in_dialog = method not in ("CANCEL",) and self.remote_to
         lines = [f"{method} {uri} SIP/2.0", f"Via: SIP/2.0/UDP {host}:{port};branch={branch};rport",
-                 "Max-Forwards: 70", f'From: "Caller" <sip:{self.caller}@{host}:{port}>;tag={self.tag}',
+                 "Max-Forwards: 70", f"From: {self._own_party()}",
                  f"To: {self.remote_to if in_dialog else f'<{self._uri(self.to)}>'}", f"Call-ID: {self.call_id}",
                  f"CSeq: {cseq} {method}", f"Contact: <sip:{self.caller}@{host}:{port}>"]
         if in_dialog:
@@ -289,6 +290,10 @@ class Call:
             lines.append(f"Content-Type: {content_type}")
         lines.append(f"Content-Length: {len(body)}")
         return ("\r\n".join(lines) + "\r\n\r\n").encode() + body
+
+    def _own_party(self):
+        host, port = self._host(self.local), self.sip.getsockname()[1]
+        return f'"Caller" <sip:{self.caller}@{host}:{port}>;tag={self.tag}'
 
     def _in_dialog(self, method, body, content_type):
         self.cseq += 1
@@ -392,7 +397,7 @@ class Call:
             self._repeat(now)
             ready, _, _ = select.select([self.sip, self.rtp], [], [], max(0.0, min(due - now, FRAME_S)))
             if self.sip in ready:
-                data = self.sip.recv(65535)
+                data, self.last_peer = self.sip.recvfrom(65535)
                 if len(data) > 4:
                     message = Message(data)
                     self._on_response(message) if message.is_response else self._on_request(message)
@@ -435,7 +440,7 @@ class Voice:
         session = self.call.session
         if not session or not session.port or not session.payload_types:
             return
-        kind = next((pt for pt in session.payload_types if pt in (0, 8)), 0)
+        kind = next((pt for pt in session.payload_types if pt in self.call.offered), 0)
         if not self.event and not self.samples and self.rest <= 0:
             self._next()
         if self.event:

@@ -106,6 +106,13 @@ class Gateway:
     def key(self):
         return (self.data / "api-key").read_text().strip()
 
+    def post(self, path, body=None):
+        """A POST whose refusal is of interest: the status and the decoded body."""
+        data = None if body is None else json.dumps(body)
+        sent = {"Authorization": f"Bearer {self.key()}", "Content-Type": "application/json"}
+        status, text, _ = self.raw("POST", path, data, sent)
+        return status, (json.loads(text) if text.strip() else None)
+
     def ask(self, method, path, body=None, headers=None, wanted=(200, 201, 202, 204)):
         """A call to the API; gives back the decoded body."""
         return self.ask_with_headers(method, path, body, headers, wanted)[0]

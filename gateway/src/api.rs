@@ -6,6 +6,7 @@
 pub mod contacts;
 pub mod events;
 pub mod extract;
+pub mod hand_off;
 pub mod health;
 pub mod keys;
 pub mod live;
@@ -51,6 +52,8 @@ pub struct AppState {
     pub capture: Capture,
     /// What a request may cost.
     pub limits: Limits,
+    /// Whom contacts may be handed to.
+    pub hand_off: std::sync::Arc<vestibule_config::settings::HandOff>,
 }
 
 /// Bounds of the HTTP listener; the settings' `[http]`.
@@ -132,6 +135,7 @@ fn described() -> OpenApiRouter<AppState> {
     OpenApiRouter::with_openapi(base)
         .merge(events::routes())
         .merge(contacts::routes())
+        .merge(hand_off::routes())
         .merge(routing::routes())
         .merge(prompts::routes())
 }

@@ -105,6 +105,7 @@ async fn run(settings: &Settings, runtime: &Runtime) -> anyhow::Result<()> {
         store: store.clone(),
         capture,
         limits: http_limits(&settings.http),
+        hand_off: Arc::new(settings.hand_off.clone()),
     };
     let http_address = bound.http.as_ref().and_then(|listener| listener.local_addr().ok());
     let api = bound.http.map(|listener| start_api(listener, state)).transpose()?;

@@ -7,6 +7,7 @@
 use std::{collections::VecDeque, sync::Arc, time::Instant};
 
 use rand::{Rng, rngs::StdRng};
+use sip_proto::endpoint::HangUpCause;
 use tokio::sync::mpsc;
 use vestibule_routing::{
     address::{Address, E164},
@@ -23,18 +24,21 @@ use crate::{
     contact_id::new_contact_id,
     hub::{Place, Services},
     journal::{ContactEnd, ContactProgress, ContactStart, ContactUpdate, Entry, JournalError},
-    leg::{ArrivingCall, Signal, SignalLeg},
+    leg::{ArrivingCall, LegId, Signal, SignalLeg},
     media::{self, MediaEvent},
     queue::Ticket,
     sound::Prompts,
-    telemetry::{DigitSource, OutcomeLabel},
+    telemetry::{DigitSource, OutcomeLabel, TakeResult},
 };
 
+mod hand_off;
 mod media_leg;
 mod record;
+mod takers;
 
 use media_leg::MediaLeg;
 use record::Record;
+use takers::Takers;
 
 /// Media events that wait for one contact: room for the digits of a fast caller.
 const MEDIA_EVENTS_MAX: usize = 32;
@@ -42,11 +46,14 @@ const MEDIA_EVENTS_MAX: usize = 32;
 /// Data dips under way at once in one contact.
 const DIPS_MAX: usize = 4;
 
+/// Where a contact hears of its legs, and how further legs come to speak to it.
+pub(crate) type Signals = (mpsc::Receiver<(LegId, Signal)>, mpsc::WeakSender<(LegId, Signal)>);
+
 /// Runs one contact from arrival to end.
 pub(crate) async fn run(
     services: Arc<Services>,
     call: ArrivingCall,
-    signals: mpsc::Receiver<Signal>,
+    (signals, back): Signals,
     (place, mut rng): (Place, StdRng),
 ) {
     let now = now();
@@ -66,7 +73,8 @@ pub(crate) async fn run(
     let (dip_answers, dip_receiver) = mpsc::channel(DIPS_MAX);
     services.metrics.call.started.inc();
     let mut task = ContactTask {
-        media: MediaLeg::new(media_events, &call),
+        media: MediaLeg::new(media_events, call.invite.path.peer.ip()),
+        takers: Takers::new(&call, &journey, back),
         leg: call.leg,
         codecs: call.codecs,
         sounds,
@@ -95,6 +103,7 @@ struct ContactTask {
     leg: SignalLeg,
     codecs: Vec<sip_proto::sdp::Codec>,
     media: MediaLeg,
+    takers: Takers,
     /// Those of the plan that the journey keeps.
     sounds: Prompts,
     journey: Journey,
@@ -116,7 +125,7 @@ struct ContactTask {
 impl ContactTask {
     async fn drive(
         &mut self,
-        mut signals: mpsc::Receiver<Signal>,
+        mut signals: mpsc::Receiver<(LegId, Signal)>,
         mut media_events: mpsc::Receiver<MediaEvent>,
         mut dips: mpsc::Receiver<Event>,
     ) {
@@ -133,8 +142,9 @@ impl ContactTask {
             let event = tokio::select! {
                 signal = signals.recv() => self.signalled(signal),
                 Some(event) = media_events.recv() => self.media_event(event),
+                (request, event) = self.takers.media_event() => self.taker_media(request, event),
                 Some(answer) = dips.recv() => Some(answer),
-                () = self.live.hang_up_asked() => Some(Event::HangUpRequested),
+                wish = self.live.wish() => self.wished(wish),
                 () = sleep_until(deadline) => Some(Event::Deadline),
             };
             if let Some(event) = event {
@@ -143,19 +153,29 @@ impl ContactTask {
         }
     }
 
-    fn signalled(&mut self, signal: Option<Signal>) -> Option<Event> {
+    fn signalled(&mut self, signal: Option<(LegId, Signal)>) -> Option<Event> {
         match signal {
-            Some(Signal::Media(agreed)) => {
+            Some((LegId::Caller, signal)) => self.caller_signalled(signal),
+            Some((LegId::Callee(request), signal)) => self.taker_signalled(request, signal),
+            // The SIP thread is gone: the process stops.
+            None => Some(Event::HungUp(Outcome::new(Side::Gateway, Reason::Restarted))),
+        }
+    }
+
+    fn caller_signalled(&mut self, signal: Signal) -> Option<Event> {
+        match signal {
+            Signal::Media(agreed) => {
                 self.media.agreed(&agreed);
                 None
             }
-            Some(Signal::Digit(digit)) => {
+            Signal::Digit(digit) => {
                 self.services.metrics.media.digits.of(DigitSource::Info).inc();
+                self.takers.press(digit);
                 Some(Event::Digit(digit))
             }
-            Some(Signal::HungUp(outcome)) => Some(Event::HungUp(outcome)),
-            // The SIP thread is gone: the process stops.
-            None => Some(Event::HungUp(Outcome::new(Side::Gateway, Reason::Restarted))),
+            Signal::HungUp(cause) => Some(Event::HungUp(outcome_of(cause))),
+            // Told of calls that we place only.
+            Signal::Answered | Signal::Failed(_) => None,
         }
     }
 
@@ -219,6 +239,7 @@ impl ContactTask {
         for action in actions {
             let Action::Emit(event) = action else { continue };
             self.record.note(event);
+            self.count(event);
             match event {
                 // It was said before the restart, under the same id.
                 FeedEvent::Started if self.record.continued => {
@@ -252,6 +273,15 @@ impl ContactTask {
         }
     }
 
+    fn count(&self, event: &FeedEvent) {
+        match event {
+            FeedEvent::Taken { .. } => self.count_take(TakeResult::Taken),
+            FeedEvent::Refused { .. } => self.count_take(TakeResult::Refused),
+            FeedEvent::TakeTimedOut { .. } => self.count_take(TakeResult::TimedOut),
+            _ => {}
+        }
+    }
+
     fn write_later(&self, entry: Entry) {
         if let Err(error) = self.services.journal.append_later(entry) {
             tracing::error!(%error, "an event could not be journalled");
@@ -269,7 +299,9 @@ impl ContactTask {
     fn show(&self, entry: &Entry) {
         let stage = self.stage();
         let answered = self.record.progress.answered;
+        let hand_off = self.record.hand_off.clone();
         self.live.update(|state| {
+            state.hand_off = hand_off;
             state.stage = stage;
             state.answered = answered;
             state.events.extend(entry.events.iter().cloned());
@@ -277,6 +309,11 @@ impl ContactTask {
     }
 
     fn stage(&self) -> Stage {
+        if self.record.is_connected()
+            && let Some(inbox) = &self.record.progress.inbox
+        {
+            return Stage::Connected { inbox: inbox.clone() };
+        }
         if let (Some(ticket), Some(inbox)) = (&self.ticket, &self.record.progress.inbox) {
             return Stage::Waiting { inbox: inbox.clone(), position: ticket.position() };
         }
@@ -327,12 +364,19 @@ impl ContactTask {
                     answers.send(Event::DataDip { request, values }).await.unwrap_or_default();
                 });
             }
+            Action::Call { request, callee } => self.call(request, &callee),
+            Action::GiveUp(request) => self.give_up(request),
+            Action::Connect(request) => self.connect(request),
+            Action::Separate => self.media.unbridge(),
+            Action::Join => self.join(),
+            Action::Release => self.release(),
+            Action::Reply { request, result } => self.takers.reply(request, result),
             Action::End { outcome, sip_status } => self.end(outcome, sip_status),
         }
     }
 
     fn answer(&mut self) {
-        match self.media.open(&self.services) {
+        match self.media.open(&self.services, self.takers.media_beside()) {
             Some(address) => self.leg.answer(address, self.codecs.clone()),
             None => {
                 tracing::error!("a call was refused for want of a media port");
@@ -383,6 +427,7 @@ impl ContactTask {
     fn end(&mut self, outcome: Outcome, sip_status: u16) {
         self.ended = true;
         self.count_end(outcome);
+        self.takers.end(sip_status);
         match sip_status {
             // The call is gone already.
             0 => {}
@@ -432,6 +477,7 @@ impl Drop for ContactTask {
             self.services.metrics.call.panics.inc();
         }
         self.leg.hang_up(500);
+        self.takers.end(500);
         let outcome = Outcome::new(Side::Gateway, Reason::Failed);
         self.count_end(outcome);
         self.write_later(Entry::ended(self.id.clone(), self.end_of(jiff::Timestamp::now(), outcome)));
@@ -461,6 +507,18 @@ fn contact_of(call: &ArrivingCall, id: ContactId, seed: u64, now: Now) -> Contac
     let anonymous = invite.private || nameless;
     let from = Caller { number: E164::from_user_part(&party.user), text: party.user.clone(), anonymous };
     Contact { id, channel: Channel::Voice, to, from, arrived: now, seed }
+}
+
+/// What a cause means for the contact. `Completed` is refined by the journey, which knows where it was.
+fn outcome_of(cause: HangUpCause) -> Outcome {
+    match cause {
+        HangUpCause::Cancelled => Outcome::new(Side::Caller, Reason::Cancelled),
+        HangUpCause::Bye => Outcome::new(Side::Caller, Reason::Completed),
+        HangUpCause::NoAck | HangUpCause::SessionExpired => {
+            Outcome::new(Side::Carrier, Reason::SignallingTimeout)
+        }
+        HangUpCause::MediaRefused => Outcome::new(Side::Carrier, Reason::MediaRefused),
+    }
 }
 
 fn start_of(call: &ArrivingCall, contact: &Contact, revision: u64) -> ContactStart {

@@ -20,7 +20,7 @@ use crate::{
     contact_task,
     data_dip::DataDips,
     journal::Journal,
-    leg::{ArrivingCall, Signal},
+    leg::{ArrivingCall, LegId, Signal},
     media::Media,
     queue::Queues,
     repeats::Repeats,
@@ -70,7 +70,7 @@ struct Inner {
     seed: AtomicU64,
 }
 
-/// Signals that wait for one contact: more than a call makes while its task is busy.
+/// Signals that wait for one contact: more than its calls make while its task is busy.
 const SIGNALS_MAX: usize = 64;
 
 impl Hub {
@@ -98,7 +98,7 @@ impl Hub {
 
     /// Takes a call, or says by `None` that it must be refused with 503: drain, journal down, media threads
     /// busy, or as many calls as the limit allows.
-    pub fn arrive(&self, call: ArrivingCall) -> Option<mpsc::Sender<Signal>> {
+    pub fn arrive(&self, call: ArrivingCall) -> Option<mpsc::Sender<(LegId, Signal)>> {
         let services = &self.inner.services;
         let takes = services.readiness.phase() == Phase::Ready
             && services.journal.is_ready()
@@ -113,7 +113,9 @@ impl Hub {
         let (signals, receiver) = mpsc::channel(SIGNALS_MAX);
         let rng = StdRng::seed_from_u64(self.inner.seed.fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::Relaxed));
         let services = services.clone();
-        self.inner.runtime.spawn(contact_task::run(services, call, receiver, (place, rng)));
+        // Weak: the contact sees the SIP thread go by the end of the channel.
+        let ears = (receiver, signals.downgrade());
+        self.inner.runtime.spawn(contact_task::run(services, call, ears, (place, rng)));
         Some(signals)
     }
 }

@@ -1,26 +1,65 @@
 //! The handle an edge gives the hub when a call is born: commands out, signals in.
 //!
-//! It breaks the circle: edges know the hub, the hub knows only legs.
+//! It breaks the circle: edges know the hub, the hub knows only legs. A leg is a call that came to us, or one
+//! that we placed for a contact.
 
 use std::net::SocketAddr;
 
 use sip_proto::{
-    endpoint::{CallKey, Command},
+    endpoint::{CallKey, Command, HangUpCause, Party, Transport},
     sdp::{Codec, Negotiated},
 };
-use vestibule_routing::{digit::Digit, id::TrunkId, outcome::Outcome};
+use tokio::sync::mpsc;
+use vestibule_routing::{digit::Digit, id::TrunkId, journey::RequestId};
 
 use crate::sip::SipInbox;
 
-/// What the signalling tells a contact.
+/// Which of a contact's legs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LegId {
+    /// The caller's.
+    Caller,
+    /// That of whom a request has called.
+    Callee(RequestId),
+}
+
+/// What the signalling tells a contact of one of its legs.
 #[derive(Clone, Copy, Debug)]
 pub enum Signal {
     /// Media was agreed or changed.
     Media(Negotiated),
     /// A key came by INFO.
     Digit(Digit),
-    /// The call is over.
-    HungUp(Outcome),
+    /// A call that we placed was answered.
+    Answered,
+    /// A call that we placed was not answered: the SIP status. Nothing follows.
+    Failed(u16),
+    /// The call is over. Nothing follows.
+    HungUp(HangUpCause),
+}
+
+/// Where the signals of one leg go.
+#[derive(Clone, Debug)]
+pub struct SignalSink {
+    leg: LegId,
+    contact: mpsc::Sender<(LegId, Signal)>,
+}
+
+impl SignalSink {
+    /// The way to a contact, for one of its legs.
+    pub fn new(leg: LegId, contact: mpsc::Sender<(LegId, Signal)>) -> Self {
+        Self { leg, contact }
+    }
+
+    /// Hands a signal over; false when the contact is gone or stuck.
+    pub fn tell(&self, signal: Signal) -> bool {
+        self.contact.try_send((self.leg, signal)).is_ok()
+    }
+
+    /// Whether the contact is gone.
+    pub fn is_closed(&self) -> bool {
+        self.contact.is_closed()
+    }
 }
 
 /// A call that has just arrived.
@@ -36,10 +75,45 @@ pub struct ArrivingCall {
     pub codecs: Vec<Codec>,
 }
 
+/// Where a SIP request goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Destination {
+    /// How.
+    pub transport: Transport,
+    /// To whom.
+    pub peer: SocketAddr,
+}
+
+/// A call to be placed.
+#[derive(Clone, Debug)]
+pub struct Placing {
+    /// Where the INVITE goes.
+    pub to: Destination,
+    /// The Request-URI.
+    pub uri: String,
+    /// Who calls; our own address where the host is empty.
+    pub from: Party,
+    /// Our media address as the outside sees it.
+    pub media: SocketAddr,
+    /// Codecs to offer, the most wanted first.
+    pub codecs: Vec<Codec>,
+    /// Further headers.
+    pub headers: Vec<(&'static str, String)>,
+    /// Hops that the INVITE may make.
+    pub max_forwards: u8,
+}
+
+/// How the SIP thread knows a call: a placed one has no key before the thread comes to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CallRef {
+    Arrived(CallKey),
+    Placed(u64),
+}
+
 /// One call's signalling. Commands for a call that is gone are harmless.
 #[derive(Clone, Debug)]
 pub struct SignalLeg {
-    pub(crate) call: CallKey,
+    pub(crate) call: CallRef,
     pub(crate) inbox: SipInbox,
 }
 
@@ -59,8 +133,13 @@ impl SignalLeg {
         self.inbox.command(self.call, Command::Reject { status, retry_after_seconds });
     }
 
-    /// Ends the call, whatever state it is in.
+    /// Ends the call, whatever state it is in: a placed one that is not answered is taken back.
     pub fn hang_up(&self, cause: u16) {
         self.inbox.command(self.call, Command::HangUp { cause });
+    }
+
+    /// Places another call by the same edge; none when the edge is too busy.
+    pub fn place(&self, placing: Placing, signals: SignalSink) -> Option<Self> {
+        self.inbox.place(placing, signals)
     }
 }

@@ -9,8 +9,9 @@ mod pii;
 pub use self::{
     logs::{LogFormat, LogsError, start_logs},
     metrics::{
-        ApiMetrics, CallMetrics, Counters, DigitSource, JournalMetrics, JournalRefusal, Label, MediaMetrics,
-        Metrics, OutcomeLabel, QueueMetrics, SipMethod, SipMetrics, SipRejection, StatusClass,
+        ApiMetrics, CallMetrics, Counters, DigitSource, HandOffMetrics, JournalMetrics, JournalRefusal,
+        Label, MediaMetrics, Metrics, OutcomeLabel, QueueMetrics, SipMethod, SipMetrics, SipRejection,
+        StatusClass, TakeResult,
     },
     pii::Pii,
 };

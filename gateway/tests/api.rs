@@ -20,7 +20,7 @@ use vestibule::{
     api::{
         self, AppState,
         keys::Keys,
-        live::{LiveContacts, Stage},
+        live::{LiveContacts, Stage, Wish},
         readiness::{Phase, Readiness},
     },
     feed::Feed,
@@ -28,10 +28,11 @@ use vestibule::{
     sip::Capture,
     telemetry::Metrics,
 };
+use vestibule_config::settings::HandOff;
 use vestibule_routing::{
     channel::Channel,
     id::ContactId,
-    journey::FeedEvent,
+    journey::{FeedEvent, Refusal, Request as Wanted},
     outcome::{Outcome, Reason, Side},
 };
 
@@ -65,6 +66,8 @@ impl Gateway {
             store: store.into(),
             capture: Capture::new(1 << 20),
             limits: api::Limits::default(),
+            hand_off: HandOff { allowed_targets: vec!["127.0.0.0/8".parse().unwrap()], ring_seconds: 45 }
+                .into(),
         };
         Self { state, key: made.unwrap().secret, folder }
     }
@@ -293,6 +296,63 @@ async fn contacts_are_listed_by_page_and_shown_with_their_trace() {
 }
 
 #[tokio::test]
+async fn a_request_reaches_the_contact_and_its_answer_comes_back() {
+    let gateway = Gateway::new();
+    gateway.start("ct_1", "+14155550100").await;
+    let entry = gateway.state.live.enter(ContactId::from("ct_1")).unwrap();
+    let take = json!({"target": "sip:ann@127.0.0.1:5070;transport=tcp", "by": "ann", "ring_seconds": 20});
+    for (reply, status, code) in [
+        (Ok(()), StatusCode::ACCEPTED, None),
+        (Err(Refusal::NotWaiting), StatusCode::CONFLICT, Some("not_waiting")),
+        (Err(Refusal::UnderWay), StatusCode::CONFLICT, Some("take_under_way")),
+        (Err(Refusal::Taken), StatusCode::CONFLICT, Some("taken_already")),
+    ] {
+        let answer = async {
+            let Wish::Request(asked) = entry.wish().await else { panic!("a request") };
+            let Wanted::Take(callee) = asked.request else { panic!("a take: {:?}", asked.request) };
+            assert_eq!((callee.by.as_str(), callee.ring), ("ann", Duration::from_secs(20)));
+            assert_eq!(asked.destinations[0].peer.to_string(), "127.0.0.1:5070");
+            asked.reply.send(reply).unwrap();
+        };
+        let ask = gateway.ask("POST", "/api/v1/contacts/ct_1/take", Some(take.clone()));
+        let ((got, body), ()) = tokio::join!(ask, answer);
+        assert_eq!((got, body["code"].as_str()), (status, code), "{body}");
+    }
+}
+
+#[tokio::test]
+async fn who_asks_a_contact_that_ends_hears_that_it_is_over() {
+    let gateway = Gateway::new();
+    gateway.start("ct_1", "+14155550100").await;
+    let entry = gateway.state.live.enter(ContactId::from("ct_1")).unwrap();
+    let contact = gateway.state.live.find("ct_1").unwrap();
+    let end = async move {
+        let asked = entry.wish().await;
+        drop((asked, entry));
+    };
+    let ((status, problem), ()) = tokio::join!(gateway.ask("POST", "/api/v1/contacts/ct_1/hold", None), end);
+    assert_eq!((status, problem["code"].as_str()), (StatusCode::CONFLICT, Some("contact_ended")));
+    assert!(contact.ask(Wanted::Hold, Vec::new()).await.is_err(), "also for one who knew it before");
+}
+
+#[tokio::test]
+async fn a_contact_is_asked_for_no_more_than_it_can_take_in() {
+    let gateway = Gateway::new();
+    gateway.start("ct_1", "+14155550100").await;
+    let _entry = gateway.state.live.enter(ContactId::from("ct_1")).unwrap();
+    let contact = gateway.state.live.find("ct_1").unwrap();
+    let mut waiting = Vec::new();
+    for _ in 0..8 {
+        let contact = contact.clone();
+        waiting.push(tokio::spawn(async move { contact.ask(Wanted::Hold, Vec::new()).await }));
+        tokio::task::yield_now().await;
+    }
+    let (status, problem) = gateway.ask("POST", "/api/v1/contacts/ct_1/hold", None).await;
+    assert_eq!((status, problem["code"].as_str()), (StatusCode::SERVICE_UNAVAILABLE, Some("contact_busy")));
+    assert!(waiting.iter().all(|task| !task.is_finished()));
+}
+
+#[tokio::test]
 async fn hanging_up_reaches_the_contact_once_and_only_while_it_lives() {
     let gateway = Gateway::new();
     gateway.start("ct_1", "+14155550100").await;
@@ -300,8 +360,9 @@ async fn hanging_up_reaches_the_contact_once_and_only_while_it_lives() {
     for _ in 0..2 {
         assert_eq!(gateway.ask("POST", "/api/v1/contacts/ct_1/hang_up", None).await.0, StatusCode::ACCEPTED);
     }
-    timeout(Duration::from_secs(1), entry.hang_up_asked()).await.unwrap();
-    assert!(timeout(Duration::from_millis(20), entry.hang_up_asked()).await.is_err());
+    let wish = timeout(Duration::from_secs(1), entry.wish()).await.unwrap();
+    assert!(matches!(wish, Wish::HangUp));
+    assert!(timeout(Duration::from_millis(20), entry.wish()).await.is_err());
     drop(entry);
     assert_eq!(gateway.state.live.count(), 0);
     gateway.end("ct_1").await;

@@ -30,7 +30,10 @@ use vestibule::{
     sound::Library,
     telemetry::Metrics,
 };
-use vestibule_config::{settings::Tts, store::Store};
+use vestibule_config::{
+    settings::{HandOff, Tts},
+    store::Store,
+};
 use vestibule_routing::{id::PromptId, journey::PlaybackId};
 
 struct Gateway {
@@ -78,6 +81,7 @@ impl Gateway {
             store: store.clone(),
             capture: Capture::new(0),
             limits: api::Limits::default(),
+            hand_off: HandOff { allowed_targets: Vec::new(), ring_seconds: 45 }.into(),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

@@ -3,7 +3,8 @@
 //! | stage | what it is | leaves by |
 //! | --- | --- | --- |
 //! | `InIvr` | the Initial IVR runs | exit → `Waiting`, hang-up → `Ended`, failure → fallback |
-//! | `Waiting` | in an inbox's queue | limits' treatments, hang-up → `Ended` |
+//! | `Waiting` | in an inbox's queue | taken → `Connected`, limits' treatments, hang-up → `Ended` |
+//! | `Connected` | somebody talks to the caller | hang-up of either → `Ended`, transfer → `Waiting` |
 //! | `LastWords` | a prompt plays before the end | its end, told or overdue → `Ended` |
 //! | `Ended` | nothing follows | – |
 //!
@@ -13,6 +14,7 @@ use std::{sync::Arc, time::Instant};
 
 pub mod action;
 pub mod event;
+pub mod hand_off;
 mod ivr_run;
 mod prompting;
 mod queue_wait;
@@ -22,6 +24,7 @@ pub mod trace;
 
 pub use action::{Action, Actions, DataDip, FeedEvent, Playback, PlaybackId, Sound};
 pub use event::Event;
+pub use hand_off::{BUILT_IN_HOLD_MUSIC, Callee, HoldBy, Refusal, Request, RequestId};
 pub use prompting::PROMPT_SECONDS_MAX;
 pub use trace::{Step, Trace};
 
@@ -33,6 +36,7 @@ use crate::{
     resolve::Route,
     time::Now,
 };
+use hand_off::{Ringing, Talk};
 use ivr_run::{IvrRun, RunEnd};
 use prompting::Prompting;
 use queue_wait::QueueWait;
@@ -68,6 +72,8 @@ pub enum Timer {
     SoundAgain,
     /// The longest wait is over.
     WaitMax,
+    /// A phone has rung long enough.
+    TakeTimeout,
 }
 
 /// One contact's run. See the module's text.
@@ -79,6 +85,8 @@ pub struct Journey {
     treatments: u32,
     /// The fallback was tried: a second failure goes straight to the direct inbox.
     fell_back: bool,
+    /// A phone that rings for the contact, while it waits or is to be transferred.
+    ringing: Option<Ringing>,
     stage: Stage,
 }
 
@@ -86,6 +94,7 @@ pub struct Journey {
 enum Stage {
     InIvr(IvrRun),
     Waiting(QueueWait),
+    Connected(Talk),
     LastWords { prompt: Prompting, outcome: Outcome },
     Ended(Outcome),
 }
@@ -101,6 +110,7 @@ impl Journey {
             answered: false,
             treatments: 0,
             fell_back: false,
+            ringing: None,
             stage: Stage::Ended(refused),
         };
         out.push(Action::Emit(FeedEvent::Started));
@@ -127,16 +137,28 @@ impl Journey {
         if matches!(self.stage, Stage::Ended(_)) {
             return;
         }
+        self.check_ringing(now, out);
+        self.happened(now, event, out);
+        self.settle_ringing(out);
+    }
+
+    fn happened(&mut self, now: Now, event: Event, out: &mut Actions) {
         match event {
             Event::HungUp(outcome) => return self.gone(now, outcome, out),
             Event::HangUpRequested => {
                 return self.end(now, Outcome::new(Side::Inbox, Reason::HungUpByApi), 200, out);
             }
             Event::QueueFull => return self.queue_full(now, out),
-            Event::Availability(Some(0)) => return self.no_one_available(now, out),
+            // Whose phone rings is not available: that is no reason to lead the caller away.
+            Event::Availability(Some(0)) if !self.is_ringing() => return self.no_one_available(now, out),
             Event::PlaybackFailed(id, why) if !self.scope.hears(id) => {
                 return self.scope.note(now, format!("{why}: no longer heard"));
             }
+            Event::Requested(id, request) => return self.requested(now, id, request, out),
+            Event::CallAnswered(id) => return self.call_answered(now, id, out),
+            Event::CallFailed(id, status) => return self.call_failed(now, id, status, out),
+            Event::TakerGone(reason) => return self.taker_gone(now, reason, out),
+            Event::TakerHeld(held) => return self.taker_held(now, held, out),
             Event::Digit(_)
             | Event::PlaybackDone(_)
             | Event::PlaybackFailed(..)
@@ -162,25 +184,27 @@ impl Journey {
                 }
             }
             Stage::Waiting(_) => self.waiting(now, &event, out),
-            Stage::Ended(_) => {}
+            // Keys belong to the two who talk; hold music that fails is silence.
+            Stage::Connected(_) | Stage::Ended(_) => {}
         }
     }
 
     /// When [`Event::Deadline`] is due, and why.
     pub fn deadline(&self) -> Option<(Instant, Timer)> {
-        match &self.stage {
+        let of_stage = match &self.stage {
             Stage::InIvr(run) => Some(run.deadline()),
             Stage::Waiting(wait) => wait.deadline(),
             Stage::LastWords { prompt, .. } => Some((prompt.overdue, Timer::PlaybackOverdue)),
-            Stage::Ended(_) => None,
-        }
+            Stage::Connected(_) | Stage::Ended(_) => None,
+        };
+        [of_stage, self.ringing_deadline()].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
     /// How it ended, once it has.
     pub fn outcome(&self) -> Option<Outcome> {
         match &self.stage {
             Stage::Ended(outcome) => Some(*outcome),
-            Stage::InIvr(_) | Stage::Waiting(_) | Stage::LastWords { .. } => None,
+            Stage::InIvr(_) | Stage::Waiting(_) | Stage::Connected(_) | Stage::LastWords { .. } => None,
         }
     }
 
@@ -204,6 +228,7 @@ impl Journey {
         match &self.stage {
             Stage::InIvr(run) => ("ivr", run.ivr.id.to_string()),
             Stage::Waiting(wait) => ("queue", wait.inbox().to_string()),
+            Stage::Connected(talk) => ("connected", talk.inbox.to_string()),
             Stage::LastWords { .. } => ("last_words", String::new()),
             Stage::Ended(_) => ("ended", String::new()),
         }
@@ -430,6 +455,7 @@ impl Journey {
 
     fn end(&mut self, now: Now, outcome: Outcome, sip_status: u16, out: &mut Actions) {
         self.leave_queue(out);
+        self.give_up_ringing(out);
         self.scope.note(now, format!("ended: {:?}, {:?}", outcome.side, outcome.reason));
         self.stage = Stage::Ended(outcome);
         out.push(Action::Emit(FeedEvent::Ended(outcome)));

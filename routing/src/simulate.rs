@@ -152,6 +152,14 @@ impl Run {
                     self.result.refused_with =
                         (!self.result.answered && sip_status >= 300).then_some(sip_status);
                 }
+                // Nobody takes a simulated contact.
+                Action::Call { .. }
+                | Action::GiveUp(_)
+                | Action::Connect(_)
+                | Action::Separate
+                | Action::Join
+                | Action::Release
+                | Action::Reply { .. } => {}
                 Action::Emit(_) | Action::Ring | Action::LeaveQueue => {}
             }
         }

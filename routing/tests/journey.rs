@@ -6,6 +6,7 @@ mod journey {
     mod arbitrary;
     mod bench;
     mod fallback;
+    mod hand_off;
     mod limits;
     mod nodes;
     mod prompts;

@@ -249,7 +249,7 @@ impl Layers {
 
     /// Ranges, and what two settings say together.
     fn check(&self, settings: &Settings) -> Result<(), SettingsError> {
-        let Settings { sip, media, http, journal, routing, tts, .. } = settings;
+        let Settings { sip, media, http, journal, routing, hand_off, tts, .. } = settings;
         let pairs = media.port_last.saturating_sub(media.port_first) / 2;
         let zero = |n: usize| n == 0;
         let faults = [
@@ -294,6 +294,7 @@ impl Layers {
                 routing.recordings_unused_days == 0,
                 "must be at least 1: an upload comes before the document that names it",
             ),
+            ("hand_off.ring_seconds", !(1..=600).contains(&hand_off.ring_seconds), "must be from 1 to 600"),
             (
                 "tts.timeout_seconds",
                 !(1..=600).contains(&tts.timeout_seconds),

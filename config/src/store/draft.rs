@@ -130,7 +130,7 @@ impl Store {
     pub fn validate(&self) -> Result<Vec<Diagnostic>, StoreError> {
         let connection = self.lock();
         let draft = read(&connection)?;
-        match self.compile_changes(&connection, draft.changes, &[]) {
+        match self.compile_changes(&connection, draft.changes, &super::Numbers::new()) {
             Ok((_, _, diagnostics)) => Ok(diagnostics),
             Err(StoreError::Invalid(diagnostics)) => Ok(diagnostics),
             Err(other) => Err(other),
@@ -154,7 +154,7 @@ impl Store {
             .map(|key| (key.clone(), None))
             .collect();
         changes.extend(document.into_iter().map(|(key, body)| (key, Some(body))));
-        match self.compile_changes(&connection, changes, &[]) {
+        match self.compile_changes(&connection, changes, &super::Numbers::new()) {
             Ok((_, _, diagnostics)) => Ok(diagnostics),
             Err(StoreError::Invalid(diagnostics)) => Ok(diagnostics),
             Err(other) => Err(other),

@@ -6,7 +6,9 @@ use rusqlite::{Connection, TransactionBehavior};
 use serde_json::{Value, json};
 use vestibule_routing::{address::E164, channel::Channel};
 
-use super::{Published, Revision, Store, StoreError, draft, invalid, numbers, objects, read_changes};
+use super::{
+    Numbers, Published, Revision, Store, StoreError, draft, invalid, numbers, objects, read_changes,
+};
 use crate::{
     active::ActiveRouting,
     compile::{Change, Compiled, Context, compile},
@@ -26,7 +28,7 @@ pub(super) struct Request<'a> {
     pub(super) note: &'a str,
     pub(super) restores: Option<u64>,
     /// Numbers that become ours with it: at the first start only.
-    pub(super) seeds: &'a [E164],
+    pub(super) seeds: &'a Numbers,
 }
 
 type Changes = BTreeMap<Key, Option<Value>>;
@@ -45,7 +47,7 @@ impl Store {
     /// The draft is empty, has another version than `expected`, collides with what was published since, or
     /// does not compile; there is no note; or the store fails. Nothing is changed then.
     pub fn publish(&self, author: &str, note: &str, expected: Option<u64>) -> Result<Published, StoreError> {
-        self.publish_ready(&Request { author, note, restores: None, seeds: &[] }, |connection| {
+        self.publish_ready(&Request { author, note, restores: None, seeds: &Numbers::new() }, |connection| {
             let draft = draft::read(connection)?;
             if let Some(expected) = expected.filter(|expected| *expected != draft.version) {
                 return Err(StoreError::VersionMismatch { found: draft.version, expected });
@@ -72,7 +74,9 @@ impl Store {
         author: &str,
         note: &str,
     ) -> Result<Published, StoreError> {
-        self.publish_ready(&Request { author, note, restores: None, seeds: &[] }, |_| Ok(changes.clone()))
+        self.publish_ready(&Request { author, note, restores: None, seeds: &Numbers::new() }, |_| {
+            Ok(changes.clone())
+        })
     }
 
     /// Restores an older revision as a new one. Numbers that are not ours any more are left out: a roll
@@ -81,9 +85,10 @@ impl Store {
     /// # Errors
     /// No such revision, nothing to restore, or as [`Store::publish`].
     pub fn roll_back(&self, to: u64, author: &str, note: &str) -> Result<Published, StoreError> {
-        self.publish_ready(&Request { author, note, restores: Some(to), seeds: &[] }, |connection| {
-            changes_back_to(connection, to)
-        })
+        self.publish_ready(
+            &Request { author, note, restores: Some(to), seeds: &Numbers::new() },
+            |connection| changes_back_to(connection, to),
+        )
     }
 
     /// Publishes changes whose sounds are ready. Texts take time to be spoken, so sounds are made while others
@@ -121,7 +126,7 @@ impl Store {
         &self,
         connection: &Connection,
         mut changes: Changes,
-        seeds: &[E164],
+        seeds: &Numbers,
     ) -> Result<(Changes, Compiled, Vec<Diagnostic>), StoreError> {
         let active = self.active.load();
         self.fill_armed(&active, &mut changes);

@@ -134,7 +134,7 @@ fn an_edit_that_collides_with_a_publish_is_not_published() {
     // Bob rolls back over the object that Ann has edited.
     let body = json!({"name": "Sales", "sla_minutes": 61});
     let changes = BTreeMap::from([(key, Some(body))]);
-    let request = publish::Request { author: "bob", note: "y", restores: Some(1), seeds: &[] };
+    let request = publish::Request { author: "bob", note: "y", restores: Some(1), seeds: &Numbers::new() };
     store.publish_ready(&request, |_| Ok(changes.clone())).unwrap();
     let Err(StoreError::Invalid(findings)) = store.publish("ann", "mine", None) else { panic!("published") };
     assert_eq!(findings[0].code, Code::Conflict);

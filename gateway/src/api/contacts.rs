@@ -10,7 +10,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{
     AppState,
     extract::{Path, Query},
-    live::{LiveState, Stage},
+    live::{HandOff, LiveState, Stage},
     problem::{ApiResult, Problem},
 };
 use crate::journal::{ContactFilter, ContactRow, ContactState};
@@ -88,6 +88,8 @@ struct ContactView {
     abandoned_at: Option<Box<RawValue>>,
     /// What it is doing, while it is live.
     now: Option<Stage>,
+    /// Whom it is handed to, while it is live.
+    hand_off: Option<HandOff>,
 }
 
 /// How a contact ended.
@@ -241,15 +243,19 @@ async fn hang_up_contact(State(state): State<AppState>, Path(id): Path<String>) 
     if state.journal.reader().contact(id).await?.is_none() {
         return Err(no_such_contact());
     }
-    Err(Problem::new(
+    Err(contact_over())
+}
+
+pub(super) fn contact_over() -> Problem {
+    Problem::new(
         StatusCode::CONFLICT,
         "contact_ended",
         "This contact is over.",
         "Nothing is left to do; its record shows how it ended.",
-    ))
+    )
 }
 
-fn no_such_contact() -> Problem {
+pub(super) fn no_such_contact() -> Problem {
     Problem::new(
         StatusCode::NOT_FOUND,
         "no_such_contact",
@@ -288,6 +294,7 @@ fn view(row: ContactRow, live: Option<&LiveState>) -> ContactView {
         outcome: outcome.map(|(side, reason)| OutcomeView { side, reason }),
         abandoned_at: row.abandoned_at.and_then(|place| RawValue::from_string(place).ok()),
         now: live.map(|live| live.stage.clone()),
+        hand_off: live.and_then(|live| live.hand_off.clone()),
     }
 }
 

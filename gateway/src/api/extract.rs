@@ -1,12 +1,12 @@
-//! Extractors whose refusals are problem documents: [`Query`], [`Path`] and [`Json`].
+//! Extractors whose refusals are problem documents: [`Query`], [`Path`] and [`Json`]; and [`Actor`].
 
 use axum::{
     extract::{FromRequest, FromRequestParts, Request},
-    http::{StatusCode, request::Parts},
+    http::{StatusCode, header, request::Parts},
 };
 use serde::de::DeserializeOwned;
 
-use super::problem::Problem;
+use super::{AppState, problem::Problem};
 
 /// Query parameters.
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +55,23 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
                 "Send the body as application/json.",
             )),
             Err(rejection) => Err(Problem::bad_request(rejection.body_text())),
+        }
+    }
+}
+
+/// The name of the key that a request carries: the author of what it changes.
+#[derive(Clone, Debug)]
+pub struct Actor(pub String);
+
+impl FromRequestParts<AppState> for Actor {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
+        let text = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let secret = text.and_then(|text| text.split_once(' ')).map(|(_, secret)| secret.trim());
+        match secret.and_then(|secret| state.keys.check(secret)) {
+            Some(name) => Ok(Self(name.to_owned())),
+            None => Err(super::guard::refused(state)),
         }
     }
 }

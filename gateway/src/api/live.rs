@@ -1,14 +1,20 @@
 //! Contacts that go on, as the control API sees them; filled by the hub.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use dashmap::{DashMap, Entry};
 use jiff::Timestamp;
 use serde::Serialize;
-use tokio::sync::Notify;
-use vestibule_routing::id::{ContactId, InboxId, IvrId, NodeId};
+use tokio::sync::{Notify, oneshot};
+use vestibule_routing::{
+    id::{ContactId, InboxId, IvrId, NodeId},
+    journey::{Refusal, Request},
+};
 
-use crate::journal::Event;
+use crate::{journal::Event, leg::Destination};
 
 /// All live contacts of the process.
 #[derive(Clone, Debug, Default)]
@@ -20,8 +26,51 @@ pub struct LiveContacts {
 #[derive(Debug, Default)]
 pub struct LiveContact {
     state: Mutex<LiveState>,
-    hang_up: Notify,
+    desk: Mutex<Desk>,
+    bell: Notify,
 }
+
+/// What waits for the contact's task.
+#[derive(Debug, Default)]
+struct Desk {
+    hang_up: bool,
+    asked: VecDeque<Asked>,
+    closed: bool,
+}
+
+/// What a contact's task is asked for.
+#[derive(Debug)]
+pub enum Wish {
+    /// The end of the contact.
+    HangUp,
+    /// Something else.
+    Request(Asked),
+}
+
+/// Something asked of a live contact.
+#[derive(Debug)]
+pub struct Asked {
+    /// What.
+    pub request: Request,
+    /// Where a call for it goes: the first, or the next when that does not answer.
+    pub destinations: Vec<Destination>,
+    /// Where the answer goes.
+    pub reply: oneshot::Sender<Result<(), Refusal>>,
+}
+
+/// Why a live contact gave no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoReply {
+    /// It ended.
+    #[error("the contact has ended")]
+    Ended,
+    /// Too much is asked of it at once.
+    #[error("the contact is busy with other requests")]
+    Busy,
+}
+
+/// Requests that wait for one contact.
+const REQUESTS_MAX: usize = 8;
 
 /// What is known of a live contact beside its record.
 #[derive(Clone, Debug, Default)]
@@ -32,6 +81,29 @@ pub struct LiveState {
     pub answered: Option<Timestamp>,
     /// Its events so far: the trace.
     pub events: Vec<Event>,
+    /// Whom it is handed to.
+    pub hand_off: Option<HandOff>,
+}
+
+/// Whom a contact is handed to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct HandOff {
+    /// How far it is.
+    pub state: HandOffState,
+    /// Who asked for it.
+    pub by: String,
+    /// Who is called.
+    pub target: String,
+}
+
+/// How far a hand-off is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum HandOffState {
+    /// The telephone rings.
+    Ringing,
+    /// They talk.
+    Connected,
 }
 
 /// What a live contact is doing.
@@ -106,9 +178,38 @@ impl LiveContact {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Asks something of the contact.
+    ///
+    /// # Errors
+    /// [`NoReply`], and then nothing is done.
+    pub async fn ask(
+        &self,
+        request: Request,
+        destinations: Vec<Destination>,
+    ) -> Result<Result<(), Refusal>, NoReply> {
+        let (reply, answer) = oneshot::channel();
+        {
+            let mut desk = self.desk();
+            if desk.closed {
+                return Err(NoReply::Ended);
+            }
+            if desk.asked.len() >= REQUESTS_MAX {
+                return Err(NoReply::Busy);
+            }
+            desk.asked.push_back(Asked { request, destinations, reply });
+        }
+        self.bell.notify_one();
+        answer.await.map_err(|_| NoReply::Ended)
+    }
+
+    fn desk(&self) -> MutexGuard<'_, Desk> {
+        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Asks for the contact to be ended. Asking again changes nothing.
     pub fn ask_to_hang_up(&self) {
-        self.hang_up.notify_one();
+        self.desk().hang_up = true;
+        self.bell.notify_one();
     }
 }
 
@@ -118,15 +219,31 @@ impl LiveEntry {
         change(&mut self.contact.state.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// Returns when someone asks for the contact to be ended; also when it was asked before. Safe to use
-    /// in a `select!`.
-    pub async fn hang_up_asked(&self) {
-        self.contact.hang_up.notified().await;
+    /// What is asked of the contact next; also what was asked before. Safe to use in a `select!`.
+    pub async fn wish(&self) -> Wish {
+        loop {
+            if let Some(wish) = self.next_wish() {
+                return wish;
+            }
+            self.contact.bell.notified().await;
+        }
+    }
+
+    fn next_wish(&self) -> Option<Wish> {
+        let mut desk = self.contact.desk();
+        if std::mem::take(&mut desk.hang_up) {
+            return Some(Wish::HangUp);
+        }
+        desk.asked.pop_front().map(Wish::Request)
     }
 }
 
 impl Drop for LiveEntry {
     fn drop(&mut self) {
         self.all.contacts.remove(&self.id);
+        // Those who still wait for an answer hear that it is over.
+        let mut desk = self.contact.desk();
+        desk.closed = true;
+        desk.asked.clear();
     }
 }

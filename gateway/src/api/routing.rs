@@ -6,8 +6,7 @@
 use std::sync::Arc;
 
 use axum::{
-    extract::FromRequestParts,
-    http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde_json::json;
@@ -25,23 +24,6 @@ mod revisions;
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     draft::routes().merge(revisions::routes()).merge(numbers::routes())
-}
-
-/// The name of the key that a request carries: the author of what it changes.
-#[derive(Clone, Debug)]
-struct Actor(String);
-
-impl FromRequestParts<AppState> for Actor {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
-        let text = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let secret = text.and_then(|text| text.split_once(' ')).map(|(_, secret)| secret.trim());
-        match secret.and_then(|secret| state.keys.check(secret)) {
-            Some(name) => Ok(Self(name.to_owned())),
-            None => Err(super::guard::refused(state)),
-        }
-    }
 }
 
 /// Runs what may wait for the disk where waiting is allowed.

@@ -1,19 +1,24 @@
-//! The contact's media: opened with the answer, told what SDP agreed, closed with the contact.
+//! The media of one leg: opened with the answer or the offer, told what SDP agreed, closed with the leg.
 
-use std::net::SocketAddr;
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use rtp_proto::{g711::Law, rtp::PayloadType};
 use sip_proto::sdp::{Codec, Direction, Negotiated};
 use tokio::sync::mpsc;
-use vestibule_routing::journey::{Playback, PlaybackId};
+use vestibule_routing::{
+    digit::Digit,
+    journey::{Playback, PlaybackId},
+};
 
 use crate::{
     hub::Services,
-    leg::ArrivingCall,
     media::{self, Leg, MediaEvent, OpenLeg, Remote},
 };
 
-/// One contact's media.
+/// One leg's media.
 #[derive(Debug)]
 pub(super) struct MediaLeg {
     events: mpsc::Sender<MediaEvent>,
@@ -21,20 +26,28 @@ pub(super) struct MediaLeg {
     /// Where media goes when SDP names no address: the signalling's source, discard port.
     nowhere: SocketAddr,
     last: Option<SocketAddr>,
+    agreed: Option<Negotiated>,
     /// The playback that may be resumed, and where it was left.
     resumable: Option<PlaybackId>,
     position: u64,
 }
 
 impl MediaLeg {
-    pub(super) fn new(events: mpsc::Sender<MediaEvent>, call: &ArrivingCall) -> Self {
-        let nowhere = SocketAddr::new(call.invite.path.peer.ip(), 9);
-        Self { events, leg: None, nowhere, last: None, resumable: None, position: 0 }
+    /// Media that is not open yet; `signalling` is where the leg's signalling comes from.
+    pub(super) fn new(events: mpsc::Sender<MediaEvent>, signalling: IpAddr) -> Self {
+        let nowhere = SocketAddr::new(signalling, 9);
+        Self { events, leg: None, nowhere, last: None, agreed: None, resumable: None, position: 0 }
     }
 
-    /// Opens a port; the address to put into SDP.
-    pub(super) fn open(&mut self, services: &Services) -> Option<SocketAddr> {
-        let leg = services.media.open(OpenLeg { events: self.events.clone() }).ok()?;
+    /// Opens a port, on the thread of another leg when there is one; the address to put into SDP.
+    pub(super) fn open(&mut self, services: &Services, beside: Option<&Self>) -> Option<SocketAddr> {
+        let beside = beside.and_then(|other| other.leg.as_ref());
+        let open = OpenLeg { events: self.events.clone() };
+        let opened = match beside {
+            Some(other) => services.media.open_beside(other, open),
+            None => services.media.open(open),
+        };
+        let leg = opened.ok()?;
         let mut address = leg.local_addr();
         if let Some(ip) = services.media_address {
             address.set_ip(ip);
@@ -45,6 +58,7 @@ impl MediaLeg {
 
     /// SDP agreed on something, first or anew.
     pub(super) fn agreed(&mut self, agreed: &Negotiated) {
+        self.agreed = Some(*agreed);
         let Some(leg) = &self.leg else { return };
         let address = agreed.remote.or(self.last).unwrap_or(self.nowhere);
         self.last = Some(address);
@@ -67,6 +81,36 @@ impl MediaLeg {
         };
         if leg.set_remote(remote).is_err() {
             tracing::error!("a media thread is too busy to take a change of address");
+        }
+    }
+
+    /// The codec that was agreed.
+    pub(super) fn codec(&self) -> Option<Codec> {
+        self.agreed.map(|agreed| agreed.codec)
+    }
+
+    /// Lets this leg and another hear each other. False when the media thread is too busy.
+    pub(super) fn bridge(&self, other: &Self) -> bool {
+        match (&self.leg, &other.leg) {
+            (Some(own), Some(other)) => own.bridge(other).is_ok(),
+            (None, _) | (_, None) => false,
+        }
+    }
+
+    pub(super) fn unbridge(&self) {
+        if let Some(leg) = &self.leg
+            && leg.unbridge().is_err()
+        {
+            tracing::error!("a media thread is too busy to part two legs");
+        }
+    }
+
+    /// Sends a key as a telephone event.
+    pub(super) fn send_digit(&self, digit: Digit) {
+        if let Some(leg) = &self.leg
+            && leg.send_digit(digit, KEY_PRESS).is_err()
+        {
+            tracing::error!("a media thread is too busy to send a key");
         }
     }
 
@@ -93,3 +137,6 @@ impl MediaLeg {
         }
     }
 }
+
+/// How long a key is pressed that came without a length.
+const KEY_PRESS: Duration = Duration::from_millis(100);

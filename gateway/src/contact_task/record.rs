@@ -4,11 +4,14 @@ use std::time::Instant;
 
 use vestibule_routing::{
     id::NodeId,
-    journey::FeedEvent,
+    journey::{Callee, FeedEvent},
     outcome::{Outcome, Reason, Side},
 };
 
-use crate::journal::{ContactProgress, ContactStart, Place};
+use crate::{
+    api::live::{HandOff, HandOffState},
+    journal::{ContactProgress, ContactStart, Place},
+};
 
 /// One contact's record in the making.
 #[derive(Debug)]
@@ -18,12 +21,21 @@ pub(super) struct Record {
     pub(super) continued: bool,
     pub(super) progress: ContactProgress,
     pub(super) node: Option<NodeId>,
+    /// Whom the contact is handed to.
+    pub(super) hand_off: Option<HandOff>,
     changed: bool,
 }
 
 impl Record {
     pub(super) fn new(start: ContactStart, continued: bool) -> Self {
-        Self { start, continued, progress: ContactProgress::default(), node: None, changed: false }
+        Self {
+            start,
+            continued,
+            progress: ContactProgress::default(),
+            node: None,
+            hand_off: None,
+            changed: false,
+        }
     }
 
     /// Takes over what an event says.
@@ -36,10 +48,41 @@ impl Record {
             FeedEvent::NodeEntered { node, .. } => self.node = Some(node.clone()),
             FeedEvent::Queued { inbox, .. } | FeedEvent::Moved { to: inbox, .. } => {
                 self.progress.inbox = Some(inbox.clone());
+                // Moving on in the queue changes nothing for whoever is being called.
+                if matches!(event, FeedEvent::Queued { .. }) {
+                    self.hand_off = None;
+                }
                 self.changed = true;
             }
-            FeedEvent::IvrExited { .. } | FeedEvent::Started | FeedEvent::Ended(_) => {}
+            FeedEvent::Taken { by, target, .. }
+            | FeedEvent::Transferred { by, to_target: Some(target), .. } => {
+                let (by, target) = (by.clone(), target.clone());
+                self.hand_off = Some(HandOff { state: HandOffState::Connected, by, target });
+            }
+            FeedEvent::Refused { .. } | FeedEvent::TakeTimedOut { .. } => self.rings_no_more(),
+            FeedEvent::IvrExited { .. }
+            | FeedEvent::Connected { .. }
+            | FeedEvent::Held { .. }
+            | FeedEvent::Resumed { .. }
+            | FeedEvent::Transferred { to_target: None, .. }
+            | FeedEvent::Started
+            | FeedEvent::Ended(_) => {}
         }
+    }
+
+    /// Somebody is called. During a transfer it is still shown who has the caller.
+    pub(super) fn rings(&mut self, callee: &Callee) {
+        let (by, target) = (callee.by.clone(), callee.target.clone());
+        self.hand_off.get_or_insert(HandOff { state: HandOffState::Ringing, by, target });
+    }
+
+    pub(super) fn rings_no_more(&mut self) {
+        self.hand_off.take_if(|hand_off| hand_off.state == HandOffState::Ringing);
+    }
+
+    /// Whether somebody talks to the caller.
+    pub(super) fn is_connected(&self) -> bool {
+        self.hand_off.as_ref().is_some_and(|hand_off| hand_off.state == HandOffState::Connected)
     }
 
     /// Whether the stored record lacks something; asking makes it up to date.

@@ -140,6 +140,29 @@ impl Event {
             FeedEvent::Moved { from, to } => {
                 Self::new(EventKind::ContactMoved, at, &json!({"from_inbox": from, "to_inbox": to}))
             }
+            FeedEvent::Taken { inbox, by, target } => {
+                Self::new(EventKind::ContactTaken, at, &json!({"inbox": inbox, "by": by, "target": target}))
+            }
+            FeedEvent::Refused { inbox, by, target, status } => Self::new(
+                EventKind::ContactRefused,
+                at,
+                &json!({"inbox": inbox, "by": by, "target": target, "status": status}),
+            ),
+            FeedEvent::TakeTimedOut { inbox, by, target } => Self::new(
+                EventKind::ContactTakeTimedOut,
+                at,
+                &json!({"inbox": inbox, "by": by, "target": target}),
+            ),
+            FeedEvent::Connected { inbox, target } => {
+                Self::new(EventKind::ContactConnected, at, &json!({"inbox": inbox, "target": target}))
+            }
+            FeedEvent::Held { by } => Self::new(EventKind::ContactHeld, at, &json!({"by": by})),
+            FeedEvent::Resumed { by } => Self::new(EventKind::ContactResumed, at, &json!({"by": by})),
+            FeedEvent::Transferred { to_inbox, to_target, by } => Self::new(
+                EventKind::ContactTransferred,
+                at,
+                &json!({"to_inbox": to_inbox, "to_target": to_target, "by": by}),
+            ),
             FeedEvent::Ended(outcome) => Self::new(EventKind::ContactEnded, at, &json!({"outcome": outcome})),
         }
     }

@@ -8,9 +8,9 @@ use std::{
     net::IpAddr,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicU32, AtomicUsize, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use arc_swap::ArcSwap;
@@ -25,7 +25,33 @@ pub struct Gate {
     /// Secrets of the trunks that must authenticate; read when routing changes, not while calls come.
     secrets: ArcSwap<HashMap<TrunkId, Secret>>,
     usage: DashMap<TrunkId, Arc<Usage>>,
+    guests: Arc<Guests>,
 }
+
+/// Hosts that we have called: they are heard while the call lasts, and until its last requests are answered.
+#[derive(Debug, Default)]
+struct Guests {
+    hosts: DashMap<IpAddr, Stay>,
+    /// How many hosts there are, so that strangers cost no look-up when there are none.
+    count: AtomicUsize,
+}
+
+/// How long a guest is heard.
+#[derive(Clone, Copy, Debug)]
+struct Stay {
+    calls: u32,
+    until: Instant,
+}
+
+/// A host that is heard because we call it; dropping it lets the host's last answers in, and no more.
+#[derive(Debug)]
+pub(super) struct Guest {
+    guests: Arc<Guests>,
+    host: IpAddr,
+}
+
+/// Timer F, for a BYE sent at the last moment, and as long again for what crosses it.
+const GUEST_LINGERS: Duration = Duration::from_secs(64);
 
 /// What a trunk uses at the moment.
 #[derive(Debug, Default)]
@@ -79,9 +105,15 @@ impl Gate {
         self.trunks.store(trunks);
     }
 
-    /// Whether an address belongs to any trunk.
+    /// Whether an address belongs to any trunk, or to somebody whom we have called.
     pub(super) fn knows(&self, source: IpAddr) -> bool {
-        self.trunks.load().find(source).is_some()
+        self.trunks.load().find(source).is_some() || self.guests.has(source)
+    }
+
+    /// Lets a host in for as long as we call it.
+    pub(super) fn invite(&self, host: IpAddr) -> Guest {
+        self.guests.add(host);
+        Guest { guests: self.guests.clone(), host }
     }
 
     /// The secret of a trunk that must authenticate, when it could be read.
@@ -105,6 +137,38 @@ impl Gate {
         }
         usage.calls.fetch_add(1, Ordering::Relaxed);
         Ok(TrunkPlace { usage })
+    }
+}
+
+impl Guests {
+    fn has(&self, host: IpAddr) -> bool {
+        if self.count.load(Ordering::Relaxed) == 0 {
+            return false;
+        }
+        let now = Instant::now();
+        let Some(stay) = self.hosts.get(&host).map(|stay| *stay) else { return false };
+        if stay.calls > 0 || stay.until > now {
+            return true;
+        }
+        // Removed when the next guest comes.
+        false
+    }
+
+    fn add(&self, host: IpAddr) {
+        // Those who never sent anything again.
+        let now = Instant::now();
+        self.hosts.retain(|_, stay| stay.calls > 0 || stay.until > now);
+        self.hosts.entry(host).or_insert(Stay { calls: 0, until: now }).calls += 1;
+        self.count.store(self.hosts.len(), Ordering::Relaxed);
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        if let Some(mut stay) = self.guests.hosts.get_mut(&self.host) {
+            stay.calls = stay.calls.saturating_sub(1);
+            stay.until = Instant::now() + GUEST_LINGERS;
+        }
     }
 }
 
@@ -132,8 +196,6 @@ impl Drop for TrunkPlace {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn trunk(rate: Option<u32>, concurrent: Option<u32>) -> Trunk {
@@ -151,6 +213,23 @@ mod tests {
     #[test]
     fn strangers_have_no_trunk() {
         assert!(!Gate::default().knows("192.0.2.1".parse().unwrap()));
+    }
+
+    #[test]
+    fn whom_we_call_is_heard_until_the_last_call_is_over_and_a_little_longer() {
+        let gate = Gate::default();
+        let host = "192.0.2.7".parse().unwrap();
+        let (first, second) = (gate.invite(host), gate.invite(host));
+        assert!(gate.knows(host) && !gate.knows("192.0.2.8".parse().unwrap()));
+        drop(first);
+        assert!(gate.knows(host));
+        drop(second);
+        assert!(gate.knows(host), "the answer to our BYE is still to come");
+        gate.guests.hosts.get_mut(&host).unwrap().until = Instant::now();
+        assert!(!gate.knows(host));
+        let other = gate.invite("192.0.2.9".parse().unwrap());
+        assert_eq!(gate.guests.hosts.len(), 1, "nothing is left of the first");
+        drop(other);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::{
     os::fd::{AsFd, BorrowedFd},
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
     },
 };
@@ -12,19 +12,25 @@ use std::{
 use bytes::Bytes;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use prometheus::IntCounter;
-use sip_proto::endpoint::{CallKey, Command, Path};
+use sip_proto::endpoint::{Command, Path};
+
+use crate::leg::{CallRef, Placing, SignalLeg, SignalSink};
 
 /// One thing for the SIP thread to do.
 #[derive(Debug)]
 pub(super) enum Item {
     /// A contact wants something of its call.
-    Command(CallKey, Command),
+    Command(CallRef, Command),
+    /// A contact wants a call placed, and names it.
+    Place { id: u64, placing: Box<Placing>, signals: SignalSink },
     /// A message came over a stream.
     Message(Path, Bytes),
     /// A connection is there, and may be written to.
     Opened(u64, tokio::sync::mpsc::Sender<Bytes>),
     /// A connection is gone.
     Closed(u64),
+    /// No connection could be made.
+    Unreachable(Path),
     /// Stop.
     Stop,
 }
@@ -35,6 +41,7 @@ pub struct SipInbox {
     sender: SyncSender<Item>,
     wake: Arc<Wake>,
     full: IntCounter,
+    placed: Arc<AtomicU64>,
 }
 
 /// Wakes the thread, and only when it sleeps.
@@ -50,13 +57,21 @@ impl SipInbox {
         let (sender, receiver) = sync_channel(items_max);
         let event = EventFd::from_value_and_flags(0, EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?;
         let wake = Arc::new(Wake { event, asleep: AtomicBool::new(false) });
-        Ok((Self { sender, wake: wake.clone(), full }, receiver, wake))
+        let placed = Arc::new(AtomicU64::new(0));
+        Ok((Self { sender, wake: wake.clone(), full, placed }, receiver, wake))
     }
 
     /// A command for a call. The inbox holds more than one item for every call there may be; if it is full
     /// all the same, the item is lost and counted, and the call ends by its own timers.
-    pub(crate) fn command(&self, call: CallKey, command: Command) {
+    pub(crate) fn command(&self, call: CallRef, command: Command) {
         self.push(Item::Command(call, command));
+    }
+
+    /// Has a call placed; none when the inbox is full.
+    pub(crate) fn place(&self, placing: Placing, signals: SignalSink) -> Option<SignalLeg> {
+        let id = self.placed.fetch_add(1, Ordering::Relaxed);
+        let item = Item::Place { id, placing: Box::new(placing), signals };
+        self.push(item).then(|| SignalLeg { call: CallRef::Placed(id), inbox: self.clone() })
     }
 
     /// Whether the item was taken.

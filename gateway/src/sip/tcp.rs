@@ -5,7 +5,7 @@
 
 use std::{
     collections::HashMap,
-    net::{IpAddr, SocketAddr},
+    net::IpAddr,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -60,28 +60,43 @@ impl Connections {
         Self { inbox, gate, limits, metrics, open: Arc::default(), next: Arc::new(AtomicU64::new(1)) }
     }
 
-    fn start(&self, stream: TcpStream, peer: SocketAddr, listener: u16, first: Option<Bytes>) {
-        // Sources of no trunk get no byte at all.
-        if !self.gate.knows(peer.ip()) {
-            return;
-        }
-        let Some(place) = Place::take(&self.open, peer.ip(), self.limits, &self.metrics) else { return };
-        let id = self.next.fetch_add(1, Ordering::Relaxed);
-        let path = Path { transport: Transport::Tcp, peer, listener, connection: Some(id) };
-        tokio::spawn(connection(stream, path, self.inbox.clone(), (place, first), self.limits.idle));
+    /// A name for a connection that is to be made.
+    pub(super) fn next_id(&self) -> u64 {
+        self.next.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Sends a request whose connection is gone over a new one, to where the dialog says (RFC 3261 §18.1.1).
-    pub(super) async fn dial(self, peer: SocketAddr, listener: u16, request: Bytes) {
-        // What a caller's Contact names need not be a trunk's.
-        if !self.gate.knows(peer.ip()) {
-            return;
+    /// Serves a connection; false when nothing was made of it.
+    fn start(&self, stream: TcpStream, path: Path) -> bool {
+        // Sources of no trunk get no byte at all.
+        if !self.gate.knows(path.peer.ip()) {
+            return false;
         }
-        match tokio::time::timeout(CONNECT_WITHIN, TcpStream::connect(peer)).await {
-            Ok(Ok(stream)) => self.start(stream, peer, listener, Some(request)),
-            // The transaction's timer tells the call.
-            Ok(Err(error)) => tracing::debug!(%error, "a SIP peer could not be connected to"),
-            Err(_) => tracing::debug!("a SIP peer could not be connected to in time"),
+        let Some(place) = Place::take(&self.open, path.peer.ip(), self.limits, &self.metrics) else {
+            return false;
+        };
+        tokio::spawn(connection(stream, path, self.inbox.clone(), place, self.limits.idle));
+        true
+    }
+
+    /// Connects to where a request goes (RFC 3261 §18.1.1); [`Item::Opened`] or [`Item::Unreachable`] tells
+    /// what came of it.
+    pub(super) async fn dial(self, path: Path) {
+        // What a caller's Contact names need not be a trunk's.
+        let opened = self.gate.knows(path.peer.ip()) && {
+            match tokio::time::timeout(CONNECT_WITHIN, TcpStream::connect(path.peer)).await {
+                Ok(Ok(stream)) => self.start(stream, path),
+                Ok(Err(error)) => {
+                    tracing::debug!(%error, "a SIP peer could not be connected to");
+                    false
+                }
+                Err(_) => {
+                    tracing::debug!("a SIP peer could not be connected to in time");
+                    false
+                }
+            }
+        };
+        if !opened {
+            self.inbox.push(Item::Unreachable(path));
         }
     }
 }
@@ -90,7 +105,11 @@ impl Connections {
 pub(super) async fn listen(listener: TcpListener, index: u16, connections: Connections) {
     loop {
         match listener.accept().await {
-            Ok((stream, peer)) => connections.start(stream, peer, index, None),
+            Ok((stream, peer)) => {
+                let connection = Some(connections.next_id());
+                let path = Path { transport: Transport::Tcp, peer, listener: index, connection };
+                connections.start(stream, path);
+            }
             Err(error) => {
                 // Out of descriptors, most likely: accepting again at once would spin.
                 tracing::warn!(%error, "a SIP connection could not be accepted");
@@ -100,17 +119,9 @@ pub(super) async fn listen(listener: TcpListener, index: u16, connections: Conne
     }
 }
 
-async fn connection(
-    stream: TcpStream,
-    path: Path,
-    inbox: SipInbox,
-    (place, first): (Place, Option<Bytes>),
-    idle: Duration,
-) {
+async fn connection(stream: TcpStream, path: Path, inbox: SipInbox, place: Place, idle: Duration) {
     let id = path.connection.unwrap_or_default();
     let (writer, writes) = mpsc::channel(WRITES_MAX);
-    // An empty channel takes it.
-    first.map(|request| writer.try_send(request));
     if inbox.push(Item::Opened(id, writer)) {
         if let Err(why) = converse(stream, path, &inbox, writes, idle).await {
             tracing::debug!(%why, "a SIP connection ended");

@@ -4,42 +4,37 @@
 //! batches, tell contacts what happened; then sleep until a datagram, an item or a timer.
 
 use std::{
-    collections::HashMap,
     net::{SocketAddr, UdpSocket},
     sync::{Arc, mpsc::Receiver},
     thread::JoinHandle,
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use sip_proto::{
-    endpoint::{
-        CallKey, Command, Endpoint, Event, HangUpCause, Listener, Outputs, Path, Settings, Transport,
-    },
+    endpoint::{Endpoint, Listener, Outputs, Path, Settings, Transport},
     message::Method,
-    sdp::Codec,
 };
-use tokio::{net::TcpListener, sync::mpsc};
-use vestibule_config::{compile::Trunk, document as config_codec};
-use vestibule_routing::{
-    digit::Digit,
-    outcome::{Outcome, Reason, Side},
-};
+use tokio::net::TcpListener;
+
+mod calls;
+mod streams;
+
+use calls::{Calls, Reach};
+use streams::{Sent, Streams};
 
 use super::{
     admission::Admission,
     capture::Capture,
-    credentials::{Credentials, Verdict},
-    gate::{Gate, TrunkPlace},
+    credentials::Credentials,
+    gate::Gate,
     inbox::{Item, SipInbox, Wake},
     socket::{BATCH, BatchSocket, Batches, SocketOptions},
     tcp::{self, Connections, TcpLimits},
 };
 use crate::{
     hub::Hub,
-    leg::{ArrivingCall, Signal, SignalLeg},
     telemetry::{SipMethod, SipMetrics, SipRejection, StatusClass},
 };
 
@@ -76,15 +71,13 @@ impl Sip {
             .map(|socket| BatchSocket::new(socket, options))
             .collect::<Result<_, _>>()
             .map_err(SipError::Socket)?;
-        let listener = |transport, advertised| Listener { transport, advertised };
-        let mut listeners: Vec<Listener> =
-            sockets.iter().map(|socket| listener(Transport::Udp, socket.local())).collect();
+        let mut reach: Vec<Reach> =
+            sockets.iter().map(|socket| Reach { transport: Transport::Udp, bound: socket.local() }).collect();
         for socket in &tcp {
-            listeners.push(listener(Transport::Tcp, socket.local_addr().map_err(SipError::Socket)?));
+            let bound = socket.local_addr().map_err(SipError::Socket)?;
+            reach.push(Reach { transport: Transport::Tcp, bound });
         }
-        if let Some(ip) = settings.advertised_address {
-            listeners.iter_mut().for_each(|own| own.advertised.set_ip(ip));
-        }
+        let listeners = reach.iter().map(|own| own.listener(settings.advertised_address)).collect();
         let (inbox, items, wake) =
             SipInbox::new(settings.limits.inbox_messages_max, metrics.rings_full.clone())
                 .map_err(|error| SipError::Socket(error.into()))?;
@@ -109,8 +102,9 @@ impl Sip {
             wake,
             inbox: inbox.clone(),
             out: Outputs::default(),
-            calls: HashMap::new(),
-            streams: HashMap::new(),
+            calls: Calls::default(),
+            streams: Streams::default(),
+            listeners: reach,
             connections,
             admission: Admission::new(
                 Duration::from_millis(settings.overload.delay_ms),
@@ -162,8 +156,9 @@ struct SipThread {
     wake: Arc<Wake>,
     inbox: SipInbox,
     out: Outputs,
-    calls: HashMap<CallKey, LiveCall>,
-    streams: HashMap<u64, mpsc::Sender<Bytes>>,
+    calls: Calls,
+    streams: Streams,
+    listeners: Vec<Reach>,
     connections: Connections,
     admission: Admission,
     retry_after: RetryAfter,
@@ -191,12 +186,6 @@ impl RetryAfter {
     fn next(&mut self) -> u32 {
         self.seconds.saturating_add(self.rng.random_range(0..=self.seconds))
     }
-}
-
-/// A call that a contact task looks after.
-struct LiveCall {
-    signals: mpsc::Sender<Signal>,
-    _place: TrunkPlace,
 }
 
 /// Items done before the sockets are looked at again.
@@ -313,85 +302,20 @@ impl SipThread {
     fn do_item(&mut self, item: Item) {
         let now = Instant::now();
         match item {
-            Item::Command(call, command) => self.endpoint.command(now, call, command, &mut self.out),
+            Item::Command(call, command) => self.command(now, call, command),
+            Item::Place { id, placing, signals } => self.place(now, id, *placing, signals),
             Item::Message(path, bytes) => {
                 count_request(&self.metrics, &bytes);
                 self.capture.note(false, path, &bytes);
                 self.endpoint.receive(now, path, &bytes, &mut self.out);
             }
-            Item::Opened(id, writer) => {
-                self.streams.insert(id, writer);
-            }
-            Item::Closed(id) => {
-                self.streams.remove(&id);
+            Item::Opened(id, writer) => self.streams.opened(id, writer),
+            Item::Closed(id) => self.streams.closed(id),
+            Item::Unreachable(path) => {
+                self.streams.closed(path.connection.unwrap_or_default());
+                self.endpoint.unreachable(path, &mut self.out);
             }
             Item::Stop => self.stopping = true,
-        }
-    }
-
-    /// New calls go to the hub, everything else to the contact task that looks after the call.
-    fn tell_contacts(&mut self) {
-        // Refusing a call makes further output, never further events.
-        for (call, event) in std::mem::take(&mut self.out.events) {
-            let signal = match event {
-                Event::Incoming(invite) => {
-                    self.incoming(call, invite);
-                    continue;
-                }
-                // Nobody waits for it: a call without an ACK is ended by the endpoint.
-                Event::Acknowledged => continue,
-                // The gateway takes calls; it makes none.
-                Event::Progress(_) | Event::Answered | Event::Failed(_) => continue,
-                Event::Media(agreed) => Signal::Media(agreed),
-                Event::Digit(key) => match Digit::from_char(key) {
-                    Some(digit) => Signal::Digit(digit),
-                    None => continue,
-                },
-                Event::HungUp(cause) => Signal::HungUp(outcome_of(cause)),
-            };
-            let over = matches!(signal, Signal::HungUp(_));
-            let Some(live) = self.calls.get(&call) else { continue };
-            if live.signals.try_send(signal).is_err() {
-                // The channel holds more than a call can make of signals; its task is gone or stuck.
-                self.metrics.rings_full.inc();
-            }
-            if over {
-                self.calls.remove(&call);
-            }
-        }
-    }
-
-    fn incoming(&mut self, call: CallKey, invite: Box<sip_proto::endpoint::Invite>) {
-        let now = Instant::now();
-        let refuse = |this: &mut Self, status, reason| {
-            this.metrics.rejected.of(reason).inc();
-            let retry_after_seconds = (status == 503).then(|| this.retry_after.next());
-            let command = Command::Reject { status, retry_after_seconds };
-            this.endpoint.command(now, call, command, &mut this.out);
-        };
-        // The trunk may have been taken away between the datagram and here; over TCP this is the check.
-        let Some(trunk) = self.gate.trunk_of(invite.path.peer.ip()) else {
-            return refuse(self, 403, SipRejection::Acl);
-        };
-        match self.credentials.judge(&self.gate, &trunk, &invite, now) {
-            Verdict::Admitted => {}
-            Verdict::Challenge(challenges) => {
-                let command = Command::Challenge { challenges };
-                return self.endpoint.command(now, call, command, &mut self.out);
-            }
-            Verdict::Refused(status) => return refuse(self, status, SipRejection::Auth),
-        }
-        let place = match self.gate.enter(&trunk, now) {
-            Ok(place) => place,
-            Err(_) => return refuse(self, 503, SipRejection::Rate),
-        };
-        let leg = SignalLeg { call, inbox: self.inbox.clone() };
-        let arriving = ArrivingCall { leg, invite, trunk: trunk.id.clone(), codecs: codecs_of(&trunk) };
-        match self.hub.arrive(arriving) {
-            Some(signals) => {
-                self.calls.insert(call, LiveCall { signals, _place: place });
-            }
-            None => refuse(self, 503, SipRejection::Overload),
         }
     }
 
@@ -401,20 +325,8 @@ impl SipThread {
             if let Some(status) = response_status(bytes) {
                 self.metrics.responses.of(StatusClass::of(status)).inc();
             }
-            let Some(id) = path.connection else { continue };
-            match self.streams.get(&id) {
-                Some(writer) if writer.try_send(Bytes::copy_from_slice(bytes)).is_ok() => {}
-                // A peer that does not read loses its connection: the task ends when the writer is gone.
-                Some(_) => drop(self.streams.remove(&id)),
-                None if bytes.starts_with(b"SIP/") => {}
-                None => {
-                    let dial = self.connections.clone().dial(
-                        path.peer,
-                        path.listener,
-                        Bytes::copy_from_slice(bytes),
-                    );
-                    self.hub.runtime().spawn(dial);
-                }
+            if path.connection.is_some() && self.streams.send(path, bytes) == Sent::NotConnected {
+                self.hub.runtime().spawn(self.connections.clone().dial(path));
             }
         }
         for (index, socket) in self.sockets.iter().enumerate() {
@@ -436,10 +348,6 @@ impl SipThread {
         self.metrics.dialogs.set(i64::try_from(sizes.calls).unwrap_or(i64::MAX));
         let transactions = sizes.server_transactions.saturating_add(sizes.client_transactions);
         self.metrics.transactions.set(i64::try_from(transactions).unwrap_or(i64::MAX));
-        // Calls that ended by our own doing leave no event behind: forget them when their task is gone.
-        if self.calls.len() > sizes.calls.saturating_add(64) {
-            self.calls.retain(|_, live| !live.signals.is_closed());
-        }
     }
 
     fn sleep(&mut self) {
@@ -501,25 +409,4 @@ fn method_label(method: Method) -> SipMethod {
 fn response_status(bytes: &[u8]) -> Option<u16> {
     let digits = bytes.strip_prefix(b"SIP/2.0 ")?.get(..3)?;
     std::str::from_utf8(digits).ok()?.parse().ok()
-}
-
-/// A trunk's codecs in the words of SDP.
-fn codecs_of(trunk: &Trunk) -> Vec<Codec> {
-    let codec = |codec: &config_codec::Codec| match codec {
-        config_codec::Codec::Pcmu => Codec::Pcmu,
-        config_codec::Codec::Pcma => Codec::Pcma,
-    };
-    trunk.codecs.iter().map(codec).collect()
-}
-
-/// What a cause means for the contact. `Completed` is refined by the journey, which knows where it was.
-fn outcome_of(cause: HangUpCause) -> Outcome {
-    match cause {
-        HangUpCause::Cancelled => Outcome::new(Side::Caller, Reason::Cancelled),
-        HangUpCause::Bye => Outcome::new(Side::Caller, Reason::Completed),
-        HangUpCause::NoAck | HangUpCause::SessionExpired => {
-            Outcome::new(Side::Carrier, Reason::SignallingTimeout)
-        }
-        HangUpCause::MediaRefused => Outcome::new(Side::Carrier, Reason::MediaRefused),
-    }
 }

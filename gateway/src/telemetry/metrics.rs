@@ -12,7 +12,7 @@ use prometheus::{
 };
 
 pub use self::labels::{
-    DigitSource, JournalRefusal, Label, OutcomeLabel, SipMethod, SipRejection, StatusClass,
+    DigitSource, JournalRefusal, Label, OutcomeLabel, SipMethod, SipRejection, StatusClass, TakeResult,
 };
 
 /// Counters of one family, one for each value of a closed label; looked up by index, not by text.
@@ -39,6 +39,8 @@ pub struct Metrics {
     pub call: CallMetrics,
     /// Queues of inboxes.
     pub queue: QueueMetrics,
+    /// Hand-offs to those who take contacts.
+    pub hand_off: HandOffMetrics,
     /// Media.
     pub media: MediaMetrics,
     /// The journal.
@@ -133,6 +135,11 @@ families! {
         abandoned: counter("vestibule_queue_abandoned_total", "Contacts abandoned while waiting."),
         /// Entries refused because a queue was at its maximum length.
         full: counter("vestibule_queue_full_total", "Entries refused because a queue was full."),
+    }
+    /// Hand-offs.
+    HandOffMetrics {
+        /// Takes that were tried, by what became of them.
+        takes: counters("vestibule_takes_total", "Takes of contacts that were tried, by result.", "result": TakeResult),
     }
     /// Media.
     MediaMetrics {
@@ -231,6 +238,7 @@ impl Metrics {
             sip: SipMetrics::register(&registry)?,
             call: CallMetrics::register(&registry)?,
             queue: QueueMetrics::register(&registry)?,
+            hand_off: HandOffMetrics::register(&registry)?,
             media: MediaMetrics::register(&registry)?,
             journal: JournalMetrics::register(&registry)?,
             api: ApiMetrics::register(&registry)?,

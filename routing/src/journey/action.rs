@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::hand_off::{Callee, HoldBy, Refusal, RequestId};
 use crate::{
     id::{InboxId, IvrId, NodeId, PromptId},
     outcome::Outcome,
@@ -64,6 +65,31 @@ pub enum Action {
     LeaveQueue,
     /// Ask a web service for values; answered by [`super::Event::DataDip`].
     DataDip(DataDip),
+    /// Call somebody; [`super::Event::CallAnswered`] or [`super::Event::CallFailed`] tells what came of it.
+    Call {
+        /// The request it is for.
+        request: RequestId,
+        /// Whom.
+        callee: Callee,
+    },
+    /// Take a call back, or hang it up if it was answered meanwhile.
+    GiveUp(RequestId),
+    /// Let the caller and whom that request called hear each other. Whoever talked to the caller before is
+    /// hung up.
+    Connect(RequestId),
+    /// Caller and taker hear each other no more; both calls go on.
+    Separate,
+    /// They hear each other again.
+    Join,
+    /// Hang up whoever talks to the caller.
+    Release,
+    /// The answer to [`super::Event::Requested`].
+    Reply {
+        /// The request.
+        request: RequestId,
+        /// Whether it was granted.
+        result: Result<(), Refusal>,
+    },
     /// The contact is over. The call is ended with `sip`: a status before the answer, a reason after it.
     End {
         /// How it ended.
@@ -139,6 +165,61 @@ pub enum FeedEvent {
         from: InboxId,
         /// To where.
         to: InboxId,
+    },
+    /// `contact.taken`.
+    Taken {
+        /// The inbox it waited in.
+        inbox: InboxId,
+        /// Who took it.
+        by: String,
+        /// Whom we called for that.
+        target: String,
+    },
+    /// `contact.refused`.
+    Refused {
+        /// The inbox it waits in.
+        inbox: InboxId,
+        /// Who refused, or had somebody called.
+        by: String,
+        /// Who was called; none when nobody was.
+        target: Option<String>,
+        /// The SIP status of the refusal.
+        status: Option<u16>,
+    },
+    /// `contact.take_timed_out`.
+    TakeTimedOut {
+        /// The inbox it waits in.
+        inbox: InboxId,
+        /// Who had somebody called.
+        by: String,
+        /// Who did not answer.
+        target: String,
+    },
+    /// `contact.connected`.
+    Connected {
+        /// The inbox it waited in.
+        inbox: InboxId,
+        /// Who talks to the caller.
+        target: String,
+    },
+    /// `contact.held`.
+    Held {
+        /// Who did it.
+        by: HoldBy,
+    },
+    /// `contact.resumed`.
+    Resumed {
+        /// Who did it.
+        by: HoldBy,
+    },
+    /// `contact.transferred`: to an inbox's queue, or to somebody who was called.
+    Transferred {
+        /// The inbox.
+        to_inbox: Option<InboxId>,
+        /// Who talks to the caller now.
+        to_target: Option<String>,
+        /// Who did it.
+        by: String,
     },
     /// `contact.ended`.
     Ended(Outcome),

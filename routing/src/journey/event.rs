@@ -1,7 +1,13 @@
 //! What can happen to a contact.
 
-use super::action::PlaybackId;
-use crate::{digit::Digit, outcome::Outcome};
+use super::{
+    action::PlaybackId,
+    hand_off::{Request, RequestId},
+};
+use crate::{
+    digit::Digit,
+    outcome::{Outcome, Reason},
+};
 
 /// Something that happened, told to the journey by its contact task.
 #[derive(Clone, Debug)]
@@ -27,6 +33,16 @@ pub enum Event {
     HungUp(Outcome),
     /// Hung up through the API.
     HangUpRequested,
+    /// Somebody wants something of the contact; [`super::Action::Reply`] is the answer.
+    Requested(RequestId, Request),
+    /// Whom [`super::Action::Call`] called has answered.
+    CallAnswered(RequestId),
+    /// Whom [`super::Action::Call`] called did not answer: the SIP status, 408 when nobody picked up.
+    CallFailed(RequestId, u16),
+    /// Whoever talked to the caller is gone, and why.
+    TakerGone(Reason),
+    /// Whoever talks to the caller has put the call on hold by telephone, or talks again.
+    TakerHeld(bool),
     /// A playback could not be played, or not to its end, and why. One that is heard no longer has no
     /// say: its failure may be told late.
     PlaybackFailed(PlaybackId, &'static str),

@@ -27,7 +27,12 @@ impl<'a> Told<'a> {
             | Event::QueueFull
             | Event::Availability(_)
             | Event::HungUp(_)
-            | Event::HangUpRequested => None,
+            | Event::HangUpRequested
+            | Event::Requested(..)
+            | Event::CallAnswered(_)
+            | Event::CallFailed(..)
+            | Event::TakerGone(_)
+            | Event::TakerHeld(_) => None,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use vestibule_routing::{
     digit::Digit,
-    journey::{Event, FeedEvent, PlaybackId},
+    journey::{Callee, Event, FeedEvent, PlaybackId, Request, RequestId},
     outcome::{Outcome, Reason, Side},
     plan::{NumberVoice, Plan, Treatment},
 };
@@ -44,6 +44,35 @@ enum Happening {
     Spurious,
     Seconds(u64),
     HangUpAsked,
+    Asked(Request),
+    /// The phone that rings is answered, or some phone that does not.
+    PickedUp(u32),
+    /// The phone that rings is not answered, or some phone that does not ring.
+    NotPickedUp(u32, u16),
+    TakerGone,
+    TakerHeld(bool),
+}
+
+fn any_callee() -> impl Strategy<Value = Callee> {
+    (0_u64..90).prop_map(|seconds| Callee {
+        target: "sip:agent@example.net".into(),
+        ring: Duration::from_secs(seconds),
+        by: "ann".into(),
+    })
+}
+
+fn any_request() -> impl Strategy<Value = Request> {
+    prop_oneof![
+        4 => any_callee().prop_map(Request::Take),
+        1 => Just(Request::Refuse { by: "ann".into() }),
+        2 => any_callee().prop_map(Request::Transfer),
+        1 => (0_usize..4).prop_map(|index| Request::Move {
+            inbox: ["ib_a", "ib_b", "ib_c", "ib_none"][index].into(),
+            by: "ann".into(),
+        }),
+        1 => Just(Request::Hold),
+        1 => Just(Request::Resume),
+    ]
 }
 
 fn any_happening() -> impl Strategy<Value = Happening> {
@@ -61,12 +90,19 @@ fn any_happening() -> impl Strategy<Value = Happening> {
         8 => (0_u64..90).prop_map(Happening::Seconds),
         1 => (600_u64..4000).prop_map(Happening::Seconds),
         1 => Just(Happening::HangUpAsked),
+        5 => any_request().prop_map(Happening::Asked),
+        4 => (0_u32..4).prop_map(Happening::PickedUp),
+        2 => (0_u32..4, prop::sample::select(vec![408_u16, 486, 503, 603])).prop_map(|(back, status)| Happening::NotPickedUp(back, status)),
+        1 => Just(Happening::TakerGone),
+        1 => any::<bool>().prop_map(Happening::TakerHeld),
     ]
 }
 
 /// A call that is looked at after every event.
 struct Watched {
     bench: Bench,
+    /// Requests so far; each names a phone that may have rung.
+    asked: u32,
 }
 
 impl Watched {
@@ -82,7 +118,7 @@ impl Watched {
 
     /// A live call has something to wait for, or something is heard for as long as it takes.
     fn look(&self, told: &str) {
-        let Bench { journey, ended, playing, rings, answered, .. } = &self.bench;
+        let Bench { journey, ended, playing, rings, answered, talks, .. } = &self.bench;
         assert_eq!(journey.outcome(), ended.map(|(outcome, _)| outcome), "after {told}");
         let deadline = journey.deadline();
         if ended.is_some() {
@@ -91,7 +127,19 @@ impl Watched {
         }
         let endless = playing.as_ref().is_some_and(|playback| playback.looped);
         let ringing = *rings && !*answered;
-        assert!(deadline.is_some() || endless || ringing, "stalled after {told}");
+        let connected = journey.place().0 == "connected";
+        assert!(!connected || talks.is_some(), "connected with nobody after {told}");
+        assert!(deadline.is_some() || endless || ringing || connected, "stalled after {told}");
+    }
+
+    /// A phone: the one that rings, or one of those before it.
+    fn phone(&mut self, back: u32) -> RequestId {
+        let id = match (back, &self.bench.ringing) {
+            (0, Some((id, _))) => *id,
+            _ => RequestId(self.asked.saturating_sub(back)),
+        };
+        self.bench.ringing.take_if(|(ringing, _)| *ringing == id);
+        id
     }
 
     fn happens(&mut self, what: &Happening) {
@@ -126,6 +174,28 @@ impl Watched {
             Happening::Spurious => self.tell(Event::Deadline),
             Happening::Seconds(seconds) => self.pass(*seconds),
             Happening::HangUpAsked => self.tell(Event::HangUpRequested),
+            Happening::Asked(request) => {
+                self.asked += 1;
+                let over = self.bench.ended.is_some();
+                self.tell(Event::Requested(RequestId(self.asked), request.clone()));
+                let reply = self.bench.replies.pop();
+                assert_eq!(
+                    reply.map(|(id, _)| id),
+                    (!over).then_some(RequestId(self.asked)),
+                    "one answer each"
+                );
+                assert!(self.bench.replies.is_empty());
+            }
+            Happening::PickedUp(back) => {
+                let id = self.phone(*back);
+                self.tell(Event::CallAnswered(id));
+            }
+            Happening::NotPickedUp(back, status) => {
+                let id = self.phone(*back);
+                self.tell(Event::CallFailed(id, *status));
+            }
+            Happening::TakerGone => self.tell(Event::TakerGone(Reason::Completed)),
+            Happening::TakerHeld(held) => self.tell(Event::TakerHeld(*held)),
         }
     }
 
@@ -160,7 +230,7 @@ proptest! {
         happenings in prop::collection::vec(any_happening(), 1..60),
     ) {
         let lets_go = lets_go(&plan);
-        let mut call = Watched { bench: Bench::with_seed(plan, seed) };
+        let mut call = Watched { bench: Bench::with_seed(plan, seed), asked: 0 };
         call.look("the arrival");
         for what in &happenings {
             call.happens(what);

@@ -11,7 +11,10 @@ use vestibule_routing::{
     contact::{Caller, Contact},
     digit::Digit,
     id::{InboxId, IvrId, NodeId},
-    journey::{Action, DataDip, Event, FeedEvent, Journey, Playback, PlaybackId, Sound},
+    journey::{
+        Action, Callee, DataDip, Event, FeedEvent, Journey, Playback, PlaybackId, Refusal, Request,
+        RequestId, Sound,
+    },
     outcome::Outcome,
     plan::{EntryPoint, Inbox, Ivr, IvrKind, NumberVoice, Plan, node::Node},
     resolve::exit_key,
@@ -87,6 +90,12 @@ pub(super) struct Bench {
     pub(super) events: Vec<FeedEvent>,
     pub(super) ended: Option<(Outcome, u16)>,
     pub(super) answered: bool,
+    /// Whom the journey has called, and who has not answered, failed or been given up.
+    pub(super) ringing: Option<(RequestId, Callee)>,
+    /// The call that was connected with the caller, and whether the two hear each other.
+    pub(super) talks: Option<(RequestId, bool)>,
+    pub(super) replies: Vec<(RequestId, Result<(), Refusal>)>,
+    requests: u32,
 }
 
 impl Bench {
@@ -131,6 +140,10 @@ impl Bench {
             events: Vec::new(),
             ended: None,
             answered: false,
+            ringing: None,
+            talks: None,
+            replies: Vec::new(),
+            requests: 0,
         };
         bench.take();
         bench
@@ -159,8 +172,55 @@ impl Bench {
                 Action::LeaveQueue => assert!(self.place.take().is_some(), "a place is left once"),
                 Action::DataDip(dip) => self.dips.push(dip),
                 Action::Ring => self.rings = true,
+                Action::Call { request, callee } => {
+                    assert!(self.ringing.is_none(), "one phone at a time");
+                    self.ringing = Some((request, callee));
+                }
+                Action::GiveUp(request) => drop(self.ringing.take_if(|(id, _)| *id == request)),
+                Action::Connect(request) => {
+                    assert!(self.answered, "nobody talks to who was not answered");
+                    self.talks = Some((request, true));
+                }
+                Action::Separate => {
+                    let (_, joined) = self.talks.as_mut().expect("somebody talks");
+                    assert!(std::mem::replace(joined, false), "separated once");
+                }
+                Action::Join => {
+                    let (_, joined) = self.talks.as_mut().expect("somebody talks");
+                    assert!(!std::mem::replace(joined, true), "joined once");
+                }
+                Action::Release => assert!(self.talks.take().is_some(), "somebody talks"),
+                Action::Reply { request, result } => self.replies.push((request, result)),
             }
         }
+        assert!(self.ended.is_none() || self.ringing.is_none(), "no phone rings after the end");
+    }
+
+    /// Asks for something; the answer.
+    pub(super) fn ask(&mut self, request: Request) -> Result<(), Refusal> {
+        self.requests += 1;
+        let id = RequestId(self.requests);
+        self.tell(Event::Requested(id, request));
+        let (answered, result) = self.replies.pop().expect("an answer");
+        assert_eq!(answered, id);
+        result
+    }
+
+    /// The phone that rings is answered.
+    pub(super) fn picks_up(&mut self) {
+        let (id, _) = self.ringing.take().expect("a phone rings");
+        self.tell(Event::CallAnswered(id));
+    }
+
+    /// The phone that rings is not answered.
+    pub(super) fn does_not_pick_up(&mut self, status: u16) {
+        let (id, _) = self.ringing.take().expect("a phone rings");
+        self.tell(Event::CallFailed(id, status));
+    }
+
+    /// The names of the events so far, with what matters of each.
+    pub(super) fn told(&self) -> Vec<String> {
+        self.events.iter().map(|event| format!("{event:?}")).collect()
     }
 
     pub(super) fn tell(&mut self, event: Event) {

@@ -14,10 +14,10 @@ use vestibule_config::{
     store::{Published, StoreError},
 };
 
-use super::{Actor, blocking, if_match, tagged};
+use super::{blocking, if_match, tagged};
 use crate::api::{
     AppState,
-    extract::{Json, Path},
+    extract::{Actor, Json, Path},
     problem::{ApiResult, Problem},
 };
 

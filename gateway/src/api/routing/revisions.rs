@@ -12,12 +12,12 @@ use vestibule_config::document::{self, TestDoc};
 use vestibule_routing::simulate::simulate;
 
 use super::{
-    Actor, blocking,
+    blocking,
     draft::{Note, PublishedView},
 };
 use crate::api::{
     AppState,
-    extract::{Json, Path, Query},
+    extract::{Actor, Json, Path, Query},
     problem::{ApiResult, Problem},
 };
 

@@ -98,6 +98,15 @@ labels! {
         /// In a SIP INFO.
         Info = "info",
     }
+    /// What became of calling somebody for a contact.
+    TakeResult {
+        /// They answered, and talk to the caller.
+        Taken = "taken",
+        /// They refused, were busy, or could not be reached.
+        Refused = "refused",
+        /// They did not answer in time.
+        TimedOut = "timed_out",
+    }
     /// Why the journal refused an entry.
     JournalRefusal {
         /// Its queue was full.

@@ -1,0 +1,140 @@
+"""A SIP phone that is called: rings, answers or refuses, talks and listens. Loopback only, one call at a time.
+
+What it does once the call is answered is what a caller does: see `caller.Call`.
+"""
+
+import re
+import time
+
+from caller import Call, Session
+
+
+class Agent(Call):
+    """One phone. `status` is its final answer, given after `ring_s` seconds; none: it rings for ever."""
+
+    def __init__(self, name="agent", *, status=200, ring_s=0.3, payload_types=(0, 8), telephone_event=101):
+        super().__init__(1, name, caller=name, payload_types=payload_types, telephone_event=telephone_event)
+        self.status, self.ring_s = status, ring_s
+        self.invite, self.invited_at, self.cancelled_at = None, None, None
+        self.acknowledged_at = None
+        self._due, self._final = None, b""
+        self._own = ""
+        self._thread.start()
+
+    @property
+    def uri(self):
+        return f"sip:{self.caller}@127.0.0.1:{self.sip.getsockname()[1]}"
+
+    def __enter__(self):
+        return self
+
+    def wait_invite(self, seconds=5.0):
+        self.wait(lambda: self.invite, seconds, "an INVITE")
+        return self
+
+    def wait_talk(self, seconds=5.0):
+        """Waits until the call is answered and acknowledged."""
+        self.wait(lambda: self.acknowledged_at, seconds, "an ACK")
+        return self
+
+    def again(self, status=200, ring_s=0.3):
+        """Ready for another call, with another answer."""
+        self.status, self.ring_s = status, ring_s
+        self.packets, self.session = [], None
+        self.cancelled_at = self.acknowledged_at = self.answered_at = self.ended_at = self.ended_by = None
+        self.invite = None
+        return self
+
+    def close(self):
+        if self.answered_at and not self.ended_at and self.acknowledged_at:
+            super().close()
+            return
+        self._stop = True
+        self._thread.join(1.0)
+        self.sip.close()
+        self.rtp.close()
+
+    # -- SIP ---------------------------------------------------------------------------------------------------
+
+    def _own_party(self):
+        return self._own
+
+    def _on_request(self, message):
+        tagged = ";tag=" in message.first("to")
+        if message.method == "INVITE" and not tagged:
+            self._on_invite(message)
+        elif message.method == "CANCEL":
+            self._on_cancel(message)
+        elif message.method == "ACK":
+            with self._change:
+                self.requests.append((time.monotonic(), message))
+                if self.answered_at and not self.acknowledged_at:
+                    self.acknowledged_at = time.monotonic()
+                self._resend = None
+                self._change.notify_all()
+        else:
+            super()._on_request(message)
+
+    def _on_invite(self, message):
+        if self.invite and message.first("call-id") == self.invite.first("call-id"):
+            return  # repeated: our answers are repeated as well
+        self.port = self.last_peer[1]
+        self.call_id, self.remote_to = message.first("call-id"), message.first("from")
+        self.remote_target = re.search(r"<([^>]+)>", message.first("contact"))[1]
+        self.routes = [route for value in message.all("record-route") for route in value.split(",")]
+        self._own = f"{message.first('to')};tag={self.tag}"
+        self.session, self._final, self._resend = Session(message.body), b"", None
+        with self._change:
+            self.invite, self.invited_at = message, time.monotonic()
+            self._change.notify_all()
+        self._answer(180)
+        self._due = time.monotonic() + self.ring_s if self.status else None
+
+    def _on_cancel(self, message):
+        self._send(self._response(message, 200))
+        if self.invite and not self.answered_at:
+            self._due = None
+            self._answer(487)
+        with self._change:
+            self.cancelled_at = self.cancelled_at or time.monotonic()
+            self._change.notify_all()
+
+    def _answer(self, status):
+        body = self._sdp() if status == 200 else b""
+        response = self._response(self.invite, status, body)
+        self._send(response)
+        if status >= 200:
+            self._final, self._resend = response, [time.monotonic() + 0.5, 0.5]
+        if status == 200:
+            with self._change:
+                self.answered_at = time.monotonic()
+                self._change.notify_all()
+
+    def _response(self, request, status, body=b""):
+        lines = [f"SIP/2.0 {status} {PHRASES.get(status, 'Answer')}",
+                 *[f"Via: {via}" for via in request.all("via")],
+                 *[f"Record-Route: {route}" for route in request.all("record-route")],
+                 f"From: {request.first('from')}", f"To: {self._own}", f"Call-ID: {request.first('call-id')}",
+                 f"CSeq: {request.first('cseq')}",
+                 f"Contact: <sip:{self.caller}@127.0.0.1:{self.sip.getsockname()[1]}>",
+                 "Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, REFER, NOTIFY"]
+        if body:
+            lines.append("Content-Type: application/sdp")
+        lines.append(f"Content-Length: {len(body)}")
+        return ("\r\n".join(lines) + "\r\n\r\n").encode() + body
+
+    def _repeat(self, now):
+        if self._due and now >= self._due:
+            self._due = None
+            self._answer(self.status)
+        if self._resend and now >= self._resend[0]:
+            self._resend = [now + min(self._resend[1] * 2, 4.0), self._resend[1] * 2]
+            if self._resend[1] <= 32:
+                self._send(self._final)
+        resend, self._resend = self._resend, None
+        super()._repeat(now)
+        self._resend = resend
+
+
+PHRASES = {180: "Ringing", 200: "OK", 404: "Not Found", 480: "Temporarily Unavailable", 486: "Busy Here",
+           487: "Request Terminated", 503: "Service Unavailable", 603: "Decline"}

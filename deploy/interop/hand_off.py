@@ -1,0 +1,323 @@
+"""Cases about handing callers to those who take them: take, refusal, hold, transfer, and what both sides hear."""
+
+import math
+import time
+
+import sound
+from agent import Agent
+from caller import Call
+from cases import DIRECT, INITIAL, RINGBACK, case, prompts
+from gateway import check
+
+HOLD_MUSIC = "hold_music"
+
+
+def tone(hertz, seconds, level=6000):
+    return [level * math.sin(2 * math.pi * hertz * n / sound.RATE) for n in range(int(seconds * sound.RATE))]
+
+
+def frames(samples, payload_type=0):
+    """The packets that say the samples."""
+    whole = len(samples) // 160 * 160
+    return [sound.encode(samples[i : i + 160], payload_type) for i in range(0, whole, 160)]
+
+
+def noise(seconds, seed):
+    """Samples that nothing else sounds like."""
+    place, out = seed, []
+    for _ in range(int(seconds * sound.RATE)):
+        place = (place * 1103515245 + 12345) & 0x7FFFFFFF
+        out.append((place >> 16) % 12000 - 6000)
+    return out
+
+
+def has_run(packets, wanted):
+    """Whether the payloads came one behind the other, bit for bit."""
+    heard = [payload for _, _, _, _, payload in packets]
+    starts = [i for i, payload in enumerate(heard) if payload == wanted[0]]
+    return any(heard[i : i + len(wanted)] == wanted for i in starts)
+
+
+def queued(gate, call):
+    """Waits until the caller stands in a queue; the contact."""
+    call.wait_answer()
+    contact = gate.contact_of(call.call_id)
+    gate.wait_event(contact, "contact.queued", 5)
+    return contact
+
+
+def take(gate, contact, agent, wanted=202, **more):
+    status, body = gate.post(f"/api/v1/contacts/{contact}/take", {"target": agent.uri, **more})
+    check(status == wanted, f"take gave {status}: {body}")
+    return body
+
+
+def post(gate, contact, what, body=None, wanted=(202, 204)):
+    status, said = gate.post(f"/api/v1/contacts/{contact}/{what}", body)
+    check(status in (wanted if isinstance(wanted, tuple) else (wanted,)), f"{what} gave {status}: {said}")
+    return said
+
+
+def connected(gate, call, agent, **more):
+    """Has the caller taken by the agent; the contact."""
+    contact = queued(gate, call)
+    take(gate, contact, agent, **more)
+    agent.wait_talk()
+    gate.wait_event(contact, "contact.connected", 5)
+    return contact
+
+
+def hears_tone(side, hertz, since, what):
+    """Whether a side hears a tone in what came after a moment."""
+    packets = [p for p in list(side.packets) if p[0] >= since and p[3] in (0, 8)]
+    samples = [s for p in packets for s in sound.decode(p[4], p[3])]
+    found = sound.bursts(samples, (hertz,))
+    check(found and max(end - start for start, end in found) > 0.5, f"{what}: {hertz} Hz is not heard: {found}")
+
+
+def both_hear(caller, agent):
+    begun = time.monotonic()
+    caller.play(tone(700, 1.2))
+    agent.play(tone(1500, 1.2))
+    time.sleep(1.8)
+    hears_tone(agent, 700, begun, "the agent")
+    hears_tone(caller, 1500, begun, "the caller")
+
+
+def all_gone(gate, contact, outcome):
+    ended = gate.wait_event(contact, "contact.ended", 5)["data"]["outcome"]
+    check((ended["side"], ended["reason"]) == outcome, f"outcome {ended}")
+
+
+@case()
+def take_bridges(gate):
+    """A taker is called; the caller hears ringback until the answer, then both hear each other bit for bit."""
+    with Call(gate.sip, DIRECT, payload_types=(0,)) as call, Agent("ann", payload_types=(0,), ring_s=1.5) as agent:
+        contact = queued(gate, call)
+        body = take(gate, contact, agent, by="ann")
+        check(body["state"] == "ringing", f"{body}")
+        agent.wait_talk()
+        answered = agent.answered_at
+        agent.wait(lambda: agent.packets, 2, "audio")
+        late = (agent.packets[0][0] - answered) * 1000
+        check(late < 150, f"the first sound came {late:.0f} ms after the answer")
+        ringing = [p for p in call.packets if p[0] < answered]
+        samples = [s for p in ringing for s in sound.decode(p[4], p[3])]
+        check(sound.bursts(samples, RINGBACK), "no ringback was heard while the phone rang")
+        said, told = noise(0.6, 7), noise(0.6, 99)
+        call.play(said)
+        agent.play(told)
+        time.sleep(1.2)
+        check(has_run(agent.packets, frames(said)), "the agent did not hear the caller bit for bit")
+        check(has_run(call.packets, frames(told)), "the caller did not hear the agent bit for bit")
+        check(agent.sequence_errors() == 0, f"{agent.sequence_errors()} sequence errors at the agent")
+        check(call.sequence_errors() == 0, f"{call.sequence_errors()} sequence errors at the caller")
+        shown = gate.ask("GET", f"/api/v1/contacts/{contact}")
+        check(shown["now"]["stage"] == "connected", f"{shown['now']}")
+        check(shown["hand_off"]["by"] == "ann", f"{shown['hand_off']}")
+        call.hang_up()
+        agent.wait(lambda: agent.ended_at, 2, "BYE")
+    all_gone(gate, contact, ("caller", "completed"))
+    kinds = [e["type"] for e in gate.history(contact)]
+    check(kinds[-4:] == ["contact.queued", "contact.taken", "contact.connected", "contact.ended"], f"{kinds}")
+    return f"first sound {late:.0f} ms after the answer"
+
+
+@case()
+def take_between_laws(gate):
+    """A caller who speaks u-law only and a taker who speaks A-law only hear each other."""
+    with Call(gate.sip, DIRECT, payload_types=(0,)) as call, Agent("ann", payload_types=(8,)) as agent:
+        connected(gate, call, agent)
+        both_hear(call, agent)
+        kinds = ({p[3] for p in agent.packets}, {p[3] for p in call.packets})
+        check(kinds == ({8}, {0}), f"payload types {kinds}")
+        agent.hang_up()
+        call.wait(lambda: call.ended_at, 2, "BYE")
+    return "tones in both directions"
+
+
+@case()
+def taker_hangs_up(gate):
+    """The caller is let go when the taker hangs up, and the outcome says so."""
+    with Call(gate.sip, DIRECT) as call, Agent("ann") as agent:
+        contact = connected(gate, call, agent)
+        agent.hang_up()
+        call.wait(lambda: call.ended_at, 2, "BYE")
+        check(call.ended_by == "gateway", f"ended by {call.ended_by}")
+    all_gone(gate, contact, ("inbox", "completed"))
+
+
+@case()
+def take_refused(gate):
+    """Busy, declined and unreachable takers leave the caller waiting, who may be taken again."""
+    with Call(gate.sip, DIRECT) as call, Agent("ann", status=486, ring_s=0.1) as agent:
+        contact = queued(gate, call)
+        for count, status in enumerate((486, 603, 404), start=1):
+            agent.again(status, 0.1)
+            take(gate, contact, agent)
+            said = gate.wait_event(contact, "contact.refused", 5, count)["data"]
+            check(said["status"] == status, f"{status}: {said}")
+        begun = time.monotonic()
+        time.sleep(7)
+        samples = [s for p in list(call.packets) if p[0] > begun for s in sound.decode(p[4], p[3])]
+        check(sound.bursts(samples, RINGBACK), "no ringback is heard after the refusals")
+        agent.again(200)
+        take(gate, contact, agent)
+        agent.wait_talk()
+        both_hear(call, agent)
+        call.hang_up()
+    all_gone(gate, contact, ("caller", "completed"))
+
+
+@case()
+def take_times_out(gate):
+    """A phone that nobody answers is given up with CANCEL after its time; the caller keeps the place."""
+    with Call(gate.sip, DIRECT) as call, Agent("ann", status=None) as agent:
+        contact = queued(gate, call)
+        begun = time.monotonic()
+        take(gate, contact, agent, ring_seconds=2)
+        agent.wait(lambda: agent.cancelled_at, 5, "CANCEL")
+        after = agent.cancelled_at - begun
+        check(1.8 < after < 2.6, f"given up after {after:.1f} s")
+        gate.wait_event(contact, "contact.take_timed_out", 5)
+        check(gate.ask("GET", f"/api/v1/contacts/{contact}")["now"]["stage"] == "waiting", "the place is lost")
+        call.hang_up()
+    all_gone(gate, contact, ("caller", "abandoned_in_queue"))
+    return f"CANCEL after {after:.2f} s"
+
+
+@case()
+def caller_leaves_while_it_rings(gate):
+    """A caller who hangs up stops the taker's phone."""
+    with Call(gate.sip, DIRECT) as call, Agent("ann", status=None) as agent:
+        contact = queued(gate, call)
+        take(gate, contact, agent)
+        agent.wait_invite()
+        call.hang_up()
+        agent.wait(lambda: agent.cancelled_at, 2, "CANCEL")
+    all_gone(gate, contact, ("caller", "abandoned_in_queue"))
+
+
+@case()
+def one_taker(gate):
+    """The same take again changes nothing; another taker gets 409; who is in an IVR or gone cannot be taken."""
+    with Call(gate.sip, DIRECT) as call, Agent("ann", ring_s=1.0) as ann, Agent("bob") as bob:
+        contact = queued(gate, call)
+        take(gate, contact, ann, by="ann")
+        take(gate, contact, ann, by="ann")
+        check(take(gate, contact, bob, 409, by="bob")["code"] == "take_under_way", "bob was let in")
+        ann.wait_talk()
+        gate.wait_event(contact, "contact.connected", 5)
+        take(gate, contact, ann, 200, by="ann")
+        check(take(gate, contact, bob, 409, by="bob")["code"] == "taken_already", "bob was let in")
+        check(bob.invite is None, "bob was called")
+        call.hang_up()
+        all_gone(gate, contact, ("caller", "completed"))
+        check(take(gate, contact, bob, 409)["code"] == "contact_ended", "a contact that is over")
+        check(take(gate, "ct_none", bob, 404)["code"] == "no_such_contact", "a contact that never was")
+    invites = [e for e in gate.history(contact) if e["type"] == "contact.taken"]
+    check(len(invites) == 1, f"taken {len(invites)} times")
+    with Call(gate.sip, INITIAL) as call, Agent("ann") as ann:
+        call.wait_answer()
+        contact = gate.contact_of(call.call_id)
+        check(take(gate, contact, ann, 409)["code"] == "not_waiting", "a caller in an IVR was taken")
+        call.hang_up()
+
+
+@case()
+def strange_targets(gate):
+    """Targets that are not allowed, or are none, are refused with what to do about it."""
+    with Call(gate.sip, DIRECT) as call:
+        contact = queued(gate, call)
+        for target, code in (("sip:ann@192.0.2.1", "target_not_allowed"), ("sip:ann@pbx.example.net", "target_not_allowed"),
+                             ("ann", "target_unusable"), ("tel:+14155550100", "target_unusable"),
+                             ("sip:a@127.0.0.1;transport=ws", "target_unusable")):
+            status, body = gate.post(f"/api/v1/contacts/{contact}/take", {"target": target})
+            check((status, body["code"]) == (422, code), f"{target}: {status} {body}")
+        status, body = gate.post(f"/api/v1/contacts/{contact}/take", {"target": "sip:a@127.0.0.1", "ring_seconds": 0})
+        check(status == 400, f"{status} {body}")
+        call.hang_up()
+
+
+@case()
+def keys_pass_the_bridge(gate):
+    """Keys that the caller presses reach the taker as telephone events, and the other way round."""
+    with Call(gate.sip, DIRECT) as call, Agent("ann") as agent:
+        connected(gate, call, agent)
+        for side, other, how in ((call, agent, "rfc4733"), (agent, call, "rfc4733"), (call, agent, "info")):
+            before = len(other.packets)
+            side.press("57", how)
+            other.wait(lambda: len(pressed(other, before)) >= 2, 4, f"two keys by {how}")
+            check(pressed(other, before) == "57", f"{pressed(other, before)} came by {how}")
+        call.hang_up()
+
+
+def pressed(side, since):
+    """The keys that came as telephone events, each once."""
+    keys, stamps = "", set()
+    for _, _, stamp, kind, payload in list(side.packets)[since:]:
+        if kind == side.event_type and stamp not in stamps:
+            stamps.add(stamp)
+            keys += "0123456789*#ABCD"[payload[0]]
+    return keys
+
+
+@case()
+def hold_and_resume(gate):
+    """On hold by request or by the taker's re-INVITE the caller hears hold music, and afterwards the taker."""
+    music = prompts()[HOLD_MUSIC]
+    with Call(gate.sip, DIRECT) as call, Agent("ann") as agent:
+        contact = connected(gate, call, agent)
+        for count, (hold, resume) in enumerate((
+                (lambda: post(gate, contact, "hold"), lambda: post(gate, contact, "resume")),
+                (lambda: agent.reinvite("sendonly"), lambda: agent.reinvite("sendrecv")),
+                (lambda: agent.reinvite("inactive"), lambda: agent.reinvite("sendrecv"))), start=1):
+            hold()
+            gate.wait_event(contact, "contact.held", 3, count)
+            begun = time.monotonic()
+            time.sleep(2.5)
+            packets = [p for p in list(call.packets) if p[0] > begun + 0.2]
+            samples = [s for p in packets for s in sound.decode(p[4], p[3])]
+            _, likeness = sound.find([*music, *music], samples)
+            check(likeness > 0.8, f"hold {count}: hold music is not heard, likeness {likeness:.2f}")
+            resume()
+            gate.wait_event(contact, "contact.resumed", 3, count)
+            both_hear(call, agent)
+        call.hang_up()
+    return "three ways"
+
+
+@case()
+def transfer_to_another_phone(gate):
+    """A transfer holds the caller, connects the other phone, and lets the first go; one that fails goes back."""
+    with Call(gate.sip, DIRECT) as call, Agent("ann") as ann, Agent("bob", status=486, ring_s=0.2) as bob:
+        contact = connected(gate, call, ann)
+        post(gate, contact, "transfer", {"target": bob.uri})
+        gate.wait_event(contact, "contact.refused", 5)
+        both_hear(call, ann)
+        bob.again(200, 0.5)
+        post(gate, contact, "transfer", {"target": bob.uri})
+        bob.wait_talk()
+        gate.wait_event(contact, "contact.transferred", 5)
+        ann.wait(lambda: ann.ended_at, 2, "BYE at the first phone")
+        both_hear(call, bob)
+        bob.hang_up()
+        call.wait(lambda: call.ended_at, 2, "BYE")
+    all_gone(gate, contact, ("inbox", "completed"))
+
+
+@case()
+def transfer_to_an_inbox(gate):
+    """A talk that goes to another inbox lets the taker go; the caller waits again and is taken there."""
+    with Call(gate.sip, DIRECT) as call, Agent("ann") as ann, Agent("bob") as bob:
+        contact = connected(gate, call, ann)
+        check(post(gate, contact, "transfer", {"inbox": "ib_none"}, 422)["code"] == "no_such_inbox", "an unknown inbox")
+        post(gate, contact, "transfer", {"inbox": "ib_sales"})
+        ann.wait(lambda: ann.ended_at, 2, "BYE at the first phone")
+        said = gate.wait_event(contact, "contact.queued", 5, 2)["data"]
+        check(said["inbox"] == "ib_sales", f"{said}")
+        take(gate, contact, bob)
+        bob.wait_talk()
+        both_hear(call, bob)
+        call.hang_up()
+    all_gone(gate, contact, ("caller", "completed"))

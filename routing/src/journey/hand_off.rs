@@ -1,0 +1,367 @@
+//! Handing the contact to somebody: a phone that rings while the caller waits on, and the talk that follows.
+//!
+//! ```text
+//! waits ── take ──► waits, a phone rings ── answered ──► talks ── either hangs up ──► ended
+//!   ▲                         │                          ▲   │
+//!   ├── refused, no answer ───┘                          │   └─ transfer: hold music, another phone rings ─┐
+//!   └── transferred to an inbox ◄────────────────────────┴──────────── answered, or back to the first ─────┘
+//! ```
+//! What is heard in the queue goes on while a phone rings; only its answer cuts it. One phone rings at a time.
+
+use std::time::{Duration, Instant};
+
+use super::{
+    Journey, Stage, Timer,
+    action::{Action, Actions, FeedEvent, Sound},
+};
+use crate::{
+    id::{InboxId, PromptId},
+    outcome::{Outcome, Reason, Side},
+    time::Now,
+};
+
+/// The hold music of the gateway itself, heard where the number names none.
+pub const BUILT_IN_HOLD_MUSIC: &str = "builtin:hold_music";
+
+/// The status of a phone that nobody answered.
+const NO_ANSWER: u16 = 408;
+
+/// Names one request to a contact, and the call made for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RequestId(pub u32);
+
+/// Whom to call, for whom.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Callee {
+    /// The SIP URI.
+    pub target: String,
+    /// How long the phone rings at most.
+    pub ring: Duration,
+    /// Who asked for it.
+    pub by: String,
+}
+
+/// What somebody wants of a live contact. Each is answered by [`Action::Reply`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// Take the contact out of its queue: call somebody, and connect them when they answer.
+    Take(Callee),
+    /// The inbox does not take the contact now; it waits on.
+    Refuse {
+        /// Who says so.
+        by: String,
+    },
+    /// Connect the caller with somebody else; whoever talks to the caller is let go when they answer.
+    Transfer(Callee),
+    /// To another inbox's queue; the arrival time stays.
+    Move {
+        /// The inbox.
+        inbox: InboxId,
+        /// Who wants it.
+        by: String,
+    },
+    /// The caller hears hold music.
+    Hold,
+    /// The caller is talked to again.
+    Resume,
+}
+
+/// Why a request was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The contact is not in a queue.
+    #[error("the contact does not wait in a queue")]
+    NotWaiting,
+    /// A phone rings for it already.
+    #[error("somebody is being called for this contact already")]
+    UnderWay,
+    /// Somebody has taken it.
+    #[error("the contact was taken already")]
+    Taken,
+    /// Nobody talks to it.
+    #[error("nobody talks to this contact")]
+    NotConnected,
+    /// The contact's plan has no such inbox.
+    #[error("the contact's routing has no such inbox")]
+    NoSuchInbox,
+}
+
+/// Who put a call on hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HoldBy {
+    /// A request.
+    Request,
+    /// The taker's telephone (re-INVITE).
+    Taker,
+}
+
+/// A phone that rings.
+#[derive(Debug)]
+pub(super) struct Ringing {
+    id: RequestId,
+    callee: Callee,
+    until: Instant,
+}
+
+/// A caller who is talked to.
+#[derive(Debug)]
+pub(super) struct Talk {
+    pub(super) inbox: InboxId,
+    held: bool,
+    /// The taker hung up while a transfer was tried.
+    alone: bool,
+}
+
+impl Journey {
+    /// Grants a request or refuses it, and says which.
+    pub(super) fn requested(&mut self, now: Now, id: RequestId, request: Request, out: &mut Actions) {
+        let result = match request {
+            Request::Take(callee) => self.take(now, id, callee, out),
+            Request::Refuse { by } => self.refuse(now, by, out),
+            Request::Transfer(callee) => self.transfer(now, id, callee, out),
+            Request::Move { inbox, by } => self.move_contact(now, inbox, by, out),
+            Request::Hold => self.hold(now, HoldBy::Request, out),
+            Request::Resume => self.resume(now, HoldBy::Request, out),
+        };
+        if let Err(refusal) = result {
+            self.scope.note(now, format!("a request was refused: {refusal}"));
+        }
+        out.push(Action::Reply { request: id, result });
+    }
+
+    /// When the phone that rings has rung long enough.
+    pub(super) fn ringing_deadline(&self) -> Option<(Instant, Timer)> {
+        self.ringing.as_ref().map(|ringing| (ringing.until, Timer::TakeTimeout))
+    }
+
+    /// Whether a phone rings for the contact.
+    pub(super) fn is_ringing(&self) -> bool {
+        self.ringing.is_some()
+    }
+
+    fn take(&mut self, now: Now, id: RequestId, callee: Callee, out: &mut Actions) -> Result<(), Refusal> {
+        match &self.stage {
+            Stage::Waiting(_) if self.is_ringing() => Err(Refusal::UnderWay),
+            Stage::Waiting(_) => {
+                self.ring(now, id, callee, out);
+                Ok(())
+            }
+            Stage::Connected(_) => Err(Refusal::Taken),
+            Stage::InIvr(_) | Stage::LastWords { .. } | Stage::Ended(_) => Err(Refusal::NotWaiting),
+        }
+    }
+
+    fn refuse(&mut self, now: Now, by: String, out: &mut Actions) -> Result<(), Refusal> {
+        let Stage::Waiting(wait) = &self.stage else { return Err(Refusal::NotWaiting) };
+        if self.is_ringing() {
+            return Err(Refusal::UnderWay);
+        }
+        let inbox = wait.inbox().clone();
+        self.scope.note(now, format!("{inbox} does not take it"));
+        self.scope.emit(FeedEvent::Refused { inbox, by, target: None, status: None }, out);
+        Ok(())
+    }
+
+    fn transfer(
+        &mut self,
+        now: Now,
+        id: RequestId,
+        callee: Callee,
+        out: &mut Actions,
+    ) -> Result<(), Refusal> {
+        let Stage::Connected(talk) = &self.stage else { return Err(Refusal::NotConnected) };
+        if self.is_ringing() {
+            return Err(Refusal::UnderWay);
+        }
+        if !talk.held {
+            self.separate(out);
+        }
+        self.ring(now, id, callee, out);
+        Ok(())
+    }
+
+    fn move_contact(
+        &mut self,
+        now: Now,
+        inbox: InboxId,
+        by: String,
+        out: &mut Actions,
+    ) -> Result<(), Refusal> {
+        if self.scope.plan.inbox(&inbox).is_none() {
+            return Err(Refusal::NoSuchInbox);
+        }
+        match &self.stage {
+            Stage::Waiting(_) => {
+                self.enter_queue(now, inbox, out);
+                Ok(())
+            }
+            Stage::Connected(_) => {
+                self.give_up_ringing(out);
+                out.push(Action::Release);
+                self.scope.note(now, format!("transferred to {inbox} by {by}"));
+                self.scope
+                    .emit(FeedEvent::Transferred { to_inbox: Some(inbox.clone()), to_target: None, by }, out);
+                self.enter_queue(now, inbox, out);
+                Ok(())
+            }
+            Stage::InIvr(_) | Stage::LastWords { .. } | Stage::Ended(_) => Err(Refusal::NotConnected),
+        }
+    }
+
+    /// Whoever talks to the caller has put the call on hold by telephone, or talks again.
+    pub(super) fn taker_held(&mut self, now: Now, held: bool, out: &mut Actions) {
+        let by = HoldBy::Taker;
+        let result = if held { self.hold(now, by, out) } else { self.resume(now, by, out) };
+        if result.is_err() {
+            self.scope.note(now, "a hold came late: nobody talks to the caller");
+        }
+    }
+
+    /// Puts the caller on hold; once is enough.
+    fn hold(&mut self, now: Now, by: HoldBy, out: &mut Actions) -> Result<(), Refusal> {
+        let ringing = self.is_ringing();
+        let Stage::Connected(talk) = &mut self.stage else { return Err(Refusal::NotConnected) };
+        if talk.held {
+            return Ok(());
+        }
+        talk.held = true;
+        self.scope.note(now, "held");
+        self.scope.emit(FeedEvent::Held { by }, out);
+        // During a transfer the caller hears hold music already.
+        if !ringing {
+            self.separate(out);
+        }
+        Ok(())
+    }
+
+    /// Ends the hold; harmless when there is none.
+    fn resume(&mut self, now: Now, by: HoldBy, out: &mut Actions) -> Result<(), Refusal> {
+        let ringing = self.is_ringing();
+        let Stage::Connected(talk) = &mut self.stage else { return Err(Refusal::NotConnected) };
+        if !std::mem::take(&mut talk.held) {
+            return Ok(());
+        }
+        self.scope.note(now, "resumed");
+        self.scope.emit(FeedEvent::Resumed { by }, out);
+        if !ringing {
+            self.join(out);
+        }
+        Ok(())
+    }
+
+    /// Somebody answered the phone that rang.
+    pub(super) fn call_answered(&mut self, now: Now, id: RequestId, out: &mut Actions) {
+        let Some(Ringing { callee: Callee { target, by, .. }, .. }) =
+            self.ringing.take_if(|ringing| ringing.id == id)
+        else {
+            // Given up a moment ago: the answer crossed it.
+            return out.push(Action::GiveUp(id));
+        };
+        match &mut self.stage {
+            Stage::Waiting(wait) => {
+                let inbox = wait.inbox().clone();
+                self.scope.note(now, format!("taken by {by}"));
+                self.answer(out);
+                out.push(Action::LeaveQueue);
+                self.scope.stop(out);
+                self.scope.digits.clear();
+                let taken = FeedEvent::Taken { inbox: inbox.clone(), by, target: target.clone() };
+                self.scope.emit(taken, out);
+                out.push(Action::Connect(id));
+                self.scope.emit(FeedEvent::Connected { inbox: inbox.clone(), target }, out);
+                self.stage = Stage::Connected(Talk { inbox, held: false, alone: false });
+            }
+            Stage::Connected(talk) => {
+                (talk.held, talk.alone) = (false, false);
+                self.scope.note(now, format!("transferred by {by}"));
+                let transferred = FeedEvent::Transferred { to_inbox: None, to_target: Some(target), by };
+                self.scope.emit(transferred, out);
+                self.scope.stop(out);
+                out.push(Action::Connect(id));
+            }
+            Stage::InIvr(_) | Stage::LastWords { .. } | Stage::Ended(_) => out.push(Action::GiveUp(id)),
+        }
+    }
+
+    /// The phone that rang was refused, busy, or cannot be reached.
+    pub(super) fn call_failed(&mut self, now: Now, id: RequestId, status: u16, out: &mut Actions) {
+        if let Some(ringing) = self.ringing.take_if(|ringing| ringing.id == id) {
+            self.not_taken(now, ringing, status, out);
+        }
+    }
+
+    /// The phone that rings is given up when it has rung long enough.
+    pub(super) fn check_ringing(&mut self, now: Now, out: &mut Actions) {
+        if let Some(ringing) = self.ringing.take_if(|ringing| ringing.until <= now.mono) {
+            out.push(Action::GiveUp(ringing.id));
+            self.not_taken(now, ringing, NO_ANSWER, out);
+        }
+    }
+
+    /// Whoever talked to the caller is gone.
+    pub(super) fn taker_gone(&mut self, now: Now, reason: Reason, out: &mut Actions) {
+        let ringing = self.is_ringing();
+        let Stage::Connected(talk) = &mut self.stage else { return };
+        if ringing {
+            talk.alone = true;
+            return self.scope.note(now, "the taker hung up before the transfer was answered");
+        }
+        self.end(now, Outcome::new(Side::Inbox, reason), 200, out);
+    }
+
+    /// Nobody is called any more where the caller neither waits nor talks.
+    pub(super) fn settle_ringing(&mut self, out: &mut Actions) {
+        match self.stage {
+            Stage::Waiting(_) | Stage::Connected(_) => {}
+            Stage::InIvr(_) | Stage::LastWords { .. } | Stage::Ended(_) => self.give_up_ringing(out),
+        }
+    }
+
+    pub(super) fn give_up_ringing(&mut self, out: &mut Actions) {
+        if let Some(ringing) = self.ringing.take() {
+            out.push(Action::GiveUp(ringing.id));
+        }
+    }
+
+    fn ring(&mut self, now: Now, id: RequestId, callee: Callee, out: &mut Actions) {
+        self.scope.note(now, format!("{} has somebody called", callee.by));
+        self.ringing = Some(Ringing { id, until: now.after(callee.ring).mono, callee: callee.clone() });
+        out.push(Action::Call { request: id, callee });
+    }
+
+    fn not_taken(&mut self, now: Now, ringing: Ringing, status: u16, out: &mut Actions) {
+        let Callee { target, by, .. } = ringing.callee;
+        let (inbox, talks) = match &self.stage {
+            Stage::Waiting(wait) => (wait.inbox().clone(), None),
+            Stage::Connected(talk) => (talk.inbox.clone(), Some((talk.held, talk.alone))),
+            Stage::InIvr(_) | Stage::LastWords { .. } | Stage::Ended(_) => return,
+        };
+        self.scope.note(now, format!("not taken: {status}"));
+        let event = if status == NO_ANSWER {
+            FeedEvent::TakeTimedOut { inbox: inbox.clone(), by, target }
+        } else {
+            FeedEvent::Refused { inbox: inbox.clone(), by, target: Some(target), status: Some(status) }
+        };
+        self.scope.emit(event, out);
+        match talks {
+            // The one who transferred is gone: the inbox is to look after the caller again.
+            Some((_, true)) => self.enter_queue(now, inbox, out),
+            Some((false, false)) => self.join(out),
+            Some((true, false)) | None => {}
+        }
+    }
+
+    /// The two hear each other no more, and the caller hears hold music.
+    fn separate(&mut self, out: &mut Actions) {
+        out.push(Action::Separate);
+        let music = self.number.hold_music.clone();
+        let music = music.unwrap_or_else(|| PromptId::from(BUILT_IN_HOLD_MUSIC));
+        self.scope.play(vec![Sound::Prompt(music)], true, true, out);
+    }
+
+    fn join(&mut self, out: &mut Actions) {
+        self.scope.stop(out);
+        out.push(Action::Join);
+    }
+}
