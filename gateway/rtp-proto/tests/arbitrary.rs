@@ -1,12 +1,16 @@
 //! Whatever a peer or a file holds, nothing panics, and what is read is bounded by what was given.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::HashSet,
+    time::{Duration, Instant},
+};
 
 use proptest::prelude::*;
 use rtp_proto::{
     dtmf::EventReceiver,
     g711::Law,
     inband::Detector,
+    relay::{Content, Line, Rewrite},
     rtcp,
     rtp::{Header, Packet, PayloadType, RtpTimestamp, SequenceNumber, Ssrc},
     stats::Reception,
@@ -40,6 +44,67 @@ proptest! {
             if let Ok(wav) = Wav::parse(&bytes) {
                 prop_assert!(wav.samples.len() <= bytes.len());
                 prop_assert!(!wav.samples.is_empty() && !wav.into_mono().is_empty());
+            }
+        }
+    }
+
+    #[test]
+    fn a_relayed_line_uses_no_number_twice_and_never_goes_back_at_a_change(
+        steps in prop::collection::vec(
+            (0..12_u8, -8..20_i16, any::<u16>(), -3000..20_000_i32, any::<bool>(), 0..3000_u64), 0..200)
+    ) {
+        let (mut now, mut rewrite) = (Instant::now(), Rewrite::default());
+        let mut line = Line {
+            next: SequenceNumber::new(u16::MAX - 5),
+            sent_until: RtpTimestamp::new(u32::MAX - 5),
+            clock: RtpTimestamp::new(u32::MAX - 5),
+        };
+        let (mut source, mut said, mut used) = (Ssrc::new(0), HashSet::new(), HashSet::new());
+        let (mut sequence, mut timestamp) = (0_u16, 0_u32);
+        for (what, step, jump, units, marker, pause) in steps {
+            now += Duration::from_millis(pause);
+            line.clock = line.clock.advanced(pause as u32 * 8);
+            sequence = if what == 0 { jump } else { sequence.wrapping_add_signed(step) };
+            timestamp = timestamp.wrapping_add_signed(units);
+            if what == 1 {
+                source = Ssrc::new(source.value() + 1);
+            }
+            let content = if what < 4 { Content::Event { duration: jump } } else { Content::Audio };
+            let header = Header {
+                marker,
+                payload_type: PayloadType::PCMU,
+                sequence: SequenceNumber::new(sequence),
+                timestamp: RtpTimestamp::new(timestamp),
+                ssrc: source,
+            };
+            // Copies come through as copies, and a number that came before may have been left out then.
+            if !said.insert((source.value(), sequence)) {
+                continue;
+            }
+            match what {
+                // Something of our own.
+                2 => {
+                    rewrite.reset();
+                    prop_assert!(used.insert(line.next.value()));
+                    line.next = line.next.next();
+                    line.sent_until = line.sent_until.advanced(160);
+                }
+                3 => rewrite.withhold(now, &header, content),
+                _ => {
+                    let Some(out) = rewrite.pass(now, &header, content, &line) else { continue };
+                    prop_assert!(used.insert(out.sequence.value()), "{} again", out.sequence.value());
+                    if out.marker && !marker && content == Content::Audio {
+                        prop_assert_eq!(out.sequence, line.next);
+                        prop_assert!(out.timestamp.since(line.sent_until) >= 0);
+                    }
+                    if out.sequence.since(line.next) >= 0 {
+                        line.next = out.sequence.next();
+                    }
+                    let until = out.timestamp.advanced(160);
+                    if until.since(line.sent_until) > 0 {
+                        line.sent_until = until;
+                    }
+                }
             }
         }
     }

@@ -95,7 +95,8 @@ impl Media {
             0 => thread_count(settings.calls_expected),
             threads => threads,
         };
-        let legs_max = ports.total().div_ceil(count).min(LEGS_PER_THREAD_MAX);
+        // Legs beside others may fill one thread with more than its share.
+        let legs_max = ports.total().min(LEGS_PER_THREAD_MAX);
         let links = (0..count)
             .map(|number| Link::start(number, legs_max, settings.realtime, &ports, runtime))
             .collect::<Result<_, _>>()

@@ -312,6 +312,21 @@ mod tests {
     }
 
     #[test]
+    fn another_packet_time_does_not_move_the_clock() {
+        for (before, after) in [(20, 60), (60, 20), (10, 30)] {
+            let mut leg = leg();
+            leg.set_ptime(before);
+            leg.start(1000);
+            leg.keep_clock(1000);
+            let first = leg.timestamp;
+            leg.set_ptime(after);
+            let due = leg.next_send();
+            leg.keep_clock(due);
+            assert_eq!((due, leg.timestamp.since(first)), (1000 + u64::from(before), i32::from(before) * 8));
+        }
+    }
+
+    #[test]
     fn packet_times_are_brought_to_what_the_wheel_paces() {
         let mut leg = leg();
         for (asked, kept) in [(0, 10), (10, 10), (25, 20), (30, 30), (60, 60), (255, 60)] {

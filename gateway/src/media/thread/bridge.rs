@@ -107,20 +107,28 @@ const READY_MAX: usize = 1024;
 mod tests {
     use std::{
         net::{SocketAddr, UdpSocket},
-        sync::{Arc, atomic::AtomicBool},
+        sync::{
+            Arc,
+            atomic::{AtomicBool, Ordering::Relaxed},
+        },
         time::{Duration, Instant},
     };
 
     use rand::{SeedableRng, rngs::StdRng};
-    use rtp_proto::{g711::Law, rtp::Packet};
+    use rtp_proto::{
+        g711::Law,
+        rtp::{Header, Packet, PayloadType, RtpTimestamp, SequenceNumber, Ssrc},
+    };
     use rtrb::RingBuffer;
     use rustix::event::{EventfdFlags, eventfd};
+    use vestibule_routing::journey::PlaybackId;
 
     use super::*;
     use crate::media::{
-        Remote,
+        Remote, Sound,
         command::Command,
         leg::NewLeg,
+        playback::Playback,
         thread::{Parts, SLOTS},
     };
 
@@ -129,6 +137,7 @@ mod tests {
         thread: MediaThread,
         peers: [UdpSocket; 2],
         legs: [SocketAddr; 2],
+        closing: [Arc<AtomicBool>; 2],
         tick: u64,
         start: Instant,
         sequence: u16,
@@ -137,9 +146,7 @@ mod tests {
     impl Bridged {
         fn new() -> Self {
             let (mut commands_in, commands) = RingBuffer::new(16);
-            let (reports, reports_out) = RingBuffer::new(64);
-            // Kept, so that the ring is not abandoned.
-            std::mem::forget(reports_out);
+            let (reports, _) = RingBuffer::new(64);
             let wake = eventfd(0, EventfdFlags::NONBLOCK).expect("a descriptor");
             let mut thread = MediaThread::new(Parts {
                 commands,
@@ -151,6 +158,7 @@ mod tests {
             })
             .expect("an epoll set");
             let peers = std::array::from_fn(|_| UdpSocket::bind("127.0.0.1:0").expect("a port"));
+            let closing: [Arc<AtomicBool>; 2] = Default::default();
             let legs = std::array::from_fn(|index| {
                 let local =
                     UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port");
@@ -163,7 +171,7 @@ mod tests {
                     key,
                     socket,
                     local,
-                    closing: Arc::default(),
+                    closing: Arc::clone(&closing[index]),
                     never_heard: Duration::from_secs(15),
                     silence: Duration::from_secs(3000),
                 };
@@ -178,7 +186,8 @@ mod tests {
             });
             commands_in.push(Command::Bridge { one: key(0), other: key(1) }).expect("room");
             thread.take_commands(1000);
-            let mut bridged = Self { thread, peers, legs, tick: 1000, start: Instant::now(), sequence: 0 };
+            let mut bridged =
+                Self { thread, peers, legs, closing, tick: 1000, start: Instant::now(), sequence: 0 };
             for _ in 0..3 {
                 bridged.say(0);
                 bridged.say(1);
@@ -189,20 +198,26 @@ mod tests {
         }
 
         fn say(&mut self, peer: usize) {
-            let [s0, s1] = self.sequence.to_be_bytes();
+            let header = Header {
+                marker: false,
+                payload_type: PayloadType::PCMU,
+                sequence: SequenceNumber::new(self.sequence),
+                timestamp: RtpTimestamp::new(u32::from(self.sequence) * 160),
+                ssrc: Ssrc::new(0x5eed),
+            };
             let mut packet = [0x11; 172];
-            packet[..12].copy_from_slice(&[0x80, 0, s0, s1, 0, 0, s0, s1, 0, 0, 0, peer as u8]);
+            packet[..12].copy_from_slice(&header.to_bytes());
             self.peers[peer].send_to(&packet, self.legs[peer]).expect("sent");
             // Each peer's packets are in sequence when they speak by turns.
             self.sequence += u16::from(peer == 1);
         }
 
-        /// Sequence number, marker and first byte of what a peer hears.
-        fn hear(&self, peer: usize) -> Option<(u16, bool, u8)> {
+        /// Header and first byte of what a peer hears.
+        fn hear(&self, peer: usize) -> Option<(Header, u8)> {
             let mut buffer = [0; 2048];
             let len = self.peers[peer].recv(&mut buffer).ok()?;
             let packet = Packet::parse(&buffer[..len]).expect("RTP");
-            Some((packet.header.sequence.value(), packet.header.marker, packet.payload[0]))
+            Some((packet.header, packet.payload[0]))
         }
 
         fn now(&mut self, tick: u64) {
@@ -265,16 +280,51 @@ mod tests {
         bridged.say(0);
         bridged.say(1);
         bridged.turn();
-        let (last, ..) = bridged.hear(1).expect("relayed");
+        let (last, _) = bridged.hear(1).expect("relayed");
         for _ in 0..800 {
             bridged.turn();
         }
-        let silence = Law::Mu.silence();
-        assert_eq!(bridged.hear(1), Some((last.wrapping_add(1), true, silence)));
+        let (silence, byte) = bridged.hear(1).expect("a sign of life");
+        assert_eq!((silence.sequence, silence.marker, byte), (last.sequence.next(), true, Law::Mu.silence()));
         assert_eq!(bridged.hear(1), None, "one in 15 seconds");
         bridged.say(0);
         bridged.turn();
-        assert_eq!(bridged.hear(1), Some((last.wrapping_add(2), true, 0x11)), "the relay goes on behind it");
+        let (header, byte) = bridged.hear(1).expect("relayed");
+        assert_eq!((header.sequence, header.marker, byte), (silence.sequence.next(), true, 0x11));
+        assert!(header.timestamp.since(silence.timestamp) >= 160);
+    }
+
+    #[test]
+    fn a_source_whose_clock_runs_ahead_is_followed_and_not_overlapped() {
+        let mut bridged = Bridged::new();
+        for _ in 0..10 {
+            bridged.say(0);
+            bridged.sequence += 1;
+            bridged.tick += 1;
+            bridged.now(bridged.tick);
+            bridged.thread.relay();
+        }
+        // 200 ms of sound in ten.
+        let last = std::iter::from_fn(|| bridged.hear(1)).last().expect("relayed").0;
+        let sounds = vec![Sound::Silence { samples: 320 }];
+        bridged.leg(1).play(Playback::new(PlaybackId(1), sounds, false, 0));
+        bridged.turn();
+        let (header, byte) = bridged.hear(1).expect("played");
+        assert_eq!((header.sequence, header.marker, byte), (last.sequence.next(), true, Law::Mu.silence()));
+        assert_eq!(header.timestamp.since(last.timestamp), 160);
+    }
+
+    #[test]
+    fn the_end_of_a_leg_is_the_end_of_its_bridge() {
+        let mut bridged = Bridged::new();
+        assert_eq!(bridged.thread.watch.count, 2);
+        bridged.closing[0].store(true, Relaxed);
+        bridged.turn();
+        assert!(bridged.thread.legs[0].is_none());
+        assert_eq!((bridged.leg(1).partner(), bridged.thread.watch.count), (None, 0));
+        bridged.say(1);
+        bridged.turn();
+        assert_eq!(bridged.leg(1).stats().received, 2, "it listens in its slot again");
     }
 
     #[test]
