@@ -169,6 +169,8 @@ catalogue! {
     BadTreatment = "R-1308", Error, "name one treatment whose parts exist";
     /// A SIP status that is no refusal.
     BadSipCode = "R-1309", Error, "use a status from 400 to 699";
+    /// A telephone of an inbox that cannot be called.
+    BadTarget = "R-1310", Error, "write it as sip:user@host:port, with ;transport=tcp for TCP";
     /// A network that cannot be read.
     BadNetwork = "R-1401", Error, "write address/length, such as 203.0.113.0/24, with no bits set after the length";
     /// Two trunks claim one network.

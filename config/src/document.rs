@@ -25,8 +25,8 @@ pub(crate) use entry_point::channel_name;
 pub use entry_point::{EntryPointDoc, EntryPointRef};
 pub use ivr::IvrDoc;
 pub use parts::{
-    ChannelDoc, Expectation, InboxDoc, LimitDoc, ListDoc, NumberDoc, PromptDoc, RejectCodesDoc, SettingsDoc,
-    TestDoc, TreatmentDoc,
+    ChannelDoc, DialDoc, Expectation, InboxDoc, LimitDoc, ListDoc, NumberDoc, PromptDoc, RejectCodesDoc,
+    SettingsDoc, TestDoc, TreatmentDoc,
 };
 use strict_json::Strict;
 pub use trunk::{Codec, Digest, DigestAlgorithm, Network, SecretError, SecretRef, TrunkDoc};

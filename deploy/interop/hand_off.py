@@ -3,11 +3,12 @@
 import math
 import time
 
+import cases
 import sound
 from agent import Agent
 from caller import Call
-from cases import DIRECT, INITIAL, RINGBACK, case, prompts
-from gateway import check
+from cases import DIRECT, INITIAL, RINGBACK, case, prompts, publish
+from gateway import Gateway, check
 
 HOLD_MUSIC = "hold_music"
 
@@ -321,3 +322,92 @@ def transfer_to_an_inbox(gate):
         both_hear(call, bob)
         call.hang_up()
     all_gone(gate, contact, ("caller", "completed"))
+
+
+def with_phones(strategy, agents, ring_seconds=45):
+    """A gateway of its own whose inbox `ib_general` calls these phones."""
+    gate = Gateway(cases.BINARY, name=f"dial-{strategy}")
+    gate.start()
+
+    def change(document):
+        document["inboxes"]["ib_general"]["dial"] = {
+            "strategy": strategy, "targets": [agent.uri for agent in agents], "ring_seconds": ring_seconds}
+
+    publish(gate, change, "Telephones")
+    return gate
+
+
+@case(alone=True)
+def dial_rings_all(_):
+    """All phones of an inbox ring; the first to answer has the caller, the others are taken back."""
+    with Agent("ann", status=None) as ann, Agent("bob", ring_s=1.0) as bob, Agent("eve", status=486, ring_s=0.1) as eve:
+        gate = with_phones("ring_all", (ann, bob, eve))
+        try:
+            with Call(gate.sip, DIRECT) as call:
+                contact = queued(gate, call)
+                bob.wait_talk()
+                ann.wait(lambda: ann.cancelled_at, 2, "CANCEL")
+                both_hear(call, bob)
+                said = gate.wait_event(contact, "contact.taken", 2)["data"]
+                check((said["by"], said["target"]) == ("dial", bob.uri), f"{said}")
+                refused = gate.wait_event(contact, "contact.refused", 2)["data"]
+                check((refused["target"], refused["status"]) == (eve.uri, 486), f"{refused}")
+                call.hang_up()
+            all_gone(gate, contact, ("caller", "completed"))
+        finally:
+            gate.stop()
+
+
+@case(alone=True)
+def dial_one_after_the_other(_):
+    """Callers get the phones in the order of the queue; a phone has one call; who does not answer is passed over."""
+    with Agent("ann", ring_s=0.2) as ann, Agent("bob", status=None) as bob:
+        gate = with_phones("round_robin", (ann, bob), ring_seconds=2)
+        try:
+            with Call(gate.sip, DIRECT) as first:
+                one = queued(gate, first)
+                ann.wait_talk()
+                with Call(gate.sip, DIRECT) as second:
+                    two = queued(gate, second)
+                    bob.wait_invite()
+                    with Call(gate.sip, DIRECT) as third:
+                        three = queued(gate, third)
+                        bob.wait(lambda: bob.cancelled_at, 5, "CANCEL at the phone that nobody answers")
+                        gate.wait_event(two, "contact.take_timed_out", 3)
+                        # The first talk ends: its phone goes to the second caller, who came before the third.
+                        ann.hang_up()
+                        first.wait(lambda: first.ended_at, 2, "BYE")
+                        ann.again(200, 0.2)
+                        ann.wait_talk(5)
+                        taken = gate.wait_event(two, "contact.taken", 3)["data"]
+                        check(taken["target"] == ann.uri, f"{taken}")
+                        check(not [e for e in gate.history(three) if e["type"] == "contact.taken"], "the third went first")
+                        both_hear(second, ann)
+                        third.hang_up()
+                    second.hang_up()
+            all_gone(gate, one, ("inbox", "completed"))
+            all_gone(gate, two, ("caller", "completed"))
+            all_gone(gate, three, ("caller", "abandoned_in_queue"))
+        finally:
+            gate.stop()
+
+
+@case(alone=True)
+def dial_the_longest_idle(_):
+    """The phone whose last call is the longest ago rings."""
+    with Agent("ann", ring_s=0.1) as ann, Agent("bob", ring_s=0.1) as bob:
+        gate = with_phones("longest_idle", (ann, bob))
+        try:
+            order = []
+            for _ in range(4):
+                with Call(gate.sip, DIRECT) as call:
+                    contact = queued(gate, call)
+                    order.append(gate.wait_event(contact, "contact.taken", 3)["data"]["target"])
+                    gate.wait_event(contact, "contact.connected", 2)
+                    call.hang_up()
+                    phone = ann if order[-1] == ann.uri else bob
+                    phone.wait(lambda p=phone: p.ended_at, 2, "BYE")
+                    phone.again(200, 0.1)
+            check(order == [ann.uri, bob.uri, ann.uri, bob.uri], f"order {order}")
+        finally:
+            gate.stop()

@@ -25,6 +25,7 @@ use crate::{
     },
     cli::{open_store, say},
     data_dip::DataDips,
+    dialler::Dialler,
     feed::Feed,
     hub::{Hub, Services},
     journal::{self, Journal},
@@ -73,7 +74,8 @@ async fn run(settings: &Settings, runtime: &Runtime) -> anyhow::Result<()> {
     let media = Media::start(media_settings(&settings.media), runtime.handle())?;
     let readiness = Readiness::default();
     let live = LiveContacts::default();
-    let queues = Queues::default();
+    let (queues, dialler) = (Queues::default(), Dialler::default());
+    let hand_off = Arc::new(settings.hand_off.clone());
     let (keys, new_key) = Keys::open(&settings.data_dir)?;
     let services = Services {
         routing: store.clone(),
@@ -84,6 +86,7 @@ async fn run(settings: &Settings, runtime: &Runtime) -> anyhow::Result<()> {
         dips: DataDips::new(settings.data_dip.allowed_url_prefixes.clone())?,
         sounds,
         queues: queues.clone(),
+        dialler: dialler.clone(),
         repeats: repeats.clone(),
         metrics: metrics.clone(),
         readiness: readiness.clone(),
@@ -94,6 +97,7 @@ async fn run(settings: &Settings, runtime: &Runtime) -> anyhow::Result<()> {
     let capture = Capture::new(settings.sip.limits.capture_bytes_max);
     let shared = (hub.clone(), gate, metrics.sip.clone());
     let sip = Sip::start(&settings.sip, bound.udp, bound.tcp, shared, capture.clone())?;
+    let dialling = tokio::spawn(dialler.run(live.clone(), hand_off.clone()));
     let settling = tokio::spawn(repeats.clone().settle(journal.clone()));
     let state = AppState {
         feed: Feed::new(journal.clone(), "vestibule"),
@@ -105,7 +109,7 @@ async fn run(settings: &Settings, runtime: &Runtime) -> anyhow::Result<()> {
         store: store.clone(),
         capture,
         limits: http_limits(&settings.http),
-        hand_off: Arc::new(settings.hand_off.clone()),
+        hand_off: hand_off.clone(),
     };
     let http_address = bound.http.as_ref().and_then(|listener| listener.local_addr().ok());
     let api = bound.http.map(|listener| start_api(listener, state)).transpose()?;
@@ -125,6 +129,7 @@ async fn run(settings: &Settings, runtime: &Runtime) -> anyhow::Result<()> {
     }
     measuring.abort();
     keeping.abort();
+    dialling.abort();
     settling.abort();
     repeats.end_due(&journal, jiff::Timestamp::MAX);
     tokio::task::spawn_blocking(move || journal.close()).await?;

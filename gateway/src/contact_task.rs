@@ -13,7 +13,7 @@ use vestibule_routing::{
     address::{Address, E164},
     channel::Channel,
     contact::{Caller, Contact},
-    id::ContactId,
+    id::{ContactId, InboxId},
     journey::{Action, Event, FeedEvent, Journey, Playback, Sound},
     outcome::{Outcome, Reason, Side},
     time::Now,
@@ -22,6 +22,7 @@ use vestibule_routing::{
 use crate::{
     api::live::{LiveEntry, Stage},
     contact_id::new_contact_id,
+    dialler::DialWait,
     hub::{Place, Services},
     journal::{ContactEnd, ContactProgress, ContactStart, ContactUpdate, Entry, JournalError},
     leg::{ArrivingCall, LegId, Signal, SignalLeg},
@@ -83,6 +84,7 @@ pub(crate) async fn run(
         pending: VecDeque::new(),
         record,
         ticket: None,
+        dial_wait: None,
         queued_at: None,
         live,
         dip_answers,
@@ -112,6 +114,7 @@ struct ContactTask {
     pending: VecDeque<Event>,
     record: Record,
     ticket: Option<Ticket>,
+    dial_wait: Option<DialWait>,
     queued_at: Option<Instant>,
     live: LiveEntry,
     dip_answers: mpsc::Sender<Event>,
@@ -142,7 +145,7 @@ impl ContactTask {
             let event = tokio::select! {
                 signal = signals.recv() => self.signalled(signal),
                 Some(event) = media_events.recv() => self.media_event(event),
-                (request, event) = self.takers.media_event() => self.taker_media(request, event),
+                (leg, event) = self.takers.media_event() => self.taker_media(leg, event),
                 Some(answer) = dips.recv() => Some(answer),
                 wish = self.live.wish() => self.wished(wish),
                 () = sleep_until(deadline) => Some(Event::Deadline),
@@ -156,7 +159,7 @@ impl ContactTask {
     fn signalled(&mut self, signal: Option<(LegId, Signal)>) -> Option<Event> {
         match signal {
             Some((LegId::Caller, signal)) => self.caller_signalled(signal),
-            Some((LegId::Callee(request), signal)) => self.taker_signalled(request, signal),
+            Some((LegId::Callee(request, index), signal)) => self.taker_signalled((request, index), signal),
             // The SIP thread is gone: the process stops.
             None => Some(Event::HungUp(Outcome::new(Side::Gateway, Reason::Restarted))),
         }
@@ -340,12 +343,13 @@ impl ContactTask {
                 let arrived = self.journey.contact().arrived.wall;
                 // Before the new place is taken: giving the old one up later would remove the new one,
                 // if both are the same (back from an inbox that was full).
-                self.ticket = None;
+                (self.ticket, self.dial_wait) = (None, None);
                 match self.services.queues.join(&inbox, &self.id, arrived, priority, length_max) {
                     Ok(ticket) => {
                         self.queued_at.get_or_insert_with(Instant::now);
                         self.pending.push_back(Event::Position(ticket.position()));
                         self.ticket = Some(ticket);
+                        self.wait_for_phones(&inbox, priority);
                     }
                     Err(_) => {
                         self.services.metrics.queue.full.inc();
@@ -366,7 +370,7 @@ impl ContactTask {
             }
             Action::Call { request, callee } => self.call(request, &callee),
             Action::GiveUp(request) => self.give_up(request),
-            Action::Connect(request) => self.connect(request),
+            Action::Connect(request, index) => self.connect((request, index)),
             Action::Separate => self.media.unbridge(),
             Action::Join => self.join(),
             Action::Release => self.release(),
@@ -410,7 +414,17 @@ impl ContactTask {
         self.pending.push_back(Event::PlaybackFailed(playback.id, why));
     }
 
+    /// Has the inbox's telephones called, if it has any.
+    fn wait_for_phones(&mut self, inbox: &InboxId, priority: u8) {
+        let dial = self.journey.plan().inbox(inbox).and_then(|inbox| inbox.dial.clone());
+        self.dial_wait = dial.map(|dial| {
+            let arrived = self.journey.contact().arrived.wall;
+            self.services.dialler.wait(inbox, &self.id, arrived, priority, dial)
+        });
+    }
+
     fn leave_queue(&mut self) {
+        self.dial_wait = None;
         if self.ticket.take().is_some()
             && let Some(since) = self.queued_at.take()
         {

@@ -19,6 +19,7 @@ use crate::{
     },
     contact_task,
     data_dip::DataDips,
+    dialler::Dialler,
     journal::Journal,
     leg::{ArrivingCall, LegId, Signal},
     media::Media,
@@ -47,6 +48,8 @@ pub struct Services {
     pub sounds: Library,
     /// The queues of all inboxes.
     pub queues: Queues,
+    /// Calls the telephones of inboxes.
+    pub dialler: Dialler,
     /// Contacts of before a restart whose INVITE may come again.
     pub repeats: Repeats,
     /// Metrics.

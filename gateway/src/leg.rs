@@ -10,7 +10,11 @@ use sip_proto::{
     sdp::{Codec, Negotiated},
 };
 use tokio::sync::mpsc;
-use vestibule_routing::{digit::Digit, id::TrunkId, journey::RequestId};
+use vestibule_routing::{
+    digit::Digit,
+    id::TrunkId,
+    journey::{RequestId, TargetIndex},
+};
 
 use crate::sip::SipInbox;
 
@@ -19,8 +23,8 @@ use crate::sip::SipInbox;
 pub enum LegId {
     /// The caller's.
     Caller,
-    /// That of whom a request has called.
-    Callee(RequestId),
+    /// That of whom a request has called, by the index among its targets.
+    Callee(RequestId, TargetIndex),
 }
 
 /// What the signalling tells a contact of one of its legs.

@@ -12,6 +12,7 @@ pub mod cli;
 mod contact_id;
 mod contact_task;
 pub mod data_dip;
+pub mod dialler;
 pub mod feed;
 pub mod hub;
 pub mod journal;

@@ -311,7 +311,7 @@ async fn a_request_reaches_the_contact_and_its_answer_comes_back() {
             let Wish::Request(asked) = entry.wish().await else { panic!("a request") };
             let Wanted::Take(callee) = asked.request else { panic!("a take: {:?}", asked.request) };
             assert_eq!((callee.by.as_str(), callee.ring), ("ann", Duration::from_secs(20)));
-            assert_eq!(asked.destinations[0].peer.to_string(), "127.0.0.1:5070");
+            assert_eq!(asked.targets[0].destinations[0].peer.to_string(), "127.0.0.1:5070");
             asked.reply.send(reply).unwrap();
         };
         let ask = gateway.ask("POST", "/api/v1/contacts/ct_1/take", Some(take.clone()));

@@ -24,7 +24,7 @@ pub mod trace;
 
 pub use action::{Action, Actions, DataDip, FeedEvent, Playback, PlaybackId, Sound};
 pub use event::Event;
-pub use hand_off::{BUILT_IN_HOLD_MUSIC, Callee, HoldBy, Refusal, Request, RequestId};
+pub use hand_off::{BUILT_IN_HOLD_MUSIC, Callee, HoldBy, Refusal, Request, RequestId, TargetIndex};
 pub use prompting::PROMPT_SECONDS_MAX;
 pub use trace::{Step, Trace};
 
@@ -155,8 +155,8 @@ impl Journey {
                 return self.scope.note(now, format!("{why}: no longer heard"));
             }
             Event::Requested(id, request) => return self.requested(now, id, request, out),
-            Event::CallAnswered(id) => return self.call_answered(now, id, out),
-            Event::CallFailed(id, status) => return self.call_failed(now, id, status, out),
+            Event::CallAnswered(id, index) => return self.call_answered(now, id, index, out),
+            Event::CallFailed(id, index, status) => return self.call_failed(now, (id, index), status, out),
             Event::TakerGone(reason) => return self.taker_gone(now, reason, out),
             Event::TakerHeld(held) => return self.taker_held(now, held, out),
             Event::Digit(_)

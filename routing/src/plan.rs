@@ -20,7 +20,7 @@ pub mod node;
 pub mod number;
 pub mod schedule;
 
-pub use inbox::{Inbox, Treatment};
+pub use inbox::{Dial, Inbox, Strategy, Treatment};
 pub use ivr::{Ivr, IvrFault, IvrKind, NodeIndex};
 pub use number::{AnswerMode, InitialSound, NumberVoice};
 

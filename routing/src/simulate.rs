@@ -155,7 +155,7 @@ impl Run {
                 // Nobody takes a simulated contact.
                 Action::Call { .. }
                 | Action::GiveUp(_)
-                | Action::Connect(_)
+                | Action::Connect(..)
                 | Action::Separate
                 | Action::Join
                 | Action::Release

@@ -256,6 +256,7 @@ fn the_sla_is_the_entry_points_else_the_inboxs_else_a_day() {
         no_one_available: None,
         queue_music: None,
         priority: 5,
+        dial: None,
     };
     plan.inboxes.insert("ib".into(), Arc::new(inbox));
     let own = EntryPoint { sla_minutes: Some(90), ..EntryPoint::default() };

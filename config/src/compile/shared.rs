@@ -5,13 +5,13 @@ use std::sync::Arc;
 use imbl::HashMap;
 use vestibule_routing::{
     channel::Channel,
-    plan::{Inbox, RejectCodes, Treatment, list::NumberList},
+    plan::{Dial, Inbox, RejectCodes, Treatment, list::NumberList},
 };
 
 use super::{Compiler, Parts};
 use crate::{
     diagnostic::{Code, step},
-    document::{InboxDoc, LimitDoc, ListDoc, channel_name},
+    document::{DialDoc, InboxDoc, LimitDoc, ListDoc, channel_name},
 };
 
 impl Compiler<'_> {
@@ -102,7 +102,32 @@ impl Compiler<'_> {
                 .as_ref()
                 .and_then(|id| self.prompt(id, &format!("{path}/queue_music"))),
             priority: doc.priority,
+            dial: doc.dial.as_ref().map(|dial| self.dial(dial, &format!("{path}/dial"))),
         }
+    }
+
+    fn dial(&mut self, doc: &DialDoc, path: &str) -> Arc<Dial> {
+        if !(1..=600).contains(&doc.ring_seconds) {
+            let sentence = format!("{} seconds lie outside 1 to 600", doc.ring_seconds);
+            self.findings.add(Code::OutOfRange, format!("{path}/ring_seconds"), sentence);
+        }
+        if !(1..=DIAL_TARGETS_MAX).contains(&doc.targets.len()) {
+            let sentence = format!("{} telephones lie outside 1 to {DIAL_TARGETS_MAX}", doc.targets.len());
+            self.findings.add(Code::OutOfRange, format!("{path}/targets"), sentence);
+        }
+        for (index, target) in doc.targets.iter().enumerate() {
+            let path = format!("{path}/targets/{index}");
+            if !is_sip_uri(target) {
+                self.findings.add(Code::BadTarget, path, format!("\"{target}\" is no SIP URI"));
+            } else if doc.targets.iter().take(index).any(|other| other == target) {
+                self.findings.add(Code::DuplicateName, path, format!("{target} stands in the list before"));
+            }
+        }
+        Arc::new(Dial {
+            strategy: doc.strategy,
+            targets: doc.targets.clone(),
+            ring_seconds: doc.ring_seconds,
+        })
     }
 
     fn limit(&mut self, limit: Option<&LimitDoc>, path: &str) -> Option<(u32, Treatment)> {
@@ -150,6 +175,19 @@ impl Compiler<'_> {
         }
     }
 }
+
+/// Whether a text has the form of a SIP URI that can be called: the whole check is made when it is.
+fn is_sip_uri(text: &str) -> bool {
+    let strange = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '<' | '>' | '"' | '?' | ',');
+    let host = |rest: &str| {
+        let host = rest.split(';').next().unwrap_or_default();
+        !host.rsplit('@').next().unwrap_or_default().is_empty()
+    };
+    text.len() <= 512 && !text.contains(strange) && text.strip_prefix("sip:").is_some_and(host)
+}
+
+/// Telephones of one inbox.
+const DIAL_TARGETS_MAX: usize = 100;
 
 fn compile_list(doc: &ListDoc) -> NumberList {
     NumberList {

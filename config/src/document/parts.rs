@@ -7,7 +7,7 @@ use vestibule_routing::{
     address::E164,
     id::{InboxId, IvrId, ListId, PromptId},
     outcome::Reason,
-    plan::{AnswerMode, InitialSound},
+    plan::{AnswerMode, InitialSound, Strategy},
 };
 
 /// Settings of routing as a whole.
@@ -75,6 +75,26 @@ pub struct InboxDoc {
     /// Priority of contacts, 0 (lowest) to 9.
     #[serde(default = "five")]
     pub priority: u8,
+    /// Telephones that are called for those who wait.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dial: Option<DialDoc>,
+}
+
+/// Telephones of an inbox. Their hosts must be among `hand_off.allowed_targets`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DialDoc {
+    /// `ring_all`, `round_robin` or `longest_idle`.
+    pub strategy: Strategy,
+    /// SIP URIs, 1 to 100. Each has one call at a time.
+    pub targets: Vec<String>,
+    /// Seconds for which they ring, 1 to 600.
+    #[serde(default = "forty_five")]
+    pub ring_seconds: u32,
+}
+
+fn forty_five() -> u32 {
+    45
 }
 
 /// A limit with its treatment.

@@ -19,13 +19,10 @@ use super::{
     AppState,
     contacts::{contact_over, no_such_contact},
     extract::{Actor, Json, Path},
-    live::{HandOff, HandOffState, LiveContact, NoReply},
+    live::{HandOff, HandOffState, LiveContact, Located, NoReply},
     problem::{ApiResult, Problem},
 };
-use crate::{
-    leg::Destination,
-    sip::{LocateError, locate},
-};
+use crate::sip::{LocateError, locate};
 
 /// Longest name of who asks, in characters.
 const BY_MAX: usize = 200;
@@ -96,10 +93,10 @@ async fn take_contact(
     Json(TakeBody { target, by, ring_seconds }): Json<TakeBody>,
 ) -> ApiResult<(StatusCode, axum::Json<HandOff>)> {
     let by = name(by, actor)?;
-    let (callee, destinations) = callee(&state, target, by, ring_seconds).await?;
+    let (callee, targets) = callee(&state, target, by, ring_seconds).await?;
     let contact = live(&state, &id).await?;
-    let wanted = |state| HandOff { state, by: callee.by.clone(), target: callee.target.clone() };
-    match contact.ask(Request::Take(callee.clone()), destinations).await {
+    let wanted = |state| HandOff { state, by: callee.by.clone(), targets: callee.targets.clone() };
+    match contact.ask(Request::Take(callee.clone()), targets).await {
         Ok(Ok(())) => Ok((StatusCode::ACCEPTED, axum::Json(wanted(HandOffState::Ringing)))),
         Ok(Err(refusal)) => {
             let current = contact.state().hand_off;
@@ -155,17 +152,17 @@ async fn transfer_contact(
     Json(TransferBody { target, inbox, by, ring_seconds }): Json<TransferBody>,
 ) -> ApiResult<StatusCode> {
     let by = name(by, actor)?;
-    let (request, destinations) = match (target, inbox) {
+    let (request, targets) = match (target, inbox) {
         (Some(target), None) => {
-            let (callee, destinations) = callee(&state, target, by, ring_seconds).await?;
-            (Request::Transfer(callee), destinations)
+            let (callee, targets) = callee(&state, target, by, ring_seconds).await?;
+            (Request::Transfer(callee), targets)
         }
         (None, Some(inbox)) => (Request::Move { inbox: InboxId::new(inbox), by }, Vec::new()),
         (Some(_), Some(_)) | (None, None) => {
             return Err(Problem::bad_request("Name either `target` or `inbox`."));
         }
     };
-    ask(&state, &id, request, destinations).await?;
+    ask(&state, &id, request, targets).await?;
     Ok(StatusCode::ACCEPTED)
 }
 
@@ -197,8 +194,8 @@ async fn resume_contact(State(state): State<AppState>, Path(id): Path<String>) -
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn ask(state: &AppState, id: &str, request: Request, destinations: Vec<Destination>) -> ApiResult<()> {
-    match live(state, id).await?.ask(request, destinations).await {
+async fn ask(state: &AppState, id: &str, request: Request, targets: Vec<Located>) -> ApiResult<()> {
+    match live(state, id).await?.ask(request, targets).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(refusal)) => Err(refused(refusal)),
         Err(error) => Err(not_answered(error)),
@@ -220,7 +217,7 @@ async fn callee(
     target: String,
     by: String,
     ring_seconds: Option<u64>,
-) -> ApiResult<(Callee, Vec<Destination>)> {
+) -> ApiResult<(Callee, Vec<Located>)> {
     let settings::HandOff { allowed_targets, ring_seconds: usual } = &*state.hand_off;
     let seconds = ring_seconds.unwrap_or(*usual);
     if !(1..=RING_SECONDS_MAX).contains(&seconds) {
@@ -229,7 +226,8 @@ async fn callee(
         )));
     }
     let destinations = locate(&target, allowed_targets).await.map_err(|error| not_callable(&error))?;
-    Ok((Callee { target, ring: Duration::from_secs(seconds), by }, destinations))
+    let callee = Callee { targets: vec![target], ring: Duration::from_secs(seconds), by };
+    Ok((callee, vec![Located { destinations, phone: None }]))
 }
 
 fn name(by: Option<String>, actor: String) -> ApiResult<String> {

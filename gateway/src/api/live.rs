@@ -14,7 +14,7 @@ use vestibule_routing::{
     journey::{Refusal, Request},
 };
 
-use crate::{journal::Event, leg::Destination};
+use crate::{dialler::PhoneInUse, journal::Event, leg::Destination};
 
 /// All live contacts of the process.
 #[derive(Clone, Debug, Default)]
@@ -52,10 +52,19 @@ pub enum Wish {
 pub struct Asked {
     /// What.
     pub request: Request,
-    /// Where a call for it goes: the first, or the next when that does not answer.
-    pub destinations: Vec<Destination>,
+    /// Where its targets are, in their order.
+    pub targets: Vec<Located>,
     /// Where the answer goes.
     pub reply: oneshot::Sender<Result<(), Refusal>>,
+}
+
+/// Where a target is called.
+#[derive(Debug)]
+pub struct Located {
+    /// The first, or the next when that one does not answer.
+    pub destinations: Vec<Destination>,
+    /// Kept until the call is over: the phone is in use.
+    pub phone: Option<PhoneInUse>,
 }
 
 /// Why a live contact gave no answer.
@@ -92,8 +101,8 @@ pub struct HandOff {
     pub state: HandOffState,
     /// Who asked for it.
     pub by: String,
-    /// Who is called.
-    pub target: String,
+    /// Who is called, or talks to the caller; several while several telephones ring.
+    pub targets: Vec<String>,
 }
 
 /// How far a hand-off is.
@@ -182,11 +191,7 @@ impl LiveContact {
     ///
     /// # Errors
     /// [`NoReply`], and then nothing is done.
-    pub async fn ask(
-        &self,
-        request: Request,
-        destinations: Vec<Destination>,
-    ) -> Result<Result<(), Refusal>, NoReply> {
+    pub async fn ask(&self, request: Request, targets: Vec<Located>) -> Result<Result<(), Refusal>, NoReply> {
         let (reply, answer) = oneshot::channel();
         {
             let mut desk = self.desk();
@@ -196,7 +201,7 @@ impl LiveContact {
             if desk.asked.len() >= REQUESTS_MAX {
                 return Err(NoReply::Busy);
             }
-            desk.asked.push_back(Asked { request, destinations, reply });
+            desk.asked.push_back(Asked { request, targets, reply });
         }
         self.bell.notify_one();
         answer.await.map_err(|_| NoReply::Ended)

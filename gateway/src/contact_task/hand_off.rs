@@ -6,7 +6,10 @@ use vestibule_routing::{
     outcome::Reason,
 };
 
-use super::ContactTask;
+use super::{
+    ContactTask,
+    takers::{Taker, TakerId},
+};
 use crate::{api::live::Wish, leg::Signal, media::MediaEvent, telemetry::TakeResult};
 
 impl ContactTask {
@@ -14,18 +17,17 @@ impl ContactTask {
         match wish {
             Wish::HangUp => Some(Event::HangUpRequested),
             Wish::Request(asked) => {
-                let id = self.takers.ask(asked.reply, asked.destinations);
+                let id = self.takers.ask(asked.reply, asked.targets);
                 Some(Event::Requested(id, asked.request))
             }
         }
     }
 
     pub(super) fn call(&mut self, request: RequestId, callee: &Callee) {
-        if self.takers.call(request, callee, (&self.services, &self.media, &self.leg)) {
-            self.record.rings(callee);
-            self.show_hand_off();
-        } else {
-            self.pending.push_back(Event::CallFailed(request, NOT_PLACED));
+        self.record.rings(callee);
+        self.show_hand_off();
+        for index in self.takers.call(request, callee, (&self.services, &self.media, &self.leg)) {
+            self.pending.push_back(Event::CallFailed(request, index, NOT_PLACED));
         }
     }
 
@@ -36,8 +38,8 @@ impl ContactTask {
     }
 
     /// Lets the caller and the taker hear each other.
-    pub(super) fn connect(&mut self, request: RequestId) {
-        if self.takers.connect(request) {
+    pub(super) fn connect(&mut self, leg: TakerId) {
+        if self.takers.connect(leg) {
             self.join();
         } else {
             // Its end crossed its answer.
@@ -60,37 +62,38 @@ impl ContactTask {
     }
 
     /// What the signalling says of a call that we placed.
-    pub(super) fn taker_signalled(&mut self, request: RequestId, signal: Signal) -> Option<Event> {
+    pub(super) fn taker_signalled(&mut self, leg: TakerId, signal: Signal) -> Option<Event> {
         match signal {
             Signal::Media(agreed) => {
-                let held = self.takers.find(request)?.agreed(&agreed)?;
+                let held = self.takers.find(leg)?.agreed(&agreed)?;
                 Some(Event::TakerHeld(held))
             }
             Signal::Digit(digit) => {
-                self.takers.find(request)?;
+                self.takers.find(leg)?;
                 self.media.send_digit(digit);
                 None
             }
-            Signal::Answered => Some(Event::CallAnswered(request)),
+            Signal::Answered => Some(Event::CallAnswered(leg.0, leg.1)),
             Signal::Failed(status) => {
-                let elsewhere = matches!(status, 408 | 503) && self.takers.call_elsewhere(request, &self.leg);
+                let elsewhere = matches!(status, 408 | 503) && self.takers.call_elsewhere(leg, &self.leg);
                 if elsewhere {
                     return None;
                 }
-                self.takers.forget(request);
-                Some(Event::CallFailed(request, status))
+                self.takers.find(leg).into_iter().for_each(Taker::rest);
+                self.takers.forget(leg);
+                Some(Event::CallFailed(leg.0, leg.1, status))
             }
-            Signal::HungUp(cause) => Some(self.taker_gone(request, reason_of(cause))),
+            Signal::HungUp(cause) => Some(self.taker_gone(leg, reason_of(cause))),
         }
     }
 
     /// What the media of a call says that we placed.
-    pub(super) fn taker_media(&mut self, request: RequestId, event: MediaEvent) -> Option<Event> {
+    pub(super) fn taker_media(&mut self, leg: TakerId, event: MediaEvent) -> Option<Event> {
         match event {
             MediaEvent::Inactive { .. } => {
                 self.services.metrics.media.timeouts.inc();
-                self.takers.find(request)?.hang_up(408);
-                Some(self.taker_gone(request, Reason::MediaTimeout))
+                self.takers.find(leg)?.hang_up(408);
+                Some(self.taker_gone(leg, Reason::MediaTimeout))
             }
             // Keys go to the caller within the media.
             MediaEvent::Digit { .. }
@@ -102,12 +105,12 @@ impl ContactTask {
         }
     }
 
-    fn taker_gone(&mut self, request: RequestId, reason: Reason) -> Event {
-        if self.takers.forget(request) {
+    fn taker_gone(&mut self, leg: TakerId, reason: Reason) -> Event {
+        if self.takers.forget(leg) {
             Event::TakerGone(reason)
         } else {
             // It was answered, and is over before anybody was connected.
-            Event::CallFailed(request, GONE_AGAIN)
+            Event::CallFailed(leg.0, leg.1, GONE_AGAIN)
         }
     }
 

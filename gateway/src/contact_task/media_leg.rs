@@ -84,6 +84,11 @@ impl MediaLeg {
         }
     }
 
+    /// Whether it has a port.
+    pub(super) fn is_open(&self) -> bool {
+        self.leg.is_some()
+    }
+
     /// The codec that was agreed.
     pub(super) fn codec(&self) -> Option<Codec> {
         self.agreed.map(|agreed| agreed.codec)

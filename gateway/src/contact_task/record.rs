@@ -56,12 +56,15 @@ impl Record {
             }
             FeedEvent::Taken { by, target, .. }
             | FeedEvent::Transferred { by, to_target: Some(target), .. } => {
-                let (by, target) = (by.clone(), target.clone());
-                self.hand_off = Some(HandOff { state: HandOffState::Connected, by, target });
+                let (by, targets) = (by.clone(), vec![target.clone()]);
+                self.hand_off = Some(HandOff { state: HandOffState::Connected, by, targets });
             }
-            FeedEvent::Refused { .. } | FeedEvent::TakeTimedOut { .. } => self.rings_no_more(),
+            FeedEvent::Refused { target: Some(target), .. } | FeedEvent::TakeTimedOut { target, .. } => {
+                self.stops_ringing(target);
+            }
             FeedEvent::IvrExited { .. }
             | FeedEvent::Connected { .. }
+            | FeedEvent::Refused { target: None, .. }
             | FeedEvent::Held { .. }
             | FeedEvent::Resumed { .. }
             | FeedEvent::Transferred { to_target: None, .. }
@@ -72,8 +75,18 @@ impl Record {
 
     /// Somebody is called. During a transfer it is still shown who has the caller.
     pub(super) fn rings(&mut self, callee: &Callee) {
-        let (by, target) = (callee.by.clone(), callee.target.clone());
-        self.hand_off.get_or_insert(HandOff { state: HandOffState::Ringing, by, target });
+        let (by, targets) = (callee.by.clone(), callee.targets.clone());
+        self.hand_off.get_or_insert(HandOff { state: HandOffState::Ringing, by, targets });
+    }
+
+    fn stops_ringing(&mut self, target: &str) {
+        let Some(hand_off) = self.hand_off.as_mut().filter(|one| one.state == HandOffState::Ringing) else {
+            return;
+        };
+        hand_off.targets.retain(|other| other != target);
+        if hand_off.targets.is_empty() {
+            self.hand_off = None;
+        }
     }
 
     pub(super) fn rings_no_more(&mut self) {

@@ -1,6 +1,6 @@
-//! The legs towards those who take the contact: one that rings, one that talks to the caller.
+//! The legs towards those who take the contact: some that ring, one that talks to the caller.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, task::Poll};
 
 use sip_proto::{
     endpoint::Party,
@@ -10,11 +10,13 @@ use tokio::sync::{mpsc, oneshot};
 use vestibule_routing::{
     address::Address,
     digit::Digit,
-    journey::{Callee, Journey, Refusal, RequestId},
+    journey::{Callee, Journey, Refusal, RequestId, TargetIndex},
 };
 
 use super::{MEDIA_EVENTS_MAX, media_leg::MediaLeg};
 use crate::{
+    api::live::Located,
+    dialler::PhoneInUse,
     hub::Services,
     leg::{ArrivingCall, Destination, LegId, Placing, Signal, SignalLeg, SignalSink},
     media::MediaEvent,
@@ -23,7 +25,7 @@ use crate::{
 /// All legs but the caller's, and what new ones are made of.
 #[derive(Debug)]
 pub(super) struct Takers {
-    ringing: Option<Taker>,
+    ringing: Vec<Taker>,
     talking: Option<Taker>,
     /// The request that the journey is looking at.
     asked: Option<Asked>,
@@ -34,18 +36,21 @@ pub(super) struct Takers {
     max_forwards: u8,
 }
 
-/// A request: who waits for its answer, and where its call would go.
+/// A request: who waits for its answer, and where its calls would go.
 #[derive(Debug)]
 struct Asked {
     id: RequestId,
     reply: oneshot::Sender<Result<(), Refusal>>,
-    destinations: VecDeque<Destination>,
+    targets: Vec<Located>,
 }
+
+/// Names a leg: its request, and its place among the targets.
+pub(super) type TakerId = (RequestId, TargetIndex);
 
 /// One leg.
 #[derive(Debug)]
 pub(super) struct Taker {
-    pub(super) request: RequestId,
+    id: TakerId,
     pub(super) media: MediaLeg,
     signal: SignalLeg,
     events: mpsc::Receiver<MediaEvent>,
@@ -53,6 +58,8 @@ pub(super) struct Taker {
     /// Where to call when the target does not answer where it was called.
     others: VecDeque<Destination>,
     held: bool,
+    /// The phone is in use as long as the leg is.
+    phone: Option<PhoneInUse>,
 }
 
 impl Takers {
@@ -76,7 +83,7 @@ impl Takers {
             headers.push(("X-Vestibule-Customer", customer.clone()));
         }
         Self {
-            ringing: None,
+            ringing: Vec::new(),
             talking: None,
             asked: None,
             requests: 0,
@@ -92,11 +99,11 @@ impl Takers {
     pub(super) fn ask(
         &mut self,
         reply: oneshot::Sender<Result<(), Refusal>>,
-        destinations: Vec<Destination>,
+        targets: Vec<Located>,
     ) -> RequestId {
         self.requests = self.requests.wrapping_add(1);
         let id = RequestId(self.requests);
-        self.asked = Some(Asked { id, reply, destinations: destinations.into() });
+        self.asked = Some(Asked { id, reply, targets });
         id
     }
 
@@ -108,52 +115,81 @@ impl Takers {
         }
     }
 
-    /// Calls somebody for a request: false when that cannot be done.
+    /// Calls the targets of a request; the indices of those who cannot be called.
     pub(super) fn call(
         &mut self,
         request: RequestId,
         callee: &Callee,
         (services, caller, leg): (&Services, &MediaLeg, &SignalLeg),
-    ) -> bool {
-        let Some(asked) = self.asked.as_mut().filter(|asked| asked.id == request) else { return false };
-        let mut others = std::mem::take(&mut asked.destinations);
-        let Some(to) = others.pop_front() else { return false };
+    ) -> Vec<TargetIndex> {
+        let targets = match self.asked.as_mut().filter(|asked| asked.id == request) {
+            Some(asked) => std::mem::take(&mut asked.targets),
+            None => Vec::new(),
+        };
+        let mut targets = targets.into_iter();
+        let mut failed = Vec::new();
+        for (index, uri) in callee.targets.iter().enumerate() {
+            let taker = targets
+                .next()
+                .and_then(|located| self.called((request, index), uri, located, (services, caller, leg)));
+            match taker {
+                Some(taker) => self.ringing.push(taker),
+                None => failed.push(index),
+            }
+        }
+        failed
+    }
+
+    fn called(
+        &self,
+        id: TakerId,
+        uri: &str,
+        located: Located,
+        (services, caller, leg): (&Services, &MediaLeg, &SignalLeg),
+    ) -> Option<Taker> {
+        let mut others: VecDeque<_> = located.destinations.into();
+        let to = others.pop_front()?;
         let (sender, events) = mpsc::channel(MEDIA_EVENTS_MAX);
         let mut media = MediaLeg::new(sender, to.peer.ip());
-        let Some(address) = media.open(services, Some(caller)) else { return false };
+        // Before the caller is answered, his leg belongs beside the first of these.
+        let beside = if caller.is_open() { Some(caller) } else { self.media_beside() };
         let placing = Placing {
             to,
-            uri: callee.target.clone(),
+            uri: uri.to_owned(),
             from: self.from.clone(),
-            media: address,
+            media: media.open(services, beside)?,
             codecs: codecs(caller.codec()),
             headers: self.headers.clone(),
             max_forwards: self.max_forwards,
         };
-        let Some(signal) = self.place(request, &placing, leg) else { return false };
-        self.ringing = Some(Taker { request, media, signal, events, placing, others, held: false });
-        true
+        let signal = self.place(id, &placing, leg)?;
+        Some(Taker { id, media, signal, events, placing, others, held: false, phone: located.phone })
     }
 
-    fn place(&self, request: RequestId, placing: &Placing, leg: &SignalLeg) -> Option<SignalLeg> {
-        let signals = SignalSink::new(LegId::Callee(request), self.signals.upgrade()?);
+    fn place(&self, id: TakerId, placing: &Placing, leg: &SignalLeg) -> Option<SignalLeg> {
+        let signals = SignalSink::new(LegId::Callee(id.0, id.1), self.signals.upgrade()?);
         leg.place(placing.clone(), signals)
     }
 
     /// The call failed: whether the target is called somewhere else now.
-    pub(super) fn call_elsewhere(&mut self, request: RequestId, leg: &SignalLeg) -> bool {
-        let Some(mut taker) = self.ringing.take_if(|taker| taker.request == request) else { return false };
+    pub(super) fn call_elsewhere(&mut self, id: TakerId, leg: &SignalLeg) -> bool {
+        let Some(mut taker) = self.take_ringing(id) else { return false };
         let Some(to) = taker.others.pop_front() else { return false };
         taker.placing.to = to;
-        let Some(signal) = self.place(request, &taker.placing, leg) else { return false };
+        let Some(signal) = self.place(id, &taker.placing, leg) else { return false };
         taker.signal = signal;
-        self.ringing = Some(taker);
+        self.ringing.push(taker);
         true
     }
 
-    /// The leg of a request.
-    pub(super) fn find(&mut self, request: RequestId) -> Option<&mut Taker> {
-        [&mut self.ringing, &mut self.talking].into_iter().flatten().find(|taker| taker.request == request)
+    fn take_ringing(&mut self, id: TakerId) -> Option<Taker> {
+        let place = self.ringing.iter().position(|taker| taker.id == id)?;
+        Some(self.ringing.swap_remove(place))
+    }
+
+    /// A leg.
+    pub(super) fn find(&mut self, id: TakerId) -> Option<&mut Taker> {
+        self.ringing.iter_mut().chain(&mut self.talking).find(|taker| taker.id == id)
     }
 
     /// Who talks to the caller.
@@ -163,19 +199,31 @@ impl Takers {
 
     /// A leg on whose media thread the caller's belongs.
     pub(super) fn media_beside(&self) -> Option<&MediaLeg> {
-        self.ringing.as_ref().map(|taker| &taker.media)
+        self.ringing.first().map(|taker| &taker.media)
     }
 
-    /// Takes a call back that is not wanted any more.
+    /// Takes the calls of a request back that nobody answered in time.
     pub(super) fn give_up(&mut self, request: RequestId) {
-        if let Some(taker) = self.ringing.take_if(|taker| taker.request == request) {
-            taker.signal.hang_up(NOT_WANTED);
+        for mut taker in self.take_back(request) {
+            taker.rest();
         }
     }
 
-    /// Who rang talks to the caller from now on, and who did before is let go. False when that leg is gone.
-    pub(super) fn connect(&mut self, request: RequestId) -> bool {
-        let Some(taker) = self.ringing.take_if(|taker| taker.request == request) else { return false };
+    fn take_back(&mut self, request: RequestId) -> Vec<Taker> {
+        let back: Vec<Taker> = self.ringing.extract_if(.., |taker| taker.id.0 == request).collect();
+        for taker in &back {
+            taker.signal.hang_up(NOT_WANTED);
+        }
+        back
+    }
+
+    /// Who rang talks to the caller from now on; who did before is let go, and so are those who ring for the same
+    /// request. False when that leg is gone.
+    pub(super) fn connect(&mut self, id: TakerId) -> bool {
+        let taker = self.take_ringing(id);
+        // Their phones were quick enough, but another was quicker.
+        drop(self.take_back(id.0));
+        let Some(taker) = taker else { return false };
         if let Some(before) = self.talking.replace(taker) {
             before.signal.hang_up(NORMAL);
         }
@@ -190,9 +238,9 @@ impl Takers {
     }
 
     /// Forgets a leg that is over; whether it talked to the caller.
-    pub(super) fn forget(&mut self, request: RequestId) -> bool {
-        self.ringing.take_if(|taker| taker.request == request);
-        self.talking.take_if(|taker| taker.request == request).is_some()
+    pub(super) fn forget(&mut self, id: TakerId) -> bool {
+        drop(self.take_ringing(id));
+        self.talking.take_if(|taker| taker.id == id).is_some()
     }
 
     /// The caller pressed a key that came without audio: who talks to him gets it as a telephone event.
@@ -205,17 +253,22 @@ impl Takers {
     /// Ends all legs.
     pub(super) fn end(&mut self, cause: u16) {
         let cause = if cause == 0 { NORMAL } else { cause };
-        for taker in [self.ringing.take(), self.talking.take()].into_iter().flatten() {
+        for taker in self.ringing.drain(..).chain(self.talking.take()) {
             taker.signal.hang_up(cause);
         }
     }
 
     /// What the media of a leg tells next. Safe to use in a `select!`.
-    pub(super) async fn media_event(&mut self) -> (RequestId, MediaEvent) {
-        tokio::select! {
-            event = next_event(&mut self.ringing) => event,
-            event = next_event(&mut self.talking) => event,
-        }
+    pub(super) async fn media_event(&mut self) -> (TakerId, MediaEvent) {
+        std::future::poll_fn(|context| {
+            for taker in self.ringing.iter_mut().chain(&mut self.talking) {
+                if let Poll::Ready(Some(event)) = taker.events.poll_recv(context) {
+                    return Poll::Ready((taker.id, event));
+                }
+            }
+            Poll::Pending
+        })
+        .await
     }
 }
 
@@ -233,16 +286,12 @@ impl Taker {
     pub(super) fn hang_up(&self, cause: u16) {
         self.signal.hang_up(cause);
     }
-}
 
-async fn next_event(taker: &mut Option<Taker>) -> (RequestId, MediaEvent) {
-    match taker {
-        Some(taker) => match taker.events.recv().await {
-            Some(event) => (taker.request, event),
-            // The leg holds the other end.
-            None => std::future::pending().await,
-        },
-        None => std::future::pending().await,
+    /// Its phone did not take the call.
+    pub(super) fn rest(&mut self) {
+        if let Some(phone) = &mut self.phone {
+            phone.rest();
+        }
     }
 }
 

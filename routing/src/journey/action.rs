@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::hand_off::{Callee, HoldBy, Refusal, RequestId};
+use super::hand_off::{Callee, HoldBy, Refusal, RequestId, TargetIndex};
 use crate::{
     id::{InboxId, IvrId, NodeId, PromptId},
     outcome::Outcome,
@@ -72,11 +72,11 @@ pub enum Action {
         /// Whom.
         callee: Callee,
     },
-    /// Take a call back, or hang it up if it was answered meanwhile.
+    /// Take the calls of a request back, or hang up what was answered meanwhile.
     GiveUp(RequestId),
     /// Let the caller and whom that request called hear each other. Whoever talked to the caller before is
-    /// hung up.
-    Connect(RequestId),
+    /// hung up; the request's other calls are taken back.
+    Connect(RequestId, TargetIndex),
     /// Caller and taker hear each other no more; both calls go on.
     Separate,
     /// They hear each other again.

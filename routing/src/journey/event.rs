@@ -2,7 +2,7 @@
 
 use super::{
     action::PlaybackId,
-    hand_off::{Request, RequestId},
+    hand_off::{Request, RequestId, TargetIndex},
 };
 use crate::{
     digit::Digit,
@@ -36,9 +36,9 @@ pub enum Event {
     /// Somebody wants something of the contact; [`super::Action::Reply`] is the answer.
     Requested(RequestId, Request),
     /// Whom [`super::Action::Call`] called has answered.
-    CallAnswered(RequestId),
+    CallAnswered(RequestId, TargetIndex),
     /// Whom [`super::Action::Call`] called did not answer: the SIP status, 408 when nobody picked up.
-    CallFailed(RequestId, u16),
+    CallFailed(RequestId, TargetIndex, u16),
     /// Whoever talked to the caller is gone, and why.
     TakerGone(Reason),
     /// Whoever talks to the caller has put the call on hold by telephone, or talks again.

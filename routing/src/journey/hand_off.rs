@@ -6,7 +6,8 @@
 //!   ├── refused, no answer ───┘                          │   └─ transfer: hold music, another phone rings ─┐
 //!   └── transferred to an inbox ◄────────────────────────┴──────────── answered, or back to the first ─────┘
 //! ```
-//! What is heard in the queue goes on while a phone rings; only its answer cuts it. One phone rings at a time.
+//! What is heard in the queue goes on while a phone rings; only its answer cuts it. Phones ring for one request at
+//! a time; the first to be answered has the caller.
 
 use std::time::{Duration, Instant};
 
@@ -33,9 +34,9 @@ pub struct RequestId(pub u32);
 /// Whom to call, for whom.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Callee {
-    /// The SIP URI.
-    pub target: String,
-    /// How long the phone rings at most.
+    /// SIP URIs, all called at once: who answers first has the contact. At least one.
+    pub targets: Vec<String>,
+    /// How long the phones ring at most.
     pub ring: Duration,
     /// Who asked for it.
     pub by: String,
@@ -96,12 +97,27 @@ pub enum HoldBy {
     Taker,
 }
 
-/// A phone that rings.
+/// Which of the targets of a call.
+pub type TargetIndex = usize;
+
+/// Phones that ring for one request.
 #[derive(Debug)]
 pub(super) struct Ringing {
     id: RequestId,
-    callee: Callee,
+    by: String,
     until: Instant,
+    /// By their index; none where a phone rings no more.
+    targets: Vec<Option<String>>,
+}
+
+impl Ringing {
+    fn stop(&mut self, index: TargetIndex) -> Option<String> {
+        self.targets.get_mut(index)?.take()
+    }
+
+    fn is_over(&self) -> bool {
+        self.targets.iter().all(Option::is_none)
+    }
 }
 
 /// A caller who is talked to.
@@ -250,14 +266,16 @@ impl Journey {
         Ok(())
     }
 
-    /// Somebody answered the phone that rang.
-    pub(super) fn call_answered(&mut self, now: Now, id: RequestId, out: &mut Actions) {
-        let Some(Ringing { callee: Callee { target, by, .. }, .. }) =
-            self.ringing.take_if(|ringing| ringing.id == id)
-        else {
+    /// Somebody answered a phone that rang.
+    pub(super) fn call_answered(&mut self, now: Now, id: RequestId, index: TargetIndex, out: &mut Actions) {
+        let Some(ringing) = self.ringing.as_mut().filter(|ringing| ringing.id == id) else {
             // Given up a moment ago: the answer crossed it.
             return out.push(Action::GiveUp(id));
         };
+        // A phone that failed before is not answered any more; the others ring on.
+        let Some(target) = ringing.stop(index) else { return };
+        let by = std::mem::take(&mut ringing.by);
+        self.ringing = None;
         match &mut self.stage {
             Stage::Waiting(wait) => {
                 let inbox = wait.inbox().clone();
@@ -268,7 +286,7 @@ impl Journey {
                 self.scope.digits.clear();
                 let taken = FeedEvent::Taken { inbox: inbox.clone(), by, target: target.clone() };
                 self.scope.emit(taken, out);
-                out.push(Action::Connect(id));
+                out.push(Action::Connect(id, index));
                 self.scope.emit(FeedEvent::Connected { inbox: inbox.clone(), target }, out);
                 self.stage = Stage::Connected(Talk { inbox, held: false, alone: false });
             }
@@ -278,25 +296,38 @@ impl Journey {
                 let transferred = FeedEvent::Transferred { to_inbox: None, to_target: Some(target), by };
                 self.scope.emit(transferred, out);
                 self.scope.stop(out);
-                out.push(Action::Connect(id));
+                out.push(Action::Connect(id, index));
             }
             Stage::InIvr(_) | Stage::LastWords { .. } | Stage::Ended(_) => out.push(Action::GiveUp(id)),
         }
     }
 
-    /// The phone that rang was refused, busy, or cannot be reached.
-    pub(super) fn call_failed(&mut self, now: Now, id: RequestId, status: u16, out: &mut Actions) {
-        if let Some(ringing) = self.ringing.take_if(|ringing| ringing.id == id) {
-            self.not_taken(now, ringing, status, out);
+    /// A phone that rang was refused, busy, or cannot be reached.
+    pub(super) fn call_failed(
+        &mut self,
+        now: Now,
+        (id, index): (RequestId, TargetIndex),
+        status: u16,
+        out: &mut Actions,
+    ) {
+        let Some(ringing) = self.ringing.as_mut().filter(|ringing| ringing.id == id) else { return };
+        let Some(target) = ringing.stop(index) else { return };
+        let (by, over) = (ringing.by.clone(), ringing.is_over());
+        self.tell_not_taken(now, by, target, status, out);
+        if over {
+            self.ringing = None;
+            self.not_taken(now, out);
         }
     }
 
-    /// The phone that rings is given up when it has rung long enough.
+    /// Phones that ring are given up when they have rung long enough.
     pub(super) fn check_ringing(&mut self, now: Now, out: &mut Actions) {
-        if let Some(ringing) = self.ringing.take_if(|ringing| ringing.until <= now.mono) {
-            out.push(Action::GiveUp(ringing.id));
-            self.not_taken(now, ringing, NO_ANSWER, out);
+        let Some(ringing) = self.ringing.take_if(|ringing| ringing.until <= now.mono) else { return };
+        out.push(Action::GiveUp(ringing.id));
+        for target in ringing.targets.into_iter().flatten() {
+            self.tell_not_taken(now, ringing.by.clone(), target, NO_ANSWER, out);
         }
+        self.not_taken(now, out);
     }
 
     /// Whoever talked to the caller is gone.
@@ -326,29 +357,39 @@ impl Journey {
 
     fn ring(&mut self, now: Now, id: RequestId, callee: Callee, out: &mut Actions) {
         self.scope.note(now, format!("{} has somebody called", callee.by));
-        self.ringing = Some(Ringing { id, until: now.after(callee.ring).mono, callee: callee.clone() });
+        let targets = callee.targets.iter().cloned().map(Some).collect();
+        let until = now.after(callee.ring).mono;
+        self.ringing = Some(Ringing { id, by: callee.by.clone(), until, targets });
         out.push(Action::Call { request: id, callee });
     }
 
-    fn not_taken(&mut self, now: Now, ringing: Ringing, status: u16, out: &mut Actions) {
-        let Callee { target, by, .. } = ringing.callee;
-        let (inbox, talks) = match &self.stage {
-            Stage::Waiting(wait) => (wait.inbox().clone(), None),
-            Stage::Connected(talk) => (talk.inbox.clone(), Some((talk.held, talk.alone))),
+    /// Says that somebody who was called does not take the contact.
+    fn tell_not_taken(&mut self, now: Now, by: String, target: String, status: u16, out: &mut Actions) {
+        let inbox = match &self.stage {
+            Stage::Waiting(wait) => wait.inbox().clone(),
+            Stage::Connected(talk) => talk.inbox.clone(),
             Stage::InIvr(_) | Stage::LastWords { .. } | Stage::Ended(_) => return,
         };
         self.scope.note(now, format!("not taken: {status}"));
         let event = if status == NO_ANSWER {
-            FeedEvent::TakeTimedOut { inbox: inbox.clone(), by, target }
+            FeedEvent::TakeTimedOut { inbox, by, target }
         } else {
-            FeedEvent::Refused { inbox: inbox.clone(), by, target: Some(target), status: Some(status) }
+            FeedEvent::Refused { inbox, by, target: Some(target), status: Some(status) }
         };
         self.scope.emit(event, out);
-        match talks {
+    }
+
+    /// No phone rings any more, and nobody answered.
+    fn not_taken(&mut self, now: Now, out: &mut Actions) {
+        let Stage::Connected(talk) = &self.stage else { return };
+        match (talk.held, talk.alone) {
             // The one who transferred is gone: the inbox is to look after the caller again.
-            Some((_, true)) => self.enter_queue(now, inbox, out),
-            Some((false, false)) => self.join(out),
-            Some((true, false)) | None => {}
+            (_, true) => {
+                let inbox = talk.inbox.clone();
+                self.enter_queue(now, inbox, out);
+            }
+            (false, false) => self.join(out),
+            (true, false) => {}
         }
     }
 

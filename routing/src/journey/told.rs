@@ -29,7 +29,7 @@ impl<'a> Told<'a> {
             | Event::HungUp(_)
             | Event::HangUpRequested
             | Event::Requested(..)
-            | Event::CallAnswered(_)
+            | Event::CallAnswered(..)
             | Event::CallFailed(..)
             | Event::TakerGone(_)
             | Event::TakerHeld(_) => None,

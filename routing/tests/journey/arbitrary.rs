@@ -46,16 +46,16 @@ enum Happening {
     HangUpAsked,
     Asked(Request),
     /// The phone that rings is answered, or some phone that does not.
-    PickedUp(u32),
+    PickedUp(u32, usize),
     /// The phone that rings is not answered, or some phone that does not ring.
-    NotPickedUp(u32, u16),
+    NotPickedUp(u32, usize, u16),
     TakerGone,
     TakerHeld(bool),
 }
 
 fn any_callee() -> impl Strategy<Value = Callee> {
-    (0_u64..90).prop_map(|seconds| Callee {
-        target: "sip:agent@example.net".into(),
+    (0_u64..90, 1_usize..4).prop_map(|(seconds, phones)| Callee {
+        targets: (0..phones).map(|phone| format!("sip:agent{phone}@example.net")).collect(),
         ring: Duration::from_secs(seconds),
         by: "ann".into(),
     })
@@ -91,8 +91,9 @@ fn any_happening() -> impl Strategy<Value = Happening> {
         1 => (600_u64..4000).prop_map(Happening::Seconds),
         1 => Just(Happening::HangUpAsked),
         5 => any_request().prop_map(Happening::Asked),
-        4 => (0_u32..4).prop_map(Happening::PickedUp),
-        2 => (0_u32..4, prop::sample::select(vec![408_u16, 486, 503, 603])).prop_map(|(back, status)| Happening::NotPickedUp(back, status)),
+        4 => (0_u32..4, 0_usize..4).prop_map(|(back, phone)| Happening::PickedUp(back, phone)),
+        3 => (0_u32..4, 0_usize..4, prop::sample::select(vec![408_u16, 486, 503, 603]))
+            .prop_map(|(back, phone, status)| Happening::NotPickedUp(back, phone, status)),
         1 => Just(Happening::TakerGone),
         1 => any::<bool>().prop_map(Happening::TakerHeld),
     ]
@@ -108,6 +109,7 @@ struct Watched {
 impl Watched {
     fn tell(&mut self, event: Event) {
         let told = format!("{event:?}");
+        self.bench.stop_phone(&event);
         let journey = &mut self.bench.journey;
         journey.handle(self.bench.now, event, &mut self.bench.actions);
         let actions = self.bench.actions.len();
@@ -133,13 +135,11 @@ impl Watched {
     }
 
     /// A phone: the one that rings, or one of those before it.
-    fn phone(&mut self, back: u32) -> RequestId {
-        let id = match (back, &self.bench.ringing) {
+    fn phone(&self, back: u32) -> RequestId {
+        match (back, &self.bench.ringing) {
             (0, Some((id, _))) => *id,
             _ => RequestId(self.asked.saturating_sub(back)),
-        };
-        self.bench.ringing.take_if(|(ringing, _)| *ringing == id);
-        id
+        }
     }
 
     fn happens(&mut self, what: &Happening) {
@@ -186,13 +186,9 @@ impl Watched {
                 );
                 assert!(self.bench.replies.is_empty());
             }
-            Happening::PickedUp(back) => {
-                let id = self.phone(*back);
-                self.tell(Event::CallAnswered(id));
-            }
-            Happening::NotPickedUp(back, status) => {
-                let id = self.phone(*back);
-                self.tell(Event::CallFailed(id, *status));
+            Happening::PickedUp(back, phone) => self.tell(Event::CallAnswered(self.phone(*back), *phone)),
+            Happening::NotPickedUp(back, phone, status) => {
+                self.tell(Event::CallFailed(self.phone(*back), *phone, *status));
             }
             Happening::TakerGone => self.tell(Event::TakerGone(Reason::Completed)),
             Happening::TakerHeld(held) => self.tell(Event::TakerHeld(*held)),

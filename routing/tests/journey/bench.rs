@@ -1,6 +1,7 @@
 //! One call in virtual time, and plans to call.
 
 use std::{
+    collections::BTreeSet,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -34,6 +35,7 @@ pub(super) fn inbox(id: &str) -> (InboxId, Arc<Inbox>) {
         no_one_available: None,
         queue_music: None,
         priority: 5,
+        dial: None,
     };
     (id, Arc::new(inbox))
 }
@@ -92,8 +94,12 @@ pub(super) struct Bench {
     pub(super) answered: bool,
     /// Whom the journey has called, and who has not answered, failed or been given up.
     pub(super) ringing: Option<(RequestId, Callee)>,
+    /// Those of its targets whose phones still ring.
+    phones: BTreeSet<usize>,
     /// The call that was connected with the caller, and whether the two hear each other.
     pub(super) talks: Option<(RequestId, bool)>,
+    /// Which target of that request it was.
+    pub(super) talks_to: usize,
     pub(super) replies: Vec<(RequestId, Result<(), Refusal>)>,
     requests: u32,
 }
@@ -141,7 +147,9 @@ impl Bench {
             ended: None,
             answered: false,
             ringing: None,
+            phones: BTreeSet::new(),
             talks: None,
+            talks_to: 0,
             replies: Vec::new(),
             requests: 0,
         };
@@ -174,12 +182,15 @@ impl Bench {
                 Action::Ring => self.rings = true,
                 Action::Call { request, callee } => {
                     assert!(self.ringing.is_none(), "one phone at a time");
+                    self.phones = (0..callee.targets.len()).collect();
                     self.ringing = Some((request, callee));
                 }
                 Action::GiveUp(request) => drop(self.ringing.take_if(|(id, _)| *id == request)),
-                Action::Connect(request) => {
+                Action::Connect(request, index) => {
                     assert!(self.answered, "nobody talks to who was not answered");
+                    self.ringing.take_if(|(id, _)| *id == request);
                     self.talks = Some((request, true));
+                    self.talks_to = index;
                 }
                 Action::Separate => {
                     let (_, joined) = self.talks.as_mut().expect("somebody talks");
@@ -208,14 +219,14 @@ impl Bench {
 
     /// The phone that rings is answered.
     pub(super) fn picks_up(&mut self) {
-        let (id, _) = self.ringing.take().expect("a phone rings");
-        self.tell(Event::CallAnswered(id));
+        let id = self.ringing.as_ref().expect("a phone rings").0;
+        self.tell(Event::CallAnswered(id, 0));
     }
 
     /// The phone that rings is not answered.
     pub(super) fn does_not_pick_up(&mut self, status: u16) {
-        let (id, _) = self.ringing.take().expect("a phone rings");
-        self.tell(Event::CallFailed(id, status));
+        let id = self.ringing.as_ref().expect("a phone rings").0;
+        self.tell(Event::CallFailed(id, 0, status));
     }
 
     /// The names of the events so far, with what matters of each.
@@ -223,7 +234,18 @@ impl Bench {
         self.events.iter().map(|event| format!("{event:?}")).collect()
     }
 
+    /// A phone of which the event says that it is over rings no more.
+    pub(super) fn stop_phone(&mut self, event: &Event) {
+        if let Event::CallAnswered(id, index) | Event::CallFailed(id, index, _) = event
+            && self.ringing.as_ref().is_some_and(|(ringing, _)| ringing == id)
+        {
+            self.phones.remove(index);
+            self.ringing.take_if(|_| self.phones.is_empty());
+        }
+    }
+
     pub(super) fn tell(&mut self, event: Event) {
+        self.stop_phone(&event);
         self.journey.handle(self.now, event, &mut self.actions);
         self.take();
     }

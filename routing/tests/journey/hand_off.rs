@@ -11,7 +11,7 @@ use vestibule_routing::{
 use super::bench::{Bench, call, edit, plan, queue, with_number};
 
 fn callee() -> Callee {
-    Callee { target: "sip:ann@example.net".into(), ring: Duration::from_secs(45), by: "ann".into() }
+    Callee { targets: vec!["sip:ann@example.net".into()], ring: Duration::from_secs(45), by: "ann".into() }
 }
 
 fn waiting() -> Bench {
@@ -47,7 +47,7 @@ fn the_caller_hears_the_queue_until_the_taker_answers_and_then_the_taker() {
     assert_eq!((bench.place, bench.playing), (None, None));
     assert_eq!(bench.talks, Some((RequestId(1), true)));
     let inbox = "ib_general".into();
-    let target = callee().target;
+    let target = callee().targets[0].clone();
     assert_eq!(
         bench.events[bench.events.len() - 2..],
         [
@@ -99,7 +99,7 @@ fn a_phone_that_is_not_answered_is_given_up_after_its_time() {
     assert_eq!(bench.ringing, None);
     assert!(matches!(last(&bench), FeedEvent::TakeTimedOut { .. }));
     let before = bench.events.len();
-    bench.tell(Event::CallFailed(RequestId(1), 487));
+    bench.tell(Event::CallFailed(RequestId(1), 0, 487));
     assert_eq!(bench.events.len(), before, "what we took back fails as it should");
 }
 
@@ -108,7 +108,7 @@ fn an_answer_that_crosses_its_own_end_is_hung_up() {
     let mut bench = waiting();
     bench.ask(Request::Take(callee())).unwrap();
     bench.pass(45);
-    bench.tell(Event::CallAnswered(RequestId(1)));
+    bench.tell(Event::CallAnswered(RequestId(1), 0));
     assert_eq!((place(&bench), bench.talks), ("queue", None));
 }
 
@@ -227,7 +227,7 @@ fn a_held_caller_hears_the_numbers_hold_music_and_once_is_enough() {
 #[test]
 fn a_transfer_holds_the_caller_until_the_other_answers() {
     let mut bench = talking();
-    bench.ask(Request::Transfer(Callee { target: "sip:bob@example.net".into(), ..callee() })).unwrap();
+    bench.ask(Request::Transfer(Callee { targets: vec!["sip:bob@example.net".into()], ..callee() })).unwrap();
     assert_eq!(
         (bench.hears(), bench.talks),
         (vec!["builtin:hold_music".to_owned()], Some((RequestId(1), false)))
@@ -293,4 +293,40 @@ fn an_inbox_that_refuses_is_told_to_the_feed_and_the_caller_waits_on() {
     bench.ask(Request::Refuse { by: "ann".into() }).unwrap();
     assert!(matches!(last(&bench), FeedEvent::Refused { target: None, status: None, by, .. } if by == "ann"));
     assert_eq!(place(&bench), "queue");
+}
+
+fn three() -> Request {
+    let targets = ["ann", "bob", "eve"].map(|name| format!("sip:{name}@example.net")).to_vec();
+    Request::Take(Callee { targets, ..callee() })
+}
+
+#[test]
+fn of_phones_that_ring_together_the_first_to_answer_has_the_caller() {
+    let mut bench = waiting();
+    bench.ask(three()).unwrap();
+    bench.tell(Event::CallFailed(RequestId(1), 0, 486));
+    assert!(matches!(last(&bench), FeedEvent::Refused { target: Some(to), .. } if to.contains("ann")));
+    assert!(bench.ringing.is_some(), "two go on ringing");
+    assert_eq!(bench.ask(Request::Take(callee())), Err(Refusal::UnderWay));
+    bench.tell(Event::CallAnswered(RequestId(1), 2));
+    assert_eq!((bench.talks, bench.talks_to, bench.ringing.is_none()), (Some((RequestId(1), true)), 2, true));
+    assert!(matches!(last(&bench), FeedEvent::Connected { target, .. } if target.contains("eve")));
+    let told = bench.events.len();
+    bench.tell(Event::CallFailed(RequestId(1), 1, 487));
+    assert_eq!(bench.events.len(), told, "the others were taken back");
+}
+
+#[test]
+fn phones_that_ring_together_are_over_when_the_last_is() {
+    let mut bench = waiting();
+    bench.ask(three()).unwrap();
+    for (index, status) in [(1, 486), (1, 486), (0, 603), (7, 486), (2, 503)] {
+        assert!(bench.ringing.is_some());
+        bench.tell(Event::CallFailed(RequestId(1), index, status));
+    }
+    assert_eq!(bench.told().iter().filter(|told| told.starts_with("Refused")).count(), 3);
+    bench.ask(three()).unwrap();
+    bench.pass(45);
+    assert_eq!(bench.told().iter().filter(|told| told.starts_with("TakeTimedOut")).count(), 3);
+    assert_eq!((place(&bench), bench.ringing.is_none()), ("queue", true));
 }
