@@ -46,6 +46,8 @@ class Agent(Call):
         return self
 
     def close(self):
+        if self._stop:
+            return
         if self.answered_at and not self.ended_at and self.acknowledged_at:
             super().close()
             return

@@ -205,6 +205,8 @@ class Call:
 
     def close(self):
         """Leaves whatever state the call is in: BYE when answered, CANCEL when not, and frees the sockets."""
+        if self._stop:
+            return
         try:
             if self.answered_at and not self.ended_at:
                 self.hang_up()

@@ -1,13 +1,15 @@
 """Cases about handing callers to those who take them: take, refusal, hold, transfer, and what both sides hear."""
 
+import concurrent.futures
 import math
+import random
 import time
 
 import cases
 import sound
 from agent import Agent
-from caller import Call
-from cases import DIRECT, INITIAL, RINGBACK, case, prompts, publish
+from caller import Call, CallError
+from cases import BOTH, DIRECT, INITIAL, RINGBACK, case, prompts, publish
 from gateway import Gateway, check
 
 HOLD_MUSIC = "hold_music"
@@ -411,3 +413,75 @@ def dial_the_longest_idle(_):
             check(order == [ann.uri, bob.uri, ann.uri, bob.uri], f"order {order}")
         finally:
             gate.stop()
+
+
+def random_script(gate, seed):
+    """One call with whatever may happen to it, in any order; gives back what was done."""
+    chance = random.Random(seed)
+    done = []
+    agents = [Agent(f"a{seed}x{n}", status=chance.choice((200, 200, 200, 486, None)), ring_s=chance.uniform(0, 0.6),
+                    payload_types=chance.choice(((0, 8), (0,), (8,)))) for n in range(2)]
+    call = Call(gate.sip, chance.choice((DIRECT, DIRECT, BOTH)), payload_types=chance.choice(((0, 8), (0,), (8,))))
+
+    def ask(contact, what, body=None):
+        status, said = gate.post(f"/api/v1/contacts/{contact}/{what}", body)
+        check(status < 500, f"{what}: {status} {said}")
+
+    try:
+        call.dial()
+        if chance.random() < 0.05:
+            call.close()
+            return ["left at once"]
+        call.wait_answer()
+        contact = gate.contact_of(call.call_id)
+        for _ in range(chance.randrange(2, 9)):
+            time.sleep(chance.choice((0, 0, 0.05, 0.3, 0.7)))
+            agent = chance.choice(agents)
+            what = chance.choice(("take", "take", "take", "transfer", "inbox", "hold", "resume", "keys", "reinvite",
+                                  "agent reinvite", "agent leaves", "caller leaves", "hang_up"))
+            done.append(what)
+            if call.ended_at:
+                break
+            talks = agent.acknowledged_at and not agent.ended_at
+            if what in ("take", "transfer"):
+                ask(contact, what, {"target": agent.uri, "ring_seconds": chance.choice((1, 45))})
+            elif what == "inbox":
+                ask(contact, "transfer", {"inbox": chance.choice(("ib_sales", "ib_support", "ib_none"))})
+            elif what in ("hold", "resume", "hang_up"):
+                ask(contact, what)
+            elif what == "keys":
+                call.press("12", chance.choice(("rfc4733", "info")))
+            elif what == "reinvite":
+                call.reinvite(chance.choice(("sendrecv", "sendonly", "inactive")))
+            elif what == "agent reinvite" and talks:
+                agent.reinvite(chance.choice(("sendrecv", "sendonly", "inactive")))
+            elif what == "agent leaves" and talks:
+                agent.hang_up()
+            elif what == "caller leaves":
+                call.hang_up()
+    except CallError as error:
+        # A request that meets the other side's BYE has no answer that counts.
+        check(call.ended_at or any(agent.ended_at for agent in agents), f"script {seed} {done}: {error}")
+    finally:
+        call.close()
+        for agent in agents:
+            agent.close()
+    return done
+
+
+@case(alone=True)
+def random_scripts(gate):
+    """300 calls with take, transfer, hold, keys, re-INVITE and hang-up in any order leave nothing behind."""
+    with concurrent.futures.ThreadPoolExecutor(12) as pool:
+        steps = sum(len(done) for done in pool.map(lambda seed: random_script(gate, seed), range(300)))
+    left = ("vestibule_calls_active", "vestibule_media_streams", "vestibule_queue_waiting_contacts",
+            "vestibule_sip_dialogs", "vestibule_sip_transactions")
+    end = time.monotonic() + 75
+    while time.monotonic() < end and any(gate.metric(name) for name in left):
+        time.sleep(0.5)
+    rest = {name: gate.metric(name) for name in left}
+    check(not any(rest.values()), f"left behind: {rest}")
+    check(gate.metric("vestibule_call_panics_total") == 0, "a contact's task panicked")
+    contacts = gate.ask("GET", "/api/v1/contacts?state=live")["contacts"]
+    check(not contacts, f"{len(contacts)} records are still open")
+    return f"{steps} steps"
