@@ -35,6 +35,8 @@ pub struct Settings {
     pub journal: Journal,
     /// How routing documents are treated.
     pub routing: Routing,
+    /// Waiting in queues.
+    pub queue: Queue,
     /// Whom contacts may be handed to.
     pub hand_off: HandOff,
     /// Web services that IVRs may ask.
@@ -196,6 +198,14 @@ pub struct Routing {
     pub recordings_bytes_max: u64,
     /// Days for which a recording is kept that nothing names.
     pub recordings_unused_days: u64,
+}
+
+/// `[queue]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Queue {
+    /// Seconds for which a lost place can be had back; 0: never.
+    pub place_kept_seconds: u64,
 }
 
 /// `[hand_off]`.

@@ -415,6 +415,42 @@ def dial_the_longest_idle(_):
             gate.stop()
 
 
+def position(gate, contact):
+    return gate.ask("GET", f"/api/v1/contacts/{contact}")["now"]["position"]
+
+
+@case(alone=True)
+def a_lost_place_is_had_back(_):
+    """Who left the queue, or was cut off by a kill -9, and rings again in time goes before those who came later."""
+    gate = Gateway(cases.BINARY, name="places")
+    gate.start()
+    try:
+        mine = "+12125550111"
+        with Call(gate.sip, DIRECT, caller=mine) as first:
+            queued(gate, first)
+            with Call(gate.sip, DIRECT, caller="+12125550222") as other:
+                later = queued(gate, other)
+                check(position(gate, later) == 2, "the second is not behind the first")
+                first.hang_up()
+                with Call(gate.sip, DIRECT, caller=mine) as again:
+                    back = queued(gate, again)
+                    check((position(gate, back), position(gate, later)) == (1, 2), "the place was not had back")
+                    gate.kill()
+                    gate.start()
+                    gate.forget_feed()
+                    with Call(gate.sip, DIRECT, caller="+12125550333") as new:
+                        newest = queued(gate, new)
+                        with Call(gate.sip, DIRECT, caller=mine) as third:
+                            back = queued(gate, third)
+                            places = position(gate, back), position(gate, newest)
+                            check(places == (1, 2), f"after the kill: {places}")
+                            third.hang_up()
+                        new.hang_up()
+                    again.ended_at = other.ended_at = time.monotonic()
+    finally:
+        gate.stop()
+
+
 def random_script(gate, seed):
     """One call with whatever may happen to it, in any order; gives back what was done."""
     chance = random.Random(seed)

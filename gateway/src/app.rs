@@ -10,6 +10,7 @@ use anyhow::Context as _;
 use tokio::{
     runtime::Runtime,
     signal::unix::{SignalKind, signal},
+    task::JoinSet,
 };
 use vestibule_config::{
     settings::{self, Settings, Transport},
@@ -30,6 +31,7 @@ use crate::{
     hub::{Hub, Services},
     journal::{self, Journal},
     media::{Media, MediaSettings},
+    places::Places,
     queue::Queues,
     repeats::Repeats,
     sip::{Capture, Gate, Sip},
@@ -86,6 +88,7 @@ async fn run(settings: &Settings, runtime: &Runtime) -> anyhow::Result<()> {
         dips: DataDips::new(settings.data_dip.allowed_url_prefixes.clone())?,
         sounds,
         queues: queues.clone(),
+        places: open_places(settings, &journal).await?,
         dialler: dialler.clone(),
         repeats: repeats.clone(),
         metrics: metrics.clone(),
@@ -97,8 +100,9 @@ async fn run(settings: &Settings, runtime: &Runtime) -> anyhow::Result<()> {
     let capture = Capture::new(settings.sip.limits.capture_bytes_max);
     let shared = (hub.clone(), gate, metrics.sip.clone());
     let sip = Sip::start(&settings.sip, bound.udp, bound.tcp, shared, capture.clone())?;
-    let dialling = tokio::spawn(dialler.run(live.clone(), hand_off.clone()));
-    let settling = tokio::spawn(repeats.clone().settle(journal.clone()));
+    let mut background = JoinSet::new();
+    background.spawn(dialler.run(live.clone(), hand_off.clone()));
+    background.spawn(repeats.clone().settle(journal.clone()));
     let state = AppState {
         feed: Feed::new(journal.clone(), "vestibule"),
         journal: journal.clone(),
@@ -109,12 +113,12 @@ async fn run(settings: &Settings, runtime: &Runtime) -> anyhow::Result<()> {
         store: store.clone(),
         capture,
         limits: http_limits(&settings.http),
-        hand_off: hand_off.clone(),
+        hand_off,
     };
     let http_address = bound.http.as_ref().and_then(|listener| listener.local_addr().ok());
     let api = bound.http.map(|listener| start_api(listener, state)).transpose()?;
-    let measuring = tokio::spawn(measure::go_on(media, queues, metrics));
-    let keeping = tokio::spawn(housekeeping::go_on(store.clone(), settings.routing.recordings_unused_days));
+    background.spawn(measure::go_on(media, queues, metrics));
+    background.spawn(housekeeping::go_on(store.clone(), settings.routing.recordings_unused_days));
     readiness.set(Phase::Ready);
     greet(settings, &store, &sip_addresses, http_address, new_key.as_ref());
 
@@ -127,10 +131,7 @@ async fn run(settings: &Settings, runtime: &Runtime) -> anyhow::Result<()> {
     {
         tracing::error!("the HTTP listener had panicked");
     }
-    measuring.abort();
-    keeping.abort();
-    dialling.abort();
-    settling.abort();
+    background.shutdown().await;
     repeats.end_due(&journal, jiff::Timestamp::MAX);
     tokio::task::spawn_blocking(move || journal.close()).await?;
     Ok(())
@@ -177,6 +178,15 @@ fn open_journal(settings: &Settings, metrics: &Metrics) -> anyhow::Result<(Journ
         );
     }
     Ok((journal, Repeats::new(recovered.undecided)))
+}
+
+/// The places that callers lost shortly before the start.
+async fn open_places(settings: &Settings, journal: &Journal) -> anyhow::Result<Places> {
+    let places = Places::new(settings.queue.place_kept_seconds);
+    for lost in journal.reader().lost_places(places.kept_for(), jiff::Timestamp::now()).await? {
+        places.keep(lost);
+    }
+    Ok(places)
 }
 
 fn http_limits(settings: &settings::Http) -> api::Limits {

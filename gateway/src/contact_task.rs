@@ -7,13 +7,9 @@
 use std::{collections::VecDeque, sync::Arc, time::Instant};
 
 use rand::{Rng, rngs::StdRng};
-use sip_proto::endpoint::HangUpCause;
 use tokio::sync::mpsc;
 use vestibule_routing::{
-    address::{Address, E164},
-    channel::Channel,
-    contact::{Caller, Contact},
-    id::{ContactId, InboxId},
+    id::ContactId,
     journey::{Action, Event, FeedEvent, Journey, Playback, Sound},
     outcome::{Outcome, Reason, Side},
     time::Now,
@@ -24,7 +20,7 @@ use crate::{
     contact_id::new_contact_id,
     dialler::DialWait,
     hub::{Place, Services},
-    journal::{ContactEnd, ContactProgress, ContactStart, ContactUpdate, Entry, JournalError},
+    journal::{ContactEnd, ContactProgress, ContactUpdate, Entry, JournalError},
     leg::{ArrivingCall, LegId, Signal, SignalLeg},
     media::{self, MediaEvent},
     queue::Ticket,
@@ -32,11 +28,14 @@ use crate::{
     telemetry::{DigitSource, OutcomeLabel, TakeResult},
 };
 
+mod arrival;
 mod hand_off;
 mod media_leg;
+mod queueing;
 mod record;
 mod takers;
 
+use arrival::{contact_of, outcome_of, start_of};
 use media_leg::MediaLeg;
 use record::Record;
 use takers::Takers;
@@ -85,6 +84,7 @@ pub(crate) async fn run(
         record,
         ticket: None,
         dial_wait: None,
+        waits_since: now.wall,
         queued_at: None,
         live,
         dip_answers,
@@ -115,6 +115,8 @@ struct ContactTask {
     record: Record,
     ticket: Option<Ticket>,
     dial_wait: Option<DialWait>,
+    /// Since when the caller counts as waiting: a place that was lost and had back keeps its time.
+    waits_since: jiff::Timestamp,
     queued_at: Option<Instant>,
     live: LiveEntry,
     dip_answers: mpsc::Sender<Event>,
@@ -225,6 +227,7 @@ impl ContactTask {
         for action in actions {
             self.act(action);
         }
+        self.show();
     }
 
     /// Writes the events of this wake-up; the future is the receipt.
@@ -253,7 +256,7 @@ impl ContactTask {
                 other => entry.push(wall, other),
             }
         }
-        self.show(&entry);
+        self.live.update(|state| state.events.extend(entry.events.iter().cloned()));
         if entry.record.is_none() && self.record.take_change() {
             entry.record = Some(ContactUpdate::Progress(Box::new(self.record.progress.clone())));
         }
@@ -299,15 +302,16 @@ impl ContactTask {
     }
 
     /// Shows the API where the contact is.
-    fn show(&self, entry: &Entry) {
+    fn show(&self) {
         let stage = self.stage();
         let answered = self.record.progress.answered;
         let hand_off = self.record.hand_off.clone();
+        let place = self.ticket.as_ref().map(Ticket::place);
         self.live.update(|state| {
             state.hand_off = hand_off;
             state.stage = stage;
             state.answered = answered;
-            state.events.extend(entry.events.iter().cloned());
+            state.place = place;
         });
     }
 
@@ -317,8 +321,8 @@ impl ContactTask {
         {
             return Stage::Connected { inbox: inbox.clone() };
         }
-        if let (Some(ticket), Some(inbox)) = (&self.ticket, &self.record.progress.inbox) {
-            return Stage::Waiting { inbox: inbox.clone(), position: ticket.position() };
+        if let (Some(_), Some(inbox)) = (&self.ticket, &self.record.progress.inbox) {
+            return Stage::Waiting { inbox: inbox.clone(), position: 0 };
         }
         match (&self.record.progress.ivr, &self.record.node) {
             (Some(ivr), Some(node)) => Stage::InIvr { ivr: ivr.clone(), node: node.clone() },
@@ -340,23 +344,7 @@ impl ContactTask {
             Action::StopPlayback => self.media.stop_playback(),
             Action::Emit(_) => {}
             Action::EnterQueue { inbox, priority, length_max } => {
-                let arrived = self.journey.contact().arrived.wall;
-                // Before the new place is taken: giving the old one up later would remove the new one,
-                // if both are the same (back from an inbox that was full).
-                (self.ticket, self.dial_wait) = (None, None);
-                match self.services.queues.join(&inbox, &self.id, arrived, priority, length_max) {
-                    Ok(ticket) => {
-                        self.queued_at.get_or_insert_with(Instant::now);
-                        self.pending.push_back(Event::Position(ticket.position()));
-                        self.ticket = Some(ticket);
-                        self.wait_for_phones(&inbox, priority);
-                    }
-                    Err(_) => {
-                        self.services.metrics.queue.full.inc();
-                        self.pending.push_back(Event::QueueFull);
-                    }
-                }
-                self.measure_queues();
+                self.enter_queue(&inbox, priority, length_max);
             }
             Action::LeaveQueue => self.leave_queue(),
             Action::DataDip(dip) => {
@@ -414,33 +402,10 @@ impl ContactTask {
         self.pending.push_back(Event::PlaybackFailed(playback.id, why));
     }
 
-    /// Has the inbox's telephones called, if it has any.
-    fn wait_for_phones(&mut self, inbox: &InboxId, priority: u8) {
-        let dial = self.journey.plan().inbox(inbox).and_then(|inbox| inbox.dial.clone());
-        self.dial_wait = dial.map(|dial| {
-            let arrived = self.journey.contact().arrived.wall;
-            self.services.dialler.wait(inbox, &self.id, arrived, priority, dial)
-        });
-    }
-
-    fn leave_queue(&mut self) {
-        self.dial_wait = None;
-        if self.ticket.take().is_some()
-            && let Some(since) = self.queued_at.take()
-        {
-            self.services.metrics.queue.wait_seconds.observe(since.elapsed().as_secs_f64());
-        }
-        self.measure_queues();
-    }
-
-    fn measure_queues(&self) {
-        let waiting = i64::try_from(self.services.queues.waiting()).unwrap_or(i64::MAX);
-        self.services.metrics.queue.waiting.set(waiting);
-    }
-
     fn end(&mut self, outcome: Outcome, sip_status: u16) {
         self.ended = true;
         self.count_end(outcome);
+        self.keep_place(outcome);
         self.takers.end(sip_status);
         match sip_status {
             // The call is gone already.
@@ -506,52 +471,5 @@ async fn sleep_until(deadline: Option<Instant>) {
     match deadline {
         Some(at) => tokio::time::sleep_until(at.into()).await,
         None => std::future::pending().await,
-    }
-}
-
-/// The contact an INVITE makes. The asserted identity is believed, since only listed trunks get here.
-fn contact_of(call: &ArrivingCall, id: ContactId, seed: u64, now: Now) -> Contact {
-    let invite = &call.invite;
-    let to = match E164::from_user_part(&invite.user) {
-        Some(number) => Address::Number(number),
-        None => Address::Text(invite.user.as_str().into()),
-    };
-    let party = invite.asserted.as_ref().unwrap_or(&invite.from);
-    let nameless = party.user.is_empty() || party.user.eq_ignore_ascii_case("anonymous");
-    let anonymous = invite.private || nameless;
-    let from = Caller { number: E164::from_user_part(&party.user), text: party.user.clone(), anonymous };
-    Contact { id, channel: Channel::Voice, to, from, arrived: now, seed }
-}
-
-/// What a cause means for the contact. `Completed` is refined by the journey, which knows where it was.
-fn outcome_of(cause: HangUpCause) -> Outcome {
-    match cause {
-        HangUpCause::Cancelled => Outcome::new(Side::Caller, Reason::Cancelled),
-        HangUpCause::Bye => Outcome::new(Side::Caller, Reason::Completed),
-        HangUpCause::NoAck | HangUpCause::SessionExpired => {
-            Outcome::new(Side::Carrier, Reason::SignallingTimeout)
-        }
-        HangUpCause::MediaRefused => Outcome::new(Side::Carrier, Reason::MediaRefused),
-    }
-}
-
-fn start_of(call: &ArrivingCall, contact: &Contact, revision: u64) -> ContactStart {
-    let to = match &contact.to {
-        Address::Number(number) => number.to_string(),
-        Address::Text(text) => text.to_string(),
-    };
-    let from = match contact.from.number {
-        Some(number) => number.to_string(),
-        None => contact.from.text.clone(),
-    };
-    ContactStart {
-        channel: Channel::Voice,
-        from,
-        entry_point: Some(to.clone()),
-        to,
-        arrived: contact.arrived.wall,
-        revision: Some(revision),
-        trunk: Some(call.trunk.clone()),
-        call_id: Some(call.invite.call_id.clone()),
     }
 }

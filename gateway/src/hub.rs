@@ -23,6 +23,7 @@ use crate::{
     journal::Journal,
     leg::{ArrivingCall, LegId, Signal},
     media::Media,
+    places::Places,
     queue::Queues,
     repeats::Repeats,
     sound::Library,
@@ -48,6 +49,8 @@ pub struct Services {
     pub sounds: Library,
     /// The queues of all inboxes.
     pub queues: Queues,
+    /// Places that callers may get back.
+    pub places: Places,
     /// Calls the telephones of inboxes.
     pub dialler: Dialler,
     /// Contacts of before a restart whose INVITE may come again.

@@ -18,6 +18,7 @@ pub mod hub;
 pub mod journal;
 pub mod leg;
 pub mod media;
+pub mod places;
 pub mod queue;
 pub mod repeats;
 pub mod sip;

@@ -32,7 +32,11 @@ pub struct QueueFull;
 
 /// A contact's place; dropping it gives the place up.
 #[derive(Debug)]
-pub struct Ticket {
+pub struct Ticket(PlaceInQueue);
+
+/// Looks at a place without holding it.
+#[derive(Clone, Debug)]
+pub struct PlaceInQueue {
     queues: Queues,
     inbox: InboxId,
     place: Place,
@@ -58,7 +62,7 @@ impl Queues {
             return Err(QueueFull);
         }
         queue.insert(place.clone());
-        Ok(Ticket { queues: self.clone(), inbox: inbox.clone(), place })
+        Ok(Ticket(PlaceInQueue { queues: self.clone(), inbox: inbox.clone(), place }))
     }
 
     /// Contacts waiting, by inbox; only inboxes with at least one.
@@ -91,10 +95,22 @@ impl Queues {
 impl Ticket {
     /// The inbox waited in.
     pub fn inbox(&self) -> &InboxId {
-        &self.inbox
+        &self.0.inbox
     }
 
     /// Our position; 1 is next.
+    pub fn position(&self) -> u32 {
+        self.0.position()
+    }
+
+    /// The place, for others to look at.
+    pub fn place(&self) -> PlaceInQueue {
+        self.0.clone()
+    }
+}
+
+impl PlaceInQueue {
+    /// Its position; 1 is next.
     pub fn position(&self) -> u32 {
         let inboxes = self.queues.lock();
         let Some(queue) = inboxes.get(&self.inbox) else { return 1 };
@@ -109,11 +125,12 @@ impl Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        let mut inboxes = self.queues.lock();
-        if let Some(queue) = inboxes.get_mut(&self.inbox) {
-            queue.remove(&self.place);
+        let PlaceInQueue { queues, inbox, place } = &self.0;
+        let mut inboxes = queues.lock();
+        if let Some(queue) = inboxes.get_mut(inbox) {
+            queue.remove(place);
             if queue.is_empty() {
-                inboxes.remove(&self.inbox);
+                inboxes.remove(inbox);
             }
         }
     }

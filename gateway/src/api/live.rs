@@ -14,7 +14,7 @@ use vestibule_routing::{
     journey::{Refusal, Request},
 };
 
-use crate::{dialler::PhoneInUse, journal::Event, leg::Destination};
+use crate::{dialler::PhoneInUse, journal::Event, leg::Destination, queue::PlaceInQueue};
 
 /// All live contacts of the process.
 #[derive(Clone, Debug, Default)]
@@ -92,6 +92,8 @@ pub struct LiveState {
     pub events: Vec<Event>,
     /// Whom it is handed to.
     pub hand_off: Option<HandOff>,
+    /// Its place in the queue: where it stands is looked up when somebody asks.
+    pub place: Option<PlaceInQueue>,
 }
 
 /// Whom a contact is handed to.
@@ -184,7 +186,11 @@ impl LiveContacts {
 impl LiveContact {
     /// A copy of what is known now.
     pub fn state(&self) -> LiveState {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let (Stage::Waiting { position, .. }, Some(place)) = (&mut state.stage, &state.place) {
+            *position = place.position();
+        }
+        state
     }
 
     /// Asks something of the contact.

@@ -5,13 +5,15 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::sync::Semaphore;
+use vestibule_routing::id::InboxId;
 
 use super::{EventKind, JournalError, schema};
+use crate::places::LostPlace;
 
 /// A pool of two read-only connections.
 #[derive(Clone, Debug)]
@@ -161,6 +163,38 @@ impl Reader {
                        entry_point, ivr, inbox, revision, trunk, call_id, outcome_side, outcome_reason, \
                        abandoned_at, trace FROM contact WHERE id = ?";
             Ok(connection.prepare_cached(sql)?.query_row([id], contact_row).optional()?)
+        })
+        .await
+    }
+
+    /// Callers who left a queue, or were cut off in it, so shortly before `now`; of the newest contacts.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn lost_places(
+        &self,
+        within: SignedDuration,
+        now: Timestamp,
+    ) -> Result<Vec<LostPlace>, JournalError> {
+        let Ok(since) = now.checked_sub(within) else { return Ok(Vec::new()) };
+        self.with(move |connection| {
+            let sql = "SELECT from_address, to_address, inbox, arrived_us, ended_us FROM \
+                       (SELECT * FROM contact ORDER BY id DESC LIMIT 65536) \
+                       WHERE ended_us > ?1 AND inbox IS NOT NULL AND outcome_reason IN \
+                       ('abandoned_in_queue', 'restarted', 'media_timeout', 'signalling_timeout') \
+                       ORDER BY ended_us";
+            let time = |micros| Timestamp::from_microsecond(micros).unwrap_or(Timestamp::UNIX_EPOCH);
+            let mut statement = connection.prepare(sql)?;
+            let rows = statement.query_map([since.as_microsecond()], |row| {
+                Ok(LostPlace {
+                    from: row.get(0)?,
+                    to: row.get(1)?,
+                    inbox: InboxId::from(row.get_ref(2)?.as_str()?),
+                    arrived: time(row.get(3)?),
+                    lost: time(row.get(4)?),
+                })
+            })?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
         })
         .await
     }

@@ -1,0 +1,81 @@
+//! The contact's task, as far as the contact waits: its place in a queue, its inbox's telephones, a place had back.
+
+use std::time::Instant;
+
+use vestibule_routing::{
+    id::InboxId,
+    journey::Event,
+    outcome::{Outcome, Reason},
+};
+
+use super::ContactTask;
+use crate::{journal::ContactStart, places::LostPlace};
+
+impl ContactTask {
+    pub(super) fn enter_queue(&mut self, inbox: &InboxId, priority: u8, length_max: Option<u32>) {
+        let arrived = self.place_in(inbox);
+        // Before the new place is taken: giving the old one up later would remove the new one,
+        // if both are the same (back from an inbox that was full).
+        (self.ticket, self.dial_wait) = (None, None);
+        match self.services.queues.join(inbox, &self.id, arrived, priority, length_max) {
+            Ok(ticket) => {
+                self.queued_at.get_or_insert_with(Instant::now);
+                self.pending.push_back(Event::Position(ticket.position()));
+                self.ticket = Some(ticket);
+                self.wait_for_phones(inbox, priority);
+            }
+            Err(_) => {
+                self.services.metrics.queue.full.inc();
+                self.pending.push_back(Event::QueueFull);
+            }
+        }
+        self.measure_queues();
+    }
+
+    /// Since when the caller counts as waiting in an inbox.
+    fn place_in(&mut self, inbox: &InboxId) -> jiff::Timestamp {
+        let ContactStart { from, to, arrived, .. } = &self.record.start;
+        if let Some(since) = self.services.places.take(from, to, inbox, *arrived) {
+            tracing::debug!(contact = %self.id, %since, "a caller who rang again has the old place");
+            self.waits_since = self.waits_since.min(since);
+        }
+        self.waits_since
+    }
+
+    /// Keeps the place of a caller who is gone from the queue, for when he rings again.
+    pub(super) fn keep_place(&self, outcome: Outcome) {
+        let lost = matches!(
+            outcome.reason,
+            Reason::AbandonedInQueue | Reason::MediaTimeout | Reason::SignallingTimeout | Reason::Restarted
+        );
+        if let Some(inbox) =
+            self.record.progress.inbox.clone().filter(|_| lost && !self.record.is_connected())
+        {
+            let ContactStart { from, to, .. } = self.record.start.clone();
+            let lost = jiff::Timestamp::now();
+            self.services.places.keep(LostPlace { from, to, inbox, arrived: self.waits_since, lost });
+        }
+    }
+
+    /// Has the inbox's telephones called, if it has any.
+    fn wait_for_phones(&mut self, inbox: &InboxId, priority: u8) {
+        let dial = self.journey.plan().inbox(inbox).and_then(|inbox| inbox.dial.clone());
+        self.dial_wait =
+            dial.map(|dial| self.services.dialler.wait(inbox, &self.id, self.waits_since, priority, dial));
+    }
+
+    pub(super) fn leave_queue(&mut self) {
+        self.dial_wait = None;
+        if self.ticket.take().is_some()
+            && let Some(since) = self.queued_at.take()
+        {
+            self.services.metrics.queue.wait_seconds.observe(since.elapsed().as_secs_f64());
+        }
+        self.measure_queues();
+    }
+
+    fn measure_queues(&self) {
+        let waiting = i64::try_from(self.services.queues.waiting()).unwrap_or(i64::MAX);
+        self.services.metrics.queue.waiting.set(waiting);
+    }
+}
