@@ -173,9 +173,9 @@ class Call:
     def play(self, samples):
         self._outgoing.put(("audio", list(samples), 0))
 
-    def request(self, method, body=b"", content_type="application/sdp", seconds=5.0):
+    def request(self, method, body=b"", content_type="application/sdp", seconds=5.0, headers=()):
         """Sends a request inside the dialog and gives back the status of its final response."""
-        answer = self._in_dialog(method, body, content_type)
+        answer = self._in_dialog(method, body, content_type, headers)
         try:
             return answer.get(timeout=seconds).status
         except queue.Empty:
@@ -297,10 +297,12 @@ class Call:
         host, port = self._host(self.local), self.sip.getsockname()[1]
         return f'"Caller" <sip:{self.caller}@{host}:{port}>;tag={self.tag}'
 
-    def _in_dialog(self, method, body, content_type):
+    def _in_dialog(self, method, body, content_type, headers=()):
         self.cseq += 1
         answer = queue.Queue()
         text = self._request(method, self.remote_target, self.cseq, self._branch(), body, content_type)
+        head, _, rest = text.partition(b"\r\n")
+        text = b"\r\n".join([head, *(header.encode() for header in headers), rest])
         self._pending[self.cseq] = [answer, text, time.monotonic() + 0.5, 0.5]
         self._send(text)
         return answer

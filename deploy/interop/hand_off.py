@@ -326,6 +326,95 @@ def transfer_to_an_inbox(gate):
     all_gone(gate, contact, ("caller", "completed"))
 
 
+def outcome_told(agent, seconds=5.0):
+    """The statuses that NOTIFY requests told the sender of a REFER."""
+    def told():
+        bodies = [m.body.decode() for _, m in list(agent.requests) if m.method == "NOTIFY"]
+        return [int(body.split()[1]) for body in bodies]
+    agent.wait(lambda: told() and told()[-1] >= 200, seconds, "the outcome of a REFER")
+    return told()
+
+
+@case()
+def refer_to_another_phone(gate):
+    """A taker transfers by REFER: blind, attended with Replaces; what is not allowed or fails is told, and the talk goes on."""
+    with Call(gate.sip, DIRECT) as call, Agent("ann") as ann, Agent("bob", status=486, ring_s=0.2) as bob:
+        contact = connected(gate, call, ann)
+        for target, wanted in (("sip:eve@192.0.2.1", 603), (bob.uri, 486)):
+            ann.requests.clear()
+            check(ann.request("REFER", headers=(f"Refer-To: <{target}>",)) == 202, "the REFER was not taken")
+            told = outcome_told(ann)
+            check(told == [100, wanted], f"{target}: told {told}")
+        both_hear(call, ann)
+        check(call.request("REFER", headers=(f"Refer-To: <{bob.uri}>",)) == 202, "the caller's REFER was not answered")
+        check(outcome_told(call)[-1] == 603, "a caller may transfer nobody")
+        bob.again(200, 0.4)
+        ann.requests.clear()
+        replaced = "them%40there%3Bto-tag%3Dt1%3Bfrom-tag%3Df1"
+        ann.request("REFER", headers=(f"Refer-To: <{bob.uri}?Replaces={replaced}>", f"Referred-By: <{ann.uri}>"))
+        bob.wait_talk()
+        check(bob.invite.first("replaces") == "them@there;to-tag=t1;from-tag=f1", f"{bob.invite.headers}")
+        check(outcome_told(ann) == [100, 200], "the success was not told")
+        ann.wait(lambda: ann.ended_at, 2, "BYE at the first phone")
+        said = gate.wait_event(contact, "contact.transferred", 2)["data"]
+        check((said["to_target"], said["by"]) == (bob.uri, ann.uri), f"{said}")
+        both_hear(call, bob)
+        call.hang_up()
+    all_gone(gate, contact, ("caller", "completed"))
+
+
+@case()
+def keys_for_phones_without_events(gate):
+    """A phone that takes no telephone events gets the caller's keys by INFO."""
+    with Call(gate.sip, DIRECT) as call, Agent("ann", telephone_event=None) as agent:
+        connected(gate, call, agent)
+        for how in ("rfc4733", "info"):
+            agent.requests.clear()
+            call.press("4#", how)
+            agent.wait(lambda: len(infos(agent)) >= 2, 4, f"two INFO for keys by {how}")
+            check(infos(agent) == ["4", "#"], f"{infos(agent)} came by {how}")
+        call.hang_up()
+
+
+def infos(side):
+    bodies = [m.body.decode() for _, m in list(side.requests) if m.method == "INFO"]
+    return [body.split("Signal=")[1].split()[0] for body in bodies]
+
+
+@case(alone=True)
+def live_calls_end_after_a_kill(_):
+    """200 live calls at kill -9, a part of them bridged: all lines are ended with BYE and Reason within 5 s of the start."""
+    gate = Gateway(cases.BINARY, name="orphans")
+    gate.start()
+    sides = []
+    try:
+        waiting = [Call(gate.sip, DIRECT, rtp=False) for _ in range(180)]
+        talking = [(Call(gate.sip, DIRECT, rtp=False), Agent(f"t{n}", ring_s=0.05)) for n in range(20)]
+        sides = [*waiting, *(side for pair in talking for side in pair)]
+        for call in [*waiting, *(call for call, _ in talking)]:
+            call.dial()
+        for call in waiting:
+            call.wait_answer(10)
+        for call, agent in talking:
+            connected(gate, call, agent)
+        gate.kill()
+        begun = time.monotonic()
+        gate.start()
+        for side in sides:
+            side.wait(lambda s=side: s.ended_at, max(0.1, begun + 5 - time.monotonic()), "BYE after the kill")
+        took = max(side.ended_at for side in sides) - begun
+        byes = [m for side in sides for _, m in list(side.requests) if m.method == "BYE"]
+        check(all("cause=503" in bye.first("reason") for bye in byes), "a BYE without a reason")
+        gate.forget_feed()
+        live = gate.ask("GET", "/api/v1/contacts?state=live")["contacts"]
+        check(not live, f"{len(live)} records stand open")
+    finally:
+        for side in sides:
+            side.close()
+        gate.stop()
+    return f"{len(sides)} lines ended {took:.2f} s after the kill"
+
+
 def with_phones(strategy, agents, ring_seconds=45):
     """A gateway of its own whose inbox `ib_general` calls these phones."""
     gate = Gateway(cases.BINARY, name=f"dial-{strategy}")
@@ -473,7 +562,7 @@ def random_script(gate, seed):
         for _ in range(chance.randrange(2, 9)):
             time.sleep(chance.choice((0, 0, 0.05, 0.3, 0.7)))
             agent = chance.choice(agents)
-            what = chance.choice(("take", "take", "take", "transfer", "inbox", "hold", "resume", "keys", "reinvite",
+            what = chance.choice(("take", "take", "take", "transfer", "inbox", "hold", "resume", "keys", "reinvite", "refer",
                                   "agent reinvite", "agent leaves", "caller leaves", "hang_up"))
             done.append(what)
             if call.ended_at:
@@ -487,6 +576,9 @@ def random_script(gate, seed):
                 ask(contact, what)
             elif what == "keys":
                 call.press("12", chance.choice(("rfc4733", "info")))
+            elif what == "refer" and talks:
+                other = agents[1 - agents.index(agent)]
+                agent.request("REFER", headers=(f"Refer-To: <{other.uri}>",))
             elif what == "reinvite":
                 call.reinvite(chance.choice(("sendrecv", "sendonly", "inactive")))
             elif what == "agent reinvite" and talks:

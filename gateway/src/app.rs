@@ -7,6 +7,7 @@ use std::{
 };
 
 use anyhow::Context as _;
+use sip_proto::endpoint::SavedDialog;
 use tokio::{
     runtime::Runtime,
     signal::unix::{SignalKind, signal},
@@ -34,7 +35,7 @@ use crate::{
     places::Places,
     queue::Queues,
     repeats::Repeats,
-    sip::{Capture, Gate, Sip},
+    sip::{Capture, Gate, Sip, Survivors},
     sound::Library,
     telemetry::{self, Metrics},
 };
@@ -90,6 +91,7 @@ async fn run(settings: &Settings, runtime: &Runtime) -> anyhow::Result<()> {
         queues: queues.clone(),
         places: open_places(settings, &journal).await?,
         dialler: dialler.clone(),
+        hand_off: hand_off.clone(),
         repeats: repeats.clone(),
         metrics: metrics.clone(),
         readiness: readiness.clone(),
@@ -99,7 +101,8 @@ async fn run(settings: &Settings, runtime: &Runtime) -> anyhow::Result<()> {
     let sip_addresses = bound.describe();
     let capture = Capture::new(settings.sip.limits.capture_bytes_max);
     let shared = (hub.clone(), gate, metrics.sip.clone());
-    let sip = Sip::start(&settings.sip, bound.udp, bound.tcp, shared, capture.clone())?;
+    let orphans = open_survivors(settings)?;
+    let sip = Sip::start(&settings.sip, bound.udp, bound.tcp, shared, capture.clone(), orphans)?;
     let mut background = JoinSet::new();
     background.spawn(dialler.run(live.clone(), hand_off.clone()));
     background.spawn(repeats.clone().settle(journal.clone()));
@@ -126,11 +129,7 @@ async fn run(settings: &Settings, runtime: &Runtime) -> anyhow::Result<()> {
     drain(&hub, &readiness).await;
     readiness.set(Phase::Stopping);
     sip.stop();
-    if let Some(api) = api
-        && api.await.is_err()
-    {
-        tracing::error!("the HTTP listener had panicked");
-    }
+    stop_api(api).await;
     background.shutdown().await;
     repeats.end_due(&journal, jiff::Timestamp::MAX);
     tokio::task::spawn_blocking(move || journal.close()).await?;
@@ -157,6 +156,15 @@ fn start_api(listener: TcpListener, state: AppState) -> anyhow::Result<tokio::ta
     Ok(tokio::spawn(api::server::serve(listener, state)))
 }
 
+/// Waits for the listener's end.
+async fn stop_api(api: Option<tokio::task::JoinHandle<()>>) {
+    if let Some(api) = api
+        && api.await.is_err()
+    {
+        tracing::error!("the HTTP listener had panicked");
+    }
+}
+
 fn open_journal(settings: &Settings, metrics: &Metrics) -> anyhow::Result<(Journal, Repeats)> {
     let days = |days: u64| Duration::from_secs(days.saturating_mul(86_400));
     let mut options = journal::Options::new(settings.data_dir.join("journal.db"));
@@ -178,6 +186,17 @@ fn open_journal(settings: &Settings, metrics: &Metrics) -> anyhow::Result<(Journ
         );
     }
     Ok((journal, Repeats::new(recovered.undecided)))
+}
+
+/// The file of live calls, and what a crash has left in it.
+fn open_survivors(settings: &Settings) -> anyhow::Result<(Survivors, Vec<SavedDialog>)> {
+    let path = settings.data_dir.join("calls.live");
+    let (survivors, left) =
+        Survivors::open(&path).with_context(|| format!("{} cannot be used", path.display()))?;
+    if !left.is_empty() {
+        tracing::warn!(calls = left.len(), "calls were live when the gateway stopped; their lines are ended");
+    }
+    Ok((survivors, left))
 }
 
 /// The places that callers lost shortly before the start.

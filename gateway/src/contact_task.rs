@@ -38,7 +38,7 @@ mod takers;
 use arrival::{contact_of, outcome_of, start_of};
 use media_leg::MediaLeg;
 use record::Record;
-use takers::Takers;
+use takers::{KeyCame, Takers};
 
 /// Media events that wait for one contact: room for the digits of a fast caller.
 const MEDIA_EVENTS_MAX: usize = 32;
@@ -175,10 +175,15 @@ impl ContactTask {
             }
             Signal::Digit(digit) => {
                 self.services.metrics.media.digits.of(DigitSource::Info).inc();
-                self.takers.press(digit);
+                self.takers.press(digit, KeyCame::ByInfo);
                 Some(Event::Digit(digit))
             }
             Signal::HungUp(cause) => Some(Event::HungUp(outcome_of(cause))),
+            // Callers are transferred; they transfer nobody.
+            Signal::Refer(_) => {
+                self.leg.referred(603);
+                None
+            }
             // Told of calls that we place only.
             Signal::Answered | Signal::Failed(_) => None,
         }
@@ -192,6 +197,9 @@ impl ContactTask {
                     media::DigitSource::Inband => DigitSource::Inband,
                 };
                 self.services.metrics.media.digits.of(label).inc();
+                if source == media::DigitSource::Rfc4733 {
+                    self.takers.press(digit, KeyCame::AsEvent);
+                }
                 Some(Event::Digit(digit))
             }
             MediaEvent::PlaybackDone { id, .. } => Some(Event::PlaybackDone(id)),

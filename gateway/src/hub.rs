@@ -10,7 +10,7 @@ use std::sync::{
 
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use tokio::{runtime::Handle, sync::mpsc};
-use vestibule_config::store::Store;
+use vestibule_config::{settings::HandOff, store::Store};
 
 use crate::{
     api::{
@@ -53,6 +53,8 @@ pub struct Services {
     pub places: Places,
     /// Calls the telephones of inboxes.
     pub dialler: Dialler,
+    /// Whom contacts may be handed to.
+    pub hand_off: Arc<HandOff>,
     /// Contacts of before a restart whose INVITE may come again.
     pub repeats: Repeats,
     /// Metrics.

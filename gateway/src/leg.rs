@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 
 use sip_proto::{
-    endpoint::{CallKey, Command, HangUpCause, Party, Transport},
+    endpoint::{CallKey, Command, HangUpCause, Party, Refer, Transport},
     sdp::{Codec, Negotiated},
 };
 use tokio::sync::mpsc;
@@ -28,7 +28,7 @@ pub enum LegId {
 }
 
 /// What the signalling tells a contact of one of its legs.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub enum Signal {
     /// Media was agreed or changed.
     Media(Negotiated),
@@ -38,6 +38,8 @@ pub enum Signal {
     Answered,
     /// A call that we placed was not answered: the SIP status. Nothing follows.
     Failed(u16),
+    /// The other side asks to be put in touch with somebody else (REFER).
+    Refer(Box<Refer>),
     /// The call is over. Nothing follows.
     HungUp(HangUpCause),
 }
@@ -142,8 +144,21 @@ impl SignalLeg {
         self.inbox.command(self.call, Command::HangUp { cause });
     }
 
+    /// Sends a key by INFO.
+    pub fn press(&self, digit: Digit) {
+        self.inbox.command(self.call, Command::Key { key: digit.as_char(), duration_ms: KEY_PRESS_MS });
+    }
+
+    /// Tells what came of a REFER; harmless when there was none.
+    pub fn referred(&self, status: u16) {
+        self.inbox.command(self.call, Command::Referred { status });
+    }
+
     /// Places another call by the same edge; none when the edge is too busy.
     pub fn place(&self, placing: Placing, signals: SignalSink) -> Option<Self> {
         self.inbox.place(placing, signals)
     }
 }
+
+/// How long a key is said to be pressed.
+const KEY_PRESS_MS: u16 = 100;

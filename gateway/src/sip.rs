@@ -11,6 +11,7 @@ mod gate;
 mod inbox;
 mod locate;
 mod socket;
+mod survivors;
 mod tcp;
 mod thread;
 
@@ -18,4 +19,5 @@ pub use capture::{Capture, Captured};
 pub use gate::{Gate, TrunkPlace};
 pub use inbox::SipInbox;
 pub use locate::{LocateError, locate};
+pub use survivors::Survivors;
 pub use thread::{Sip, SipError};

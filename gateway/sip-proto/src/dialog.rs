@@ -115,6 +115,44 @@ impl Dialog {
         }
     }
 
+    /// As text, one field a line: no field of a message holds a line end.
+    pub(crate) fn to_lines(&self) -> String {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let mut lines = vec![
+            text(&self.call_id),
+            text(&self.local_tag),
+            text(&self.remote_tag),
+            text(&self.local),
+            text(&self.remote),
+            text(&self.remote_target),
+            self.local_cseq.to_string(),
+        ];
+        lines.extend(self.routes.iter().map(|route| text(route)));
+        lines.join("\n")
+    }
+
+    /// Reads what [`Dialog::to_lines`] wrote.
+    pub(crate) fn from_lines(text: &str) -> Option<Self> {
+        let mut lines = text.split('\n').map(|line| Box::<[u8]>::from(line.as_bytes()));
+        Some(Self {
+            call_id: lines.next()?,
+            local_tag: lines.next()?,
+            remote_tag: lines.next()?,
+            local: lines.next()?,
+            remote: lines.next()?,
+            remote_target: lines.next()?,
+            local_cseq: std::str::from_utf8(&lines.next()?).ok()?.parse().ok()?,
+            routes: lines.collect(),
+            remote_cseq: 0,
+            max_forwards: MAX_FORWARDS,
+        })
+    }
+
+    /// Leaves out numbers that may have been used elsewhere.
+    pub(crate) fn skip_numbers(&mut self, count: u32) {
+        self.local_cseq = self.local_cseq.saturating_add(count);
+    }
+
     /// Whether a request from the other side belongs here.
     pub(crate) fn matches(&self, call_id: &[u8], local_tag: &[u8], remote_tag: &[u8]) -> bool {
         *self.call_id == *call_id && *self.local_tag == *local_tag && *self.remote_tag == *remote_tag

@@ -26,13 +26,16 @@ mod key;
 mod outgoing;
 mod output;
 mod receive;
+mod refer;
 mod respond;
+mod saved;
 mod session_timer;
 mod tables;
 mod timeout;
 
 pub use outgoing::{CallError, Target};
-pub use output::{Event, Failure, HangUpCause, Invite, Outputs, Party, Transmit};
+pub use output::{Event, Failure, HangUpCause, Invite, Outputs, Party, Refer, Transmit};
+pub use saved::SavedDialog;
 
 use call::Call;
 use tables::{ClientTransaction, ServerTransaction, Slab};
@@ -100,6 +103,13 @@ pub struct CallKey {
     generation: u32,
 }
 
+impl CallKey {
+    /// Its place among the calls that live: no other live call has it, a later one may.
+    pub fn place(self) -> u32 {
+        self.index
+    }
+}
+
 /// What the application wants of a call.
 #[derive(Clone, Debug)]
 pub enum Command {
@@ -127,6 +137,18 @@ pub enum Command {
         /// The values of the WWW-Authenticate headers, from
         /// [`Authenticator::challenges`](crate::digest::Authenticator::challenges).
         challenges: Vec<String>,
+    },
+    /// Send a key by INFO (`application/dtmf-relay`), to a side that takes no telephone events.
+    Key {
+        /// `0`–`9`, `*`, `#`, `A`–`D`.
+        key: char,
+        /// How long it is pressed, in milliseconds.
+        duration_ms: u16,
+    },
+    /// Tell the sender of a REFER what came of it: a final status.
+    Referred {
+        /// The status of whom we called, 200 to 699.
+        status: u16,
     },
     /// End the call, whatever state it is in: BYE once it is answered, else 480.
     HangUp {

@@ -74,6 +74,8 @@ names! {
     HistoryInfo = "History-Info",
     Identity = "Identity" | "y",
     ReferTo = "Refer-To" | "r",
+    ReferredBy = "Referred-By" | "b",
+    ReferSub = "Refer-Sub",
     Replaces = "Replaces",
     Timestamp = "Timestamp",
 }

@@ -35,7 +35,11 @@ impl Told {
             }
             Event::HungUp(_) | Event::Failed(_) => self.over += 1,
             Event::Progress(_) => assert!(!self.answered, "progress after the answer"),
-            Event::Incoming(_) | Event::Acknowledged | Event::Media(_) | Event::Digit(_) => {}
+            Event::Incoming(_)
+            | Event::Acknowledged
+            | Event::Media(_)
+            | Event::Digit(_)
+            | Event::Refer(_) => {}
         }
     }
 }

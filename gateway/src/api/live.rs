@@ -65,6 +65,8 @@ pub struct Located {
     pub destinations: Vec<Destination>,
     /// Kept until the call is over: the phone is in use.
     pub phone: Option<PhoneInUse>,
+    /// The call whose place it takes there (RFC 3891).
+    pub replaces: Option<String>,
 }
 
 /// Why a live contact gave no answer.

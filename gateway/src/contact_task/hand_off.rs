@@ -1,16 +1,25 @@
 //! The contact's task, as far as it hands the contact to somebody: requests, calls to takers, the bridge.
 
-use sip_proto::endpoint::HangUpCause;
+use std::time::Duration;
+
+use sip_proto::endpoint::{HangUpCause, Refer};
+use vestibule_config::settings::HandOff;
 use vestibule_routing::{
-    journey::{Callee, Event, RequestId},
+    journey::{Callee, Event, Request, RequestId},
     outcome::Reason,
 };
 
 use super::{
     ContactTask,
-    takers::{Taker, TakerId},
+    takers::{KeyCame, Taker, TakerId},
 };
-use crate::{api::live::Wish, leg::Signal, media::MediaEvent, telemetry::TakeResult};
+use crate::{
+    api::live::{Located, Wish},
+    leg::Signal,
+    media::{DigitSource, MediaEvent},
+    sip::locate,
+    telemetry::TakeResult,
+};
 
 impl ContactTask {
     pub(super) fn wished(&mut self, wish: Wish) -> Option<Event> {
@@ -70,7 +79,11 @@ impl ContactTask {
             }
             Signal::Digit(digit) => {
                 self.takers.find(leg)?;
-                self.media.send_digit(digit);
+                KeyCame::ByInfo.pass_on(digit, &self.media, &self.leg);
+                None
+            }
+            Signal::Refer(refer) => {
+                self.refer(leg, *refer);
                 None
             }
             Signal::Answered => Some(Event::CallAnswered(leg.0, leg.1)),
@@ -81,6 +94,7 @@ impl ContactTask {
                 }
                 self.takers.find(leg).into_iter().for_each(Taker::rest);
                 self.takers.forget(leg);
+                self.takers.tell_referrer(status);
                 Some(Event::CallFailed(leg.0, leg.1, status))
             }
             Signal::HungUp(cause) => Some(self.taker_gone(leg, reason_of(cause))),
@@ -95,14 +109,46 @@ impl ContactTask {
                 self.takers.find(leg)?.hang_up(408);
                 Some(self.taker_gone(leg, Reason::MediaTimeout))
             }
-            // Keys go to the caller within the media.
-            MediaEvent::Digit { .. }
+            MediaEvent::Digit { digit, source: DigitSource::Rfc4733 } => {
+                KeyCame::AsEvent.pass_on(digit, &self.media, &self.leg);
+                None
+            }
+            // Tones go to the caller as they are heard.
+            MediaEvent::Digit { source: DigitSource::Inband, .. }
             | MediaEvent::PlaybackDone { .. }
             | MediaEvent::PlaybackStopped { .. }
             | MediaEvent::Latched { .. }
             | MediaEvent::Active
             | MediaEvent::Closed { .. } => None,
         }
+    }
+
+    /// Who talks to the caller wants him to be put in touch with somebody else: a transfer like any other.
+    fn refer(&mut self, leg: TakerId, refer: Refer) {
+        let Some((signal, by)) = self.takers.find(leg).map(|taker| taker.signalling()) else { return };
+        let services = self.services.clone();
+        let contact = self.id.clone();
+        tokio::spawn(async move {
+            let HandOff { allowed_targets, ring_seconds } = &*services.hand_off;
+            let Refer { target, replaces, .. } = refer;
+            let destinations = match locate(&target, allowed_targets).await {
+                Ok(destinations) => destinations,
+                Err(error) => {
+                    tracing::info!(%contact, %error, "a REFER was declined");
+                    return signal.referred(DECLINED);
+                }
+            };
+            let ring = Duration::from_secs(*ring_seconds);
+            let request = Request::Transfer(Callee { targets: vec![target], ring, by });
+            let located = vec![Located { destinations, phone: None, replaces }];
+            let granted = match services.live.find(contact.as_str()) {
+                Some(contact) => matches!(contact.ask(request, located).await, Ok(Ok(()))),
+                None => false,
+            };
+            if !granted {
+                signal.referred(DECLINED);
+            }
+        });
     }
 
     fn taker_gone(&mut self, leg: TakerId, reason: Reason) -> Event {
@@ -138,3 +184,5 @@ fn reason_of(cause: HangUpCause) -> Reason {
 const NOT_PLACED: u16 = 503;
 /// The status of a call that was answered and over at once.
 const GONE_AGAIN: u16 = 480;
+/// The status of a REFER that is not followed.
+const DECLINED: u16 = 603;

@@ -94,6 +94,11 @@ impl MediaLeg {
         self.agreed.map(|agreed| agreed.codec)
     }
 
+    /// Whether the other side takes telephone events.
+    pub(super) fn takes_events(&self) -> bool {
+        self.agreed.is_some_and(|agreed| agreed.telephone_event.is_some())
+    }
+
     /// Lets this leg and another hear each other. False when the media thread is too busy.
     pub(super) fn bridge(&self, other: &Self) -> bool {
         match (&self.leg, &other.leg) {

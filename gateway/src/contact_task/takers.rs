@@ -153,13 +153,14 @@ impl Takers {
         let mut media = MediaLeg::new(sender, to.peer.ip());
         // Before the caller is answered, his leg belongs beside the first of these.
         let beside = if caller.is_open() { Some(caller) } else { self.media_beside() };
+        let replaces = located.replaces.map(|value| ("Replaces", value));
         let placing = Placing {
             to,
             uri: uri.to_owned(),
             from: self.from.clone(),
             media: media.open(services, beside)?,
             codecs: codecs(caller.codec()),
-            headers: self.headers.clone(),
+            headers: self.headers.iter().cloned().chain(replaces).collect(),
             max_forwards: self.max_forwards,
         };
         let signal = self.place(id, &placing, leg)?;
@@ -207,6 +208,7 @@ impl Takers {
         for mut taker in self.take_back(request) {
             taker.rest();
         }
+        self.tell_referrer(NO_ANSWER);
     }
 
     fn take_back(&mut self, request: RequestId) -> Vec<Taker> {
@@ -225,6 +227,7 @@ impl Takers {
         drop(self.take_back(id.0));
         let Some(taker) = taker else { return false };
         if let Some(before) = self.talking.replace(taker) {
+            before.signal.referred(NORMAL);
             before.signal.hang_up(NORMAL);
         }
         true
@@ -243,10 +246,17 @@ impl Takers {
         self.talking.take_if(|taker| taker.id == id).is_some()
     }
 
-    /// The caller pressed a key that came without audio: who talks to him gets it as a telephone event.
-    pub(super) fn press(&self, digit: Digit) {
+    /// The caller pressed a key: who talks to him gets it in a way that he takes.
+    pub(super) fn press(&self, digit: Digit, came: KeyCame) {
         if let Some(taker) = &self.talking {
-            taker.media.send_digit(digit);
+            came.pass_on(digit, &taker.media, &taker.signal);
+        }
+    }
+
+    /// Tells who talks to the caller what came of the transfer that he asked for by telephone, if he did.
+    pub(super) fn tell_referrer(&self, status: u16) {
+        if let Some(taker) = self.talking.as_ref().filter(|_| self.ringing.is_empty()) {
+            taker.signal.referred(status);
         }
     }
 
@@ -272,7 +282,32 @@ impl Takers {
     }
 }
 
+/// How a key came to us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum KeyCame {
+    /// As a telephone event: the bridge passes it on where the other side takes events.
+    AsEvent,
+    /// In an INFO.
+    ByInfo,
+}
+
+impl KeyCame {
+    /// Passes a key on to a leg, unless the bridge does.
+    pub(super) fn pass_on(self, digit: Digit, media: &MediaLeg, signal: &SignalLeg) {
+        match (self, media.takes_events()) {
+            (Self::AsEvent, true) => {}
+            (Self::ByInfo, true) => media.send_digit(digit),
+            (_, false) => signal.press(digit),
+        }
+    }
+}
+
 impl Taker {
+    /// Its signalling, and the URI that was called.
+    pub(super) fn signalling(&self) -> (SignalLeg, String) {
+        (self.signal.clone(), self.placing.uri.clone())
+    }
+
     /// SDP agreed on something; what it means for the talk: held, talking again, or nothing new.
     pub(super) fn agreed(&mut self, agreed: &Negotiated) -> Option<bool> {
         self.media.agreed(agreed);
@@ -305,5 +340,7 @@ fn codecs(caller: Option<Codec>) -> Vec<Codec> {
 
 /// An ordinary end.
 const NORMAL: u16 = 200;
+/// Nobody answered.
+const NO_ANSWER: u16 = 408;
 /// Taken back before it was answered.
 const NOT_WANTED: u16 = 487;

@@ -13,7 +13,7 @@ use std::{
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use sip_proto::{
-    endpoint::{Endpoint, Listener, Outputs, Path, Settings, Transport},
+    endpoint::{Endpoint, Listener, Outputs, Path, SavedDialog, Settings, Transport},
     message::Method,
 };
 use tokio::net::TcpListener;
@@ -31,6 +31,7 @@ use super::{
     gate::Gate,
     inbox::{Item, SipInbox, Wake},
     socket::{BATCH, BatchSocket, Batches, SocketOptions},
+    survivors::Survivors,
     tcp::{self, Connections, TcpLimits},
 };
 use crate::{
@@ -64,6 +65,7 @@ impl Sip {
         tcp: Vec<std::net::TcpListener>,
         (hub, gate, metrics): (Hub, Arc<Gate>, SipMetrics),
         capture: Capture,
+        (survivors, orphans): (Survivors, Vec<SavedDialog>),
     ) -> Result<Self, SipError> {
         let options = SocketOptions { buffer_bytes: settings.socket_buffer_bytes, dscp: settings.dscp };
         let sockets: Vec<BatchSocket> = udp
@@ -113,6 +115,8 @@ impl Sip {
             retry_after: RetryAfter::new(settings.overload.retry_after_seconds),
             credentials: Credentials::new(settings.realm.clone(), StdRng::from_os_rng(), Instant::now()),
             capture,
+            survivors,
+            orphans,
             hub,
             gate,
             metrics,
@@ -127,7 +131,7 @@ impl Sip {
         Ok(Self { inbox, thread: Some(thread) })
     }
 
-    /// Stops the thread; calls that are still there are not ended.
+    /// Stops the thread; calls that are still there are ended, without waiting for their answers.
     pub fn stop(mut self) {
         self.inbox.push(Item::Stop);
         if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
@@ -164,6 +168,9 @@ struct SipThread {
     retry_after: RetryAfter,
     credentials: Credentials,
     capture: Capture,
+    survivors: Survivors,
+    /// Calls of the process before that are to be ended.
+    orphans: Vec<SavedDialog>,
     hub: Hub,
     gate: Arc<Gate>,
     metrics: SipMetrics,
@@ -228,7 +235,7 @@ impl SipThread {
         let mut batches = Batches::new();
         loop {
             let read = self.read_sockets(&mut batches);
-            let more = self.do_items();
+            let more = self.do_items() | self.end_orphans(Instant::now());
             self.endpoint.handle_timeout(Instant::now(), &mut self.out);
             self.tell_contacts();
             self.send(&mut batches);
@@ -315,7 +322,10 @@ impl SipThread {
                 self.streams.closed(path.connection.unwrap_or_default());
                 self.endpoint.unreachable(path, &mut self.out);
             }
-            Item::Stop => self.stopping = true,
+            Item::Stop => {
+                self.end_all(now);
+                self.stopping = true;
+            }
         }
     }
 

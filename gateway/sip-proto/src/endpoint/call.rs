@@ -30,6 +30,8 @@ pub(super) struct Call {
     pub(super) peer: PeerAbilities,
     /// The client transaction of our own refresh, while it is under way.
     pub(super) refresh: Option<Handle>,
+    /// What the other side has asked us to do by REFER, until it is told what came of it.
+    pub(super) referral: Option<Referral>,
     /// The smallest session interval the other side has named in a 422, in seconds.
     pub(super) min_se: u32,
     /// What proves us to the other side, once it asked.
@@ -39,6 +41,15 @@ pub(super) struct Call {
     /// The wake-up in the wheel that counts; any other is left over and does nothing. So a call has one
     /// that stays, however many requests come.
     pub(super) wake_at: Option<Instant>,
+}
+
+/// A REFER whose sender waits for the outcome (RFC 3515 §2.4.4).
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Referral {
+    /// The CSeq number of the REFER: it tells its notices from those of another.
+    pub(super) id: u32,
+    /// The sender wants no notices (RFC 4488).
+    pub(super) quiet: bool,
 }
 
 /// Who began the call, and what only its beginning needs.

@@ -10,6 +10,7 @@ use super::{
     call::Phase,
     command::reason_value,
     outgoing::{derived, raise_min_se},
+    respond::Extra,
     session_timer,
     tables::{Acknowledgement, ClientMachine, ClientTransaction, Handle},
 };
@@ -21,6 +22,9 @@ use crate::{
     sdp,
     transaction::{Step, client::Client, client_invite::ClientInvite},
 };
+
+/// The body of a request, with its type.
+pub(super) type Body<'a> = Option<(&'a str, &'a [u8])>;
 
 impl Endpoint {
     /// Ends an answered call with BYE. The application is not told: it either asked, or is told by
@@ -60,7 +64,8 @@ impl Endpoint {
         }
         // Unchanged, its version included: nothing is to be agreed anew (RFC 4028 §7.4).
         let body = self.calls.entry(handle).map(|call| call.description.to_string());
-        let sent = self.send_request(now, handle, Method::Invite, (&extra, body.as_deref()), out);
+        let body = body.as_ref().map(|body| ("application/sdp", body.as_bytes()));
+        let sent = self.send_request(now, handle, Method::Invite, (&extra, body), out);
         self.refresh_sent(now, handle, sent);
     }
 
@@ -81,7 +86,7 @@ impl Endpoint {
         now: Instant,
         handle: Handle,
         method: Method,
-        (extra, body): (&[(&str, &str)], Option<&str>),
+        (extra, body): (&[Extra<'_>], Body<'_>),
         out: &mut Outputs,
     ) -> Option<Handle> {
         let full = self.clients.len() >= self.settings.transactions_max;
@@ -104,7 +109,7 @@ impl Endpoint {
                 for (name, value) in &proof {
                     line(buffer, name, clean(value).as_bytes());
                 }
-                finish(buffer, body.map(|body| ("application/sdp", body.as_bytes())));
+                finish(buffer, body);
             })
             .into();
         if full {
@@ -407,8 +412,8 @@ impl Endpoint {
             // Timer B: nobody is there (RFC 3261 §8.1.3.1).
             return self.not_taken(call, Failure::of_our_own(408), out);
         }
-        // PRACK belongs to an INVITE that has its own timers.
-        if method == Method::Prack {
+        // PRACK belongs to an INVITE that has its own timers; a key or a notice that is lost ends no call.
+        if matches!(method, Method::Prack | Method::Info | Method::Notify) {
             return;
         }
         if self.calls.entry(call).is_some_and(|call| call.phase == Phase::Answered) {

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     builder::reason_phrase,
+    message::Method,
     sdp::{self, Codec, LocalMedia},
 };
 
@@ -39,10 +40,19 @@ impl Endpoint {
             (Phase::Answered, Command::HangUp { cause } | Command::Reject { status: cause, .. }) => {
                 self.hang_up(now, call, cause, out);
             }
+            (Phase::Answered, Command::Key { key, duration_ms }) => {
+                let body = format!("Signal={key}\r\nDuration={duration_ms}\r\n");
+                let body = Some(("application/dtmf-relay", body.as_bytes()));
+                self.send_request(now, call, Method::Info, (&[], body), out);
+            }
+            (Phase::Answered, Command::Referred { status }) => {
+                self.tell_referral(now, call, status.clamp(200, 699), out);
+            }
             (
                 Phase::Answered,
                 Command::Progress { .. } | Command::Answer { .. } | Command::Challenge { .. },
             )
+            | (Phase::Early, Command::Key { .. } | Command::Referred { .. })
             | (Phase::Ending, _) => {}
         }
     }

@@ -61,11 +61,11 @@ impl Endpoint {
             Method::Info => self.info(now, path, handle, message, out),
             Method::Prack => self.prack(now, path, handle, message, out),
             Method::Options => self.options(now, path, message, out),
+            Method::Refer => self.refer(now, path, handle, message, out),
             Method::Ack
             | Method::Cancel
             | Method::Register
             | Method::Message
-            | Method::Refer
             | Method::Subscribe
             | Method::Notify
             | Method::Publish

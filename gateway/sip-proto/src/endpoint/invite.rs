@@ -78,6 +78,7 @@ impl Endpoint {
             session: session_timer::wanted(message, &self.settings, now),
             peer: PeerAbilities { update: message.lists(HeaderName::Allow, "UPDATE") },
             refresh: None,
+            referral: None,
             min_se: 0,
             login: None,
             description: Box::default(),

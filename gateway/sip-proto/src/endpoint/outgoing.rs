@@ -114,6 +114,7 @@ impl Endpoint {
             session: None,
             peer: PeerAbilities::default(),
             refresh: None,
+            referral: None,
             min_se: self.settings.min_se_seconds,
             login: target.login.clone().map(Box::new),
             wake_at: None,
@@ -176,7 +177,13 @@ impl Endpoint {
             ("Min-SE", min_se.as_str()),
         ];
         extra.extend(headers.iter().map(|(name, value)| (*name, value.as_str())));
-        let transaction = self.send_request(now, handle, Method::Invite, (&extra, Some(&body)), out);
+        let transaction = self.send_request(
+            now,
+            handle,
+            Method::Invite,
+            (&extra, Some(("application/sdp", body.as_bytes()))),
+            out,
+        );
         let cseq = transaction.and_then(|sent| self.clients.entry(sent)).map_or(0, |entry| entry.cseq);
         if let Some(call) = self.calls.entry(handle) {
             call.invite_cseq = cseq;

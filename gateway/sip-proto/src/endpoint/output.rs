@@ -72,8 +72,23 @@ pub enum Event {
     Media(Negotiated),
     /// A digit came by INFO.
     Digit(char),
+    /// The other side asks us to call somebody in its place (RFC 3515). It was told that we look at it;
+    /// [`Command::Referred`](super::Command::Referred) tells what came of it.
+    Refer(Box<Refer>),
     /// The call is over; nothing follows.
     HungUp(HangUpCause),
+}
+
+/// What a REFER asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refer {
+    /// Whom to call: the URI of Refer-To, without its headers.
+    pub target: String,
+    /// The call that ours is to take the place of (RFC 3891): the value of the Replaces header that the
+    /// INVITE has to carry.
+    pub replaces: Option<String>,
+    /// The URI of Referred-By (RFC 3892), as received and not verified.
+    pub by: Option<String>,
 }
 
 /// Why a call of ours was not taken.

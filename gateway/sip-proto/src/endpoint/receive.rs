@@ -86,7 +86,13 @@ impl Endpoint {
         }
         if !matches!(
             method,
-            Method::Invite | Method::Bye | Method::Options | Method::Info | Method::Prack | Method::Update
+            Method::Invite
+                | Method::Bye
+                | Method::Options
+                | Method::Info
+                | Method::Prack
+                | Method::Update
+                | Method::Refer
         ) {
             return self.respond(now, message, path, 405, (&[("Allow", ALLOW)], None), out);
         }

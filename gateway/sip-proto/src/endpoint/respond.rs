@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Methods we take.
-pub(super) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, PRACK, UPDATE";
+pub(super) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, PRACK, UPDATE, REFER";
 /// Bodies we take in an INVITE.
 pub(super) const ACCEPT: &str = "application/sdp, multipart/mixed";
 /// Extensions we know.

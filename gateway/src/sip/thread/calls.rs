@@ -95,7 +95,7 @@ impl SipThread {
         self.endpoint.command(now, key, command, &mut self.out);
         if last {
             // Nothing more is told of it.
-            self.calls.forget(key);
+            self.forget(key);
         }
     }
 
@@ -133,12 +133,25 @@ impl SipThread {
                     continue;
                 }
                 // Nobody waits for it: a call without an ACK is ended by the endpoint.
-                Event::Acknowledged => continue,
+                Event::Acknowledged => {
+                    self.keep(call);
+                    continue;
+                }
                 // The caller hears the queue until the answer.
                 Event::Progress(_) => continue,
-                Event::Answered => Signal::Answered,
+                Event::Answered => {
+                    self.keep(call);
+                    Signal::Answered
+                }
                 Event::Failed(failure) => Signal::Failed(failure.status),
-                Event::Media(agreed) => Signal::Media(agreed),
+                Event::Media(agreed) => {
+                    // A re-INVITE may have moved the other side.
+                    if self.survivors.has(call.place()) {
+                        self.keep(call);
+                    }
+                    Signal::Media(agreed)
+                }
+                Event::Refer(refer) => Signal::Refer(refer),
                 Event::Digit(key) => match Digit::from_char(key) {
                     Some(digit) => Signal::Digit(digit),
                     None => continue,
@@ -149,8 +162,46 @@ impl SipThread {
             let Some(live) = self.calls.live.get(&call) else { continue };
             self.tell(&live.signals, signal);
             if over {
-                self.calls.forget(call);
+                self.forget(call);
             }
+        }
+    }
+
+    /// Keeps what a process after this one needs to end the call.
+    fn keep(&mut self, call: CallKey) {
+        if let Some(dialog) = self.endpoint.saved(call) {
+            self.survivors.keep(call.place(), &dialog.to_text());
+        }
+    }
+
+    fn forget(&mut self, call: CallKey) {
+        self.calls.forget(call);
+        self.survivors.forget(call.place());
+    }
+
+    /// Ends calls of the process before, some at a time; whether more are left.
+    pub(super) fn end_orphans(&mut self, now: Instant) -> bool {
+        for _ in 0..ORPHANS_PER_TURN {
+            let Some(orphan) = self.orphans.pop() else { return false };
+            let path = orphan.path();
+            let to = Destination { transport: path.transport, peer: path.peer };
+            let own = (0_u16..).zip(&self.listeners).find(|(_, own)| own.reaches(to));
+            let Some((listener, _)) = own else { continue };
+            let connection = (path.transport != Transport::Udp).then(|| self.connections.next_id());
+            let orphan = orphan.by(listener, connection);
+            // Its answer is let in for a while; it need not be on a trunk.
+            drop(self.gate.invite(path.peer.ip()));
+            self.endpoint.end_saved(now, &orphan, RESTARTED, &mut self.out);
+        }
+        !self.orphans.is_empty()
+    }
+
+    /// Ends every call, once: the process stops.
+    pub(super) fn end_all(&mut self, now: Instant) {
+        let all: Vec<CallKey> = self.calls.live.keys().copied().collect();
+        for call in all {
+            self.endpoint.command(now, call, Command::HangUp { cause: RESTARTED }, &mut self.out);
+            self.forget(call);
         }
     }
 
@@ -201,6 +252,12 @@ impl SipThread {
         }
     }
 }
+
+/// The cause of calls that end with the process: 503, since the caller may ring again.
+const RESTARTED: u16 = 503;
+
+/// Calls of the process before that are ended at once: a burst that sockets take.
+const ORPHANS_PER_TURN: usize = 64;
 
 /// The status that tells a contact why its call was not placed.
 fn status_of(error: CallError) -> u16 {
