@@ -212,7 +212,10 @@ class Call:
                 self.hang_up()
             elif self._thread.is_alive() and not self.final_status:
                 self.cancel()
-                self.wait_final(2.0)
+                if self.wait_final(2.0) < 300:
+                    # The 200 crossed our CANCEL.
+                    self.wait(lambda: self.answered_at, 2, "the ACK")
+                    self.hang_up()
         except CallError:
             pass
         self._stop = True

@@ -597,6 +597,15 @@ def random_script(gate, seed):
     return done
 
 
+def last_words(gate):
+    """The last SIP messages of contacts that are still live."""
+    said = []
+    for contact in gate.ask("GET", "/api/v1/contacts?state=live")["contacts"]:
+        trace = gate.ask("GET", f"/api/v1/contacts/{contact['id']}/sip")["messages"]
+        said.append([f"{m['direction']} {m['text'].splitlines()[0]}" for m in trace[-6:]])
+    return said
+
+
 @case(alone=True)
 def random_scripts(gate):
     """300 calls with take, transfer, hold, keys, re-INVITE and hang-up in any order leave nothing behind."""
@@ -608,7 +617,7 @@ def random_scripts(gate):
     while time.monotonic() < end and any(gate.metric(name) for name in left):
         time.sleep(0.5)
     rest = {name: gate.metric(name) for name in left}
-    check(not any(rest.values()), f"left behind: {rest}")
+    check(not any(rest.values()), f"left behind: {rest}; {last_words(gate)}")
     check(gate.metric("vestibule_call_panics_total") == 0, "a contact's task panicked")
     contacts = gate.ask("GET", "/api/v1/contacts?state=live")["contacts"]
     check(not contacts, f"{len(contacts)} records are still open")
