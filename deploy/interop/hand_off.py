@@ -504,6 +504,54 @@ def dial_the_longest_idle(_):
             gate.stop()
 
 
+@case(alone=True)
+def availability_and_its_treatment(_):
+    """Nobody available is told by the API: those who wait, and those who come, get the treatment; unknown is not zero."""
+    gate = Gateway(cases.BINARY, name="availability")
+    gate.start()
+
+    def tell(agents, wanted=(204,), inbox="ib_general"):
+        gate.ask("PUT", f"/api/v1/inboxes/{inbox}/availability", {"agents_available": agents}, wanted=wanted)
+
+    def inbox_of(call):
+        contact = gate.contact_of(call.call_id)
+        call.wait(lambda: len(gate.history(contact)) >= 2, 3, "events")
+        time.sleep(0.3)
+        kinds = [(e["type"], e["data"].get("to_inbox") or e["data"].get("inbox")) for e in gate.history(contact)]
+        return [inbox for kind, inbox in kinds if kind in ("contact.queued", "contact.moved")][-1]
+
+    try:
+        def change(document):
+            document["inboxes"]["ib_general"]["no_one_available"] = {"inbox": "ib_sales"}
+
+        publish(gate, change, "Nobody there")
+        with Call(gate.sip, DIRECT) as waits:
+            waits.wait_answer()
+            check(inbox_of(waits) == "ib_general", "unknown availability was taken for zero")
+            tell(3)
+            check(inbox_of(waits) == "ib_general", "agents are there")
+            tell(0)
+            check(inbox_of(waits) == "ib_sales", "the one who waits was not treated")
+            with Call(gate.sip, DIRECT) as comes:
+                comes.wait_answer()
+                check(inbox_of(comes) == "ib_sales", "the one who comes was not treated")
+                shown = {row["id"]: row for row in gate.ask("GET", "/api/v1/inboxes")["inboxes"]}
+                check(shown["ib_sales"]["waiting"] == 2, f"{shown}")
+                check(shown["ib_general"]["agents_available"] == 0, f"{shown}")
+                check(shown["ib_sales"]["agents_available"] is None, f"{shown}")
+                tell(None)
+                with Call(gate.sip, DIRECT) as later:
+                    later.wait_answer()
+                    check(inbox_of(later) == "ib_general", "unknown again, but taken for zero")
+                    later.hang_up()
+                comes.hang_up()
+            waits.hang_up()
+        tell(1, wanted=(404,), inbox="ib_none")
+        tell(-1, wanted=(400, 422))
+    finally:
+        gate.stop()
+
+
 def position(gate, contact):
     return gate.ask("GET", f"/api/v1/contacts/{contact}")["now"]["position"]
 

@@ -8,6 +8,7 @@ pub mod events;
 pub mod extract;
 pub mod hand_off;
 pub mod health;
+pub mod inboxes;
 pub mod keys;
 pub mod live;
 pub mod problem;
@@ -52,6 +53,10 @@ pub struct AppState {
     pub capture: Capture,
     /// What a request may cost.
     pub limits: Limits,
+    /// The queues of all inboxes.
+    pub queues: crate::queue::Queues,
+    /// Agents available to inboxes.
+    pub availability: crate::availability::Availability,
     /// Whom contacts may be handed to.
     pub hand_off: std::sync::Arc<vestibule_config::settings::HandOff>,
 }
@@ -136,6 +141,7 @@ fn described() -> OpenApiRouter<AppState> {
         .merge(events::routes())
         .merge(contacts::routes())
         .merge(hand_off::routes())
+        .merge(inboxes::routes())
         .merge(routing::routes())
         .merge(prompts::routes())
 }

@@ -25,6 +25,7 @@ use crate::{
         live::LiveContacts,
         readiness::{Phase, Readiness},
     },
+    availability::Availability,
     cli::{open_store, say},
     data_dip::DataDips,
     dialler::Dialler,
@@ -77,7 +78,7 @@ async fn run(settings: &Settings, runtime: &Runtime) -> anyhow::Result<()> {
     let media = Media::start(media_settings(&settings.media), runtime.handle())?;
     let readiness = Readiness::default();
     let live = LiveContacts::default();
-    let (queues, dialler) = (Queues::default(), Dialler::default());
+    let (queues, dialler, availability) = (Queues::default(), Dialler::default(), Availability::default());
     let hand_off = Arc::new(settings.hand_off.clone());
     let (keys, new_key) = Keys::open(&settings.data_dir)?;
     let services = Services {
@@ -89,6 +90,7 @@ async fn run(settings: &Settings, runtime: &Runtime) -> anyhow::Result<()> {
         dips: DataDips::new(settings.data_dip.allowed_url_prefixes.clone())?,
         sounds,
         queues: queues.clone(),
+        availability: availability.clone(),
         places: open_places(settings, &journal).await?,
         dialler: dialler.clone(),
         hand_off: hand_off.clone(),
@@ -116,6 +118,8 @@ async fn run(settings: &Settings, runtime: &Runtime) -> anyhow::Result<()> {
         store: store.clone(),
         capture,
         limits: http_limits(&settings.http),
+        queues: queues.clone(),
+        availability,
         hand_off,
     };
     let http_address = bound.http.as_ref().and_then(|listener| listener.local_addr().ok());

@@ -7,7 +7,7 @@
 use std::{collections::VecDeque, sync::Arc, time::Instant};
 
 use rand::{Rng, rngs::StdRng};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use vestibule_routing::{
     id::ContactId,
     journey::{Action, Event, FeedEvent, Journey, Playback, Sound},
@@ -17,6 +17,7 @@ use vestibule_routing::{
 
 use crate::{
     api::live::{LiveEntry, Stage},
+    availability::Told,
     contact_id::new_contact_id,
     dialler::DialWait,
     hub::{Place, Services},
@@ -84,6 +85,7 @@ pub(crate) async fn run(
         record,
         ticket: None,
         dial_wait: None,
+        agents: None,
         waits_since: now.wall,
         queued_at: None,
         live,
@@ -115,6 +117,8 @@ struct ContactTask {
     record: Record,
     ticket: Option<Ticket>,
     dial_wait: Option<DialWait>,
+    /// Agents available to the inbox that the contact waits in.
+    agents: Option<watch::Receiver<Told>>,
     /// Since when the caller counts as waiting: a place that was lost and had back keeps its time.
     waits_since: jiff::Timestamp,
     queued_at: Option<Instant>,
@@ -150,6 +154,7 @@ impl ContactTask {
                 (leg, event) = self.takers.media_event() => self.taker_media(leg, event),
                 Some(answer) = dips.recv() => Some(answer),
                 wish = self.live.wish() => self.wished(wish),
+                agents = changed(&mut self.agents) => Some(Event::Availability(agents)),
                 () = sleep_until(deadline) => Some(Event::Deadline),
             };
             if let Some(event) = event {
@@ -480,4 +485,14 @@ async fn sleep_until(deadline: Option<Instant>) {
         Some(at) => tokio::time::sleep_until(at.into()).await,
         None => std::future::pending().await,
     }
+}
+
+/// Agents available, when that has changed.
+async fn changed(agents: &mut Option<watch::Receiver<Told>>) -> Option<u32> {
+    if let Some(agents) = agents
+        && agents.changed().await.is_ok()
+    {
+        return agents.borrow_and_update().agents(Instant::now());
+    }
+    std::future::pending().await
 }

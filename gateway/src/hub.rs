@@ -17,6 +17,7 @@ use crate::{
         live::LiveContacts,
         readiness::{Phase, Readiness},
     },
+    availability::Availability,
     contact_task,
     data_dip::DataDips,
     dialler::Dialler,
@@ -49,6 +50,8 @@ pub struct Services {
     pub sounds: Library,
     /// The queues of all inboxes.
     pub queues: Queues,
+    /// Agents available to inboxes.
+    pub availability: Availability,
     /// Places that callers may get back.
     pub places: Places,
     /// Calls the telephones of inboxes.

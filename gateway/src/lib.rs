@@ -8,6 +8,7 @@
 
 pub mod api;
 pub mod app;
+pub mod availability;
 pub mod cli;
 mod contact_id;
 mod contact_task;

@@ -66,6 +66,8 @@ impl Gateway {
             store: store.into(),
             capture: Capture::new(1 << 20),
             limits: api::Limits::default(),
+            queues: Default::default(),
+            availability: Default::default(),
             hand_off: HandOff { allowed_targets: vec!["127.0.0.0/8".parse().unwrap()], ring_seconds: 45 }
                 .into(),
         };

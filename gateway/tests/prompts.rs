@@ -81,6 +81,8 @@ impl Gateway {
             store: store.clone(),
             capture: Capture::new(0),
             limits: api::Limits::default(),
+            queues: Default::default(),
+            availability: Default::default(),
             hand_off: HandOff { allowed_targets: Vec::new(), ring_seconds: 45 }.into(),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -16,13 +16,14 @@ impl ContactTask {
         let arrived = self.place_in(inbox);
         // Before the new place is taken: giving the old one up later would remove the new one,
         // if both are the same (back from an inbox that was full).
-        (self.ticket, self.dial_wait) = (None, None);
+        (self.ticket, self.dial_wait, self.agents) = (None, None, None);
         match self.services.queues.join(inbox, &self.id, arrived, priority, length_max) {
             Ok(ticket) => {
                 self.queued_at.get_or_insert_with(Instant::now);
                 self.pending.push_back(Event::Position(ticket.position()));
                 self.ticket = Some(ticket);
                 self.wait_for_phones(inbox, priority);
+                self.watch_agents(inbox);
             }
             Err(_) => {
                 self.services.metrics.queue.full.inc();
@@ -64,8 +65,16 @@ impl ContactTask {
             dial.map(|dial| self.services.dialler.wait(inbox, &self.id, self.waits_since, priority, dial));
     }
 
+    /// Looks at how many agents are available, now and as long as the contact waits there.
+    fn watch_agents(&mut self, inbox: &InboxId) {
+        let mut agents = self.services.availability.watch(inbox);
+        let known = agents.borrow_and_update().agents(Instant::now());
+        self.pending.extend(known.map(|known| Event::Availability(Some(known))));
+        self.agents = Some(agents);
+    }
+
     pub(super) fn leave_queue(&mut self) {
-        self.dial_wait = None;
+        (self.dial_wait, self.agents) = (None, None);
         if self.ticket.take().is_some()
             && let Some(since) = self.queued_at.take()
         {
