@@ -11,7 +11,8 @@
 //!
 //! RFC 3550 and 3551 (RTP, RTCP), RFC 4733 (digits), RFC 4961 (symmetric RTP), RFC 5761 (RTCP on the
 //! same port). Two legs of one thread can be bridged ([`Leg::bridge`]): what one hears the other says, with
-//! its own SSRC and clock and without a jitter buffer. No SRTP, no codec but G.711, no recording.
+//! its own SSRC and clock and without a jitter buffer. What legs hear is recorded by a thread of its own
+//! ([`Media::record`]). No SRTP, no codec but G.711.
 
 mod command;
 mod engine;
@@ -19,6 +20,7 @@ mod leg;
 mod metrics;
 mod playback;
 mod port;
+mod recording;
 mod rtcp;
 mod seats;
 mod thread;
@@ -34,9 +36,13 @@ use vestibule_routing::{digit::Digit, journey::PlaybackId};
 
 pub use self::{
     engine::{Leg, Media, OpenLeg},
-    metrics::{LATENESS_BOUNDS_US, MediaSnapshot, ThreadSnapshot},
+    metrics::{LATENESS_BOUNDS_US, MediaSnapshot, RecorderSnapshot, ThreadSnapshot},
     playback::Sound,
     port::{PortError, PortUse},
+    recording::{
+        RecordError, Recording, RecordingEnd, RecordingEvent, RecordingPause, RecordingSettings,
+        RecordingSummary,
+    },
 };
 
 /// How the engine is set up.

@@ -4,6 +4,8 @@
 mod bridge;
 #[path = "media/peer.rs"]
 mod peer;
+#[path = "media/recording.rs"]
+mod recording;
 
 use std::{
     net::{IpAddr, Ipv6Addr},

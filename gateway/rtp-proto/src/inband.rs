@@ -75,6 +75,11 @@ impl Detector {
         }
     }
 
+    /// Whether the digit that was heard last still sounds, or ended less than 23 ms ago.
+    pub fn hears_digit(&self) -> bool {
+        self.held.is_some()
+    }
+
     fn filter(&mut self, sample: f32) {
         self.energy += sample * sample;
         self.count = self.count.saturating_add(1);
@@ -235,6 +240,10 @@ const CORRECTION_MAX: f32 = 1.31;
 /// Of the window's whole power, for both tones together. Noise at 12 dB leaves 0.94; a tone of 23 ms gives 0.77, speech
 /// in some voices 0.8.
 const SHARE_MIN: f32 = 0.85;
+
+/// From the start of a tone, in samples, until a digit is told of it at the latest: the window and the block
+/// in which the tone began.
+pub const HEARD_AFTER_SAMPLES: usize = BLOCK_SAMPLES as usize * (BLOCKS + 1);
 
 /// So many blocks in a row without a digit end it.
 const LACKING_MAX: u8 = 3;

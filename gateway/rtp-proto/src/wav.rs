@@ -25,6 +25,24 @@ pub enum Encoding {
     G711(Law),
 }
 
+impl Encoding {
+    /// Bytes of one sample of one channel: 1 or 2.
+    pub const fn sample_bytes(self) -> u16 {
+        match self {
+            Self::Pcm16 => 2,
+            Self::G711(_) => 1,
+        }
+    }
+
+    /// Appends one sample to the audio of a file.
+    pub fn push(self, sample: i16, data: &mut Vec<u8>) {
+        match self {
+            Self::Pcm16 => data.extend_from_slice(&sample.to_le_bytes()),
+            Self::G711(law) => data.push(law.encode(sample)),
+        }
+    }
+}
+
 /// Why a file cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WavError {
@@ -103,22 +121,17 @@ impl Wav {
 
 /// A mono WAV file of linear samples.
 pub fn write(samples: &[i16], rate: u32, encoding: Encoding) -> Vec<u8> {
-    match encoding {
-        Encoding::Pcm16 => {
-            let data: Vec<u8> = samples.iter().flat_map(|sample| sample.to_le_bytes()).collect();
-            write_encoded(&data, rate, encoding)
-        }
-        Encoding::G711(law) => {
-            let data: Vec<u8> = samples.iter().map(|&sample| law.encode(sample)).collect();
-            write_encoded(&data, rate, encoding)
-        }
+    let mut data = Vec::with_capacity(samples.len().saturating_mul(2));
+    for &sample in samples {
+        encoding.push(sample, &mut data);
     }
+    write_encoded(&data, rate, encoding)
 }
 
 /// A mono WAV file of samples that are encoded already.
 pub fn write_encoded(data: &[u8], rate: u32, encoding: Encoding) -> Vec<u8> {
     let data_len = u32::try_from(data.len()).unwrap_or(u32::MAX);
-    let mut file = header(rate, encoding, data_len);
+    let mut file = header(rate, 1, encoding, data_len);
     file.extend_from_slice(data);
     if data.len() & 1 == 1 {
         file.push(0);
@@ -126,15 +139,16 @@ pub fn write_encoded(data: &[u8], rate: u32, encoding: Encoding) -> Vec<u8> {
     file
 }
 
-/// The bytes before the audio in a mono file with `data_len` bytes of it. A recorder writes it again when it
-/// knows the length.
-pub fn header(rate: u32, encoding: Encoding, data_len: u32) -> Vec<u8> {
-    let (format, bits) = match encoding {
-        Encoding::Pcm16 => (PCM, 16_u16),
-        Encoding::G711(Law::A) => (A_LAW, 8),
-        Encoding::G711(Law::Mu) => (MU_LAW, 8),
+/// The bytes before the audio in a file of so many channels with `data_len` bytes of it. Its own length
+/// does not depend on `data_len`: a recorder writes it again in its place as the file grows.
+pub fn header(rate: u32, channels: u16, encoding: Encoding, data_len: u32) -> Vec<u8> {
+    let format = match encoding {
+        Encoding::Pcm16 => PCM,
+        Encoding::G711(Law::A) => A_LAW,
+        Encoding::G711(Law::Mu) => MU_LAW,
     };
-    let block = bits / 8;
+    let bytes = encoding.sample_bytes();
+    let block = channels.saturating_mul(bytes);
     // Formats other than PCM have an (empty) extension and a fact chunk.
     let extended = format != PCM;
     let format_len: u32 = if extended { 18 } else { 16 };
@@ -152,16 +166,18 @@ pub fn header(rate: u32, encoding: Encoding, data_len: u32) -> Vec<u8> {
     file.extend_from_slice(b"WAVEfmt ");
     file.extend_from_slice(&format_len.to_le_bytes());
     file.extend_from_slice(&format.to_le_bytes());
-    file.extend_from_slice(&1_u16.to_le_bytes());
+    file.extend_from_slice(&channels.to_le_bytes());
     file.extend_from_slice(&rate.to_le_bytes());
     file.extend_from_slice(&rate.saturating_mul(u32::from(block)).to_le_bytes());
     file.extend_from_slice(&block.to_le_bytes());
-    file.extend_from_slice(&bits.to_le_bytes());
+    file.extend_from_slice(&bytes.saturating_mul(8).to_le_bytes());
     if extended {
         file.extend_from_slice(&0_u16.to_le_bytes());
         file.extend_from_slice(b"fact");
         file.extend_from_slice(&4_u32.to_le_bytes());
-        file.extend_from_slice(&data_len.to_le_bytes());
+        // Samples of each channel.
+        let samples = data_len.checked_div(u32::from(block)).unwrap_or(0);
+        file.extend_from_slice(&samples.to_le_bytes());
     }
     file.extend_from_slice(b"data");
     file.extend_from_slice(&data_len.to_le_bytes());

@@ -195,3 +195,31 @@ fn files_that_are_none_are_refused_with_the_reason() {
     assert_eq!(refused(&file(1, 9, 8000, 16, &[1, 2])), WavError::Channels(9));
     assert_eq!(refused(&file(1, 1, 0, 16, &[1, 2])), WavError::Rate(0));
 }
+
+#[test]
+fn a_header_of_two_channels_says_so_and_keeps_its_length() {
+    for encoding in [Encoding::Pcm16, Encoding::G711(Law::Mu), Encoding::G711(Law::A)] {
+        let mut data = Vec::new();
+        for at in 0..400_i16 {
+            encoding.push(encoded(encoding, at * 50), &mut data);
+            encoding.push(encoded(encoding, at * -70), &mut data);
+        }
+        let len = u32::try_from(data.len()).unwrap();
+        let mut file = wav::header(8000, 2, encoding, len);
+        assert_eq!(file.len(), wav::header(8000, 2, encoding, 0).len());
+        file.extend_from_slice(&data);
+        let read = Wav::parse(&file).unwrap();
+        assert_eq!((read.rate, read.channels, read.duration_ms()), (8000, 2, 50));
+        for (at, turn) in (0..400_i16).zip(read.samples.chunks_exact(2)) {
+            assert_eq!(turn, [encoded(encoding, at * 50), encoded(encoding, at * -70)]);
+        }
+    }
+}
+
+/// What an encoding keeps of a sample.
+fn encoded(encoding: Encoding, sample: i16) -> i16 {
+    match encoding {
+        Encoding::Pcm16 => sample,
+        Encoding::G711(law) => law.decode(law.encode(sample)),
+    }
+}

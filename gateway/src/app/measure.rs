@@ -37,6 +37,11 @@ fn take(last: &MediaSnapshot, next: &MediaSnapshot, metrics: &Metrics) {
     media.rings_full.inc_by(grown(|thread| thread.commands_refused));
     media.events_lost.inc_by(grown(|thread| thread.events_lost));
     media.ports_exhausted.inc_by(next.ports.exhausted.saturating_sub(last.ports.exhausted));
+    let (before, now) = (&last.recorder, &next.recorder);
+    media.recordings.set(i64::try_from(now.active).unwrap_or(i64::MAX));
+    media.recording_bytes.inc_by(now.bytes.saturating_sub(before.bytes));
+    media.recording_lost.inc_by(now.lost_frames.saturating_sub(before.lost_frames));
+    media.recordings_failed.inc_by(now.failed.saturating_sub(before.failed));
     for (bucket, bound) in LATENESS_BOUNDS_US.iter().chain(LATENESS_BOUNDS_US.last()).enumerate() {
         let count = |snapshot: &MediaSnapshot| {
             snapshot.threads.iter().filter_map(|thread| thread.lateness.get(bucket)).sum::<u64>()

@@ -4,7 +4,7 @@ use std::net::UdpSocket;
 
 use rtp_proto::dtmf::Digit;
 
-use super::{DigitSource, Remote, leg::LegState, playback::Playback};
+use super::{DigitSource, Remote, leg::LegState, playback::Playback, recording::Tap};
 
 /// Names a leg inside its thread. The generation makes a late command for a closed leg harmless.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +39,15 @@ pub(crate) enum Command {
     },
     Unbridge {
         key: LegKey,
+    },
+    /// What the leg receives is handed to a recorder.
+    Tap {
+        key: LegKey,
+        tap: Box<Tap>,
+    },
+    Untap {
+        key: LegKey,
+        recording: u64,
     },
     SendDigit {
         key: LegKey,
@@ -76,6 +85,11 @@ pub(crate) enum What {
     Discarded {
         #[expect(dead_code, reason = "carried home only to be freed there")]
         playback: Playback,
+    },
+    /// No leg has it any more.
+    Untapped {
+        #[expect(dead_code, reason = "carried home only to be freed there")]
+        tap: Box<Tap>,
     },
     Closed(Box<LegState>),
 }

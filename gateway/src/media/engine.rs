@@ -29,6 +29,7 @@ use super::{
     metrics::{ThreadCounters, add},
     playback::Playback,
     port::Ports,
+    recording::{Recorder, Tap},
     seats::Seats,
     thread::{MediaThread, Parts},
 };
@@ -44,6 +45,14 @@ struct Inner {
     settings: MediaSettings,
     ports: Arc<Ports>,
     links: Vec<Arc<Link>>,
+    recorder: Recorder,
+}
+
+/// A leg that has a tap, also when its handle is gone.
+#[derive(Debug)]
+pub(super) struct Tapped {
+    link: Arc<Link>,
+    key: LegKey,
 }
 
 /// What the tokio side knows of one thread.
@@ -101,7 +110,8 @@ impl Media {
             .map(|number| Link::start(number, legs_max, settings.realtime, &ports, runtime))
             .collect::<Result<_, _>>()
             .map_err(StartError::Thread)?;
-        Ok(Self { inner: Arc::new(Inner { settings, ports, links }) })
+        let recorder = Recorder::start().map_err(StartError::Thread)?;
+        Ok(Self { inner: Arc::new(Inner { settings, ports, links, recorder }) })
     }
 
     /// Opens a leg on a port of its own. Nothing is sent before [`Leg::set_remote`], and nothing that comes
@@ -139,7 +149,12 @@ impl Media {
         MediaSnapshot {
             threads: self.inner.links.iter().map(|link| link.counters.snapshot()).collect(),
             ports: self.inner.ports.usage(Instant::now()),
+            recorder: self.recorder_snapshot(),
         }
+    }
+
+    pub(super) fn recorder(&self) -> &Recorder {
+        &self.inner.recorder
     }
 }
 
@@ -204,6 +219,11 @@ impl Leg {
         }
     }
 
+    pub(super) fn tap(&self, tap: Box<Tap>) -> Result<Tapped, CommandError> {
+        self.link.command(Command::Tap { key: self.key, tap })?;
+        Ok(Tapped { link: Arc::clone(&self.link), key: self.key })
+    }
+
     fn open(inner: &Arc<Inner>, link: &Arc<Link>, socket: UdpSocket, open: OpenLeg) -> Option<Self> {
         let local = socket.local_addr().ok()?;
         let closing = Arc::new(AtomicBool::new(false));
@@ -229,6 +249,14 @@ impl Leg {
         drop(guard);
         link.thread.unpark();
         Some(Self { _engine: Arc::clone(inner), link: Arc::clone(link), key, local, closing })
+    }
+}
+
+impl Tapped {
+    /// Takes the tap of a recording off; nothing happens when the leg is closed or has another one. With a
+    /// full ring it stays, writes to nobody and goes with the leg.
+    pub(super) fn untap(&self, recording: u64) {
+        self.link.command(Command::Untap { key: self.key, recording }).ok();
     }
 }
 
@@ -323,7 +351,7 @@ impl Link {
             },
             What::Inactive { heard_before } => MediaEvent::Inactive { heard_before },
             What::Active => MediaEvent::Active,
-            What::Discarded { .. } => return,
+            What::Discarded { .. } | What::Untapped { .. } => return,
             What::WantsRtcp => return self.open_rtcp(key, ports),
             What::Closed(leg) => return self.close(leg, ports),
         };

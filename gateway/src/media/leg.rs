@@ -33,6 +33,7 @@ use super::{
     command::{LegKey, What},
     metrics::add,
     playback::Playback,
+    recording::Tap,
     rtcp::Control,
     thread::Context,
 };
@@ -89,6 +90,7 @@ pub(crate) struct LegState {
     heard: bool,
     reported_inactive: bool,
     bridge: Option<Bridge>,
+    tap: Option<Box<Tap>>,
     // Touched rarely, or large.
     detector: Box<Detector>,
     reception: Box<Reception>,
@@ -129,6 +131,7 @@ impl LegState {
             heard: false,
             reported_inactive: false,
             bridge: None,
+            tap: None,
             detector: Box::new(Detector::new()),
             reception: Box::default(),
             control: Box::new(Control::new(ssrc, rng)),
@@ -190,6 +193,16 @@ impl LegState {
     /// Stops the playback and returns it.
     pub(crate) fn stop(&mut self) -> Option<Playback> {
         self.playback.take()
+    }
+
+    /// Hands what comes in to a recorder from now on; returns the tap of an earlier one.
+    pub(crate) fn set_tap(&mut self, tap: Box<Tap>) -> Option<Box<Tap>> {
+        self.tap.replace(tap)
+    }
+
+    /// Takes off the tap of a recording.
+    pub(crate) fn untap(&mut self, recording: u64) -> Option<Box<Tap>> {
+        self.tap.take_if(|tap| tap.recording() == recording)
     }
 
     /// What was agreed, first or anew.

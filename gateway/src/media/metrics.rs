@@ -15,6 +15,22 @@ pub struct MediaSnapshot {
     pub threads: Vec<ThreadSnapshot>,
     /// How the ports are used.
     pub ports: PortUse,
+    /// What the recorder thread counts.
+    pub recorder: RecorderSnapshot,
+}
+
+/// What the recorder thread counts; all but `active` only grow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RecorderSnapshot {
+    /// Recordings that go on.
+    pub active: u64,
+    /// Bytes of audio written to files.
+    pub bytes: u64,
+    /// Frames of 20 ms that are silence in a file because the disk or the recorder was too slow, or because they
+    /// came too late.
+    pub lost_frames: u64,
+    /// Recordings that failed.
+    pub failed: u64,
 }
 
 impl MediaSnapshot {

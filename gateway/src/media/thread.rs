@@ -30,6 +30,7 @@ use super::{
     command::{Command, LegKey, Report, What},
     leg::{LegState, Visit},
     metrics::{ThreadCounters, add},
+    recording::Tap,
 };
 
 /// Slots of the wheel, one a millisecond.
@@ -241,6 +242,17 @@ impl MediaThread {
                         self.context.report_once(key, What::PlaybackStopped(playback));
                     }
                 }
+                Command::Tap { key, tap } => {
+                    let before = match self.leg(key) {
+                        Some(leg) => leg.set_tap(tap),
+                        None => Some(tap),
+                    };
+                    self.untapped(key, before);
+                }
+                Command::Untap { key, recording } => {
+                    let tap = self.leg(key).and_then(|leg| leg.untap(recording));
+                    self.untapped(key, tap);
+                }
                 Command::Bridge { one, other } => self.bridge(one, other),
                 Command::Unbridge { key } => self.unbridge(key),
                 Command::SendDigit { key, digit, duration } => {
@@ -249,6 +261,12 @@ impl MediaThread {
                     }
                 }
             }
+        }
+    }
+
+    fn untapped(&mut self, key: LegKey, tap: Option<Box<Tap>>) {
+        if let Some(tap) = tap {
+            self.context.report_once(key, What::Untapped { tap });
         }
     }
 

@@ -163,6 +163,14 @@ families! {
         digits_sent: counter("vestibule_media_digits_sent_total", "Digits sent as telephone events, beside relayed ones."),
         /// Digits that could not be sent.
         digits_unsent: counter("vestibule_media_digits_unsent_total", "Digits not sent: telephone events not agreed, on hold, or too many at once."),
+        /// Recordings that go on.
+        recordings: gauge("vestibule_media_recordings", "Recordings that go on."),
+        /// Audio written to recordings.
+        recording_bytes: counter("vestibule_media_recording_bytes_total", "Bytes of audio written to recordings."),
+        /// Sound that came, but is silence in a recording.
+        recording_lost: counter("vestibule_media_recording_lost_frames_total", "Frames of 20 ms that are silence in a recording because the disk was too slow or they came too late."),
+        /// Recordings that failed.
+        recordings_failed: counter("vestibule_media_recordings_failed_total", "Recordings that could not be made, written or named."),
         /// How late slots were served.
         pacing_seconds: seconds("vestibule_media_pacing_seconds", "How late slots were served, rounded up to a bucket of the media threads.", FAST),
         /// Events to contacts that were lost because their waiting lists were full too.

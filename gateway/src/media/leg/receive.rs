@@ -6,12 +6,13 @@ use std::{
 };
 
 use rtp_proto::{
+    dtmf::EventPayload,
     latch::Verdict,
     rtp::{Packet, is_rtcp},
 };
 
 use super::LegState;
-use crate::media::{DigitSource, command::What, metrics::add, thread::Context};
+use crate::media::{DigitSource, command::What, metrics::add, recording::Content, thread::Context};
 
 impl LegState {
     /// Takes what waits on the leg's sockets, a few datagrams at most. The thread itself reads RTP for a
@@ -97,6 +98,7 @@ impl LegState {
         self.heard = true;
         add(&context.counters.received, 1);
         self.note_life(context);
+        self.hand_to_recorder(context, packet);
         let header = &packet.header;
         if self.telephone_event == Some(header.payload_type) {
             let key = self.key;
@@ -110,6 +112,19 @@ impl LegState {
         }
         if let Some(partner) = partner {
             self.hand_over(context, packet, partner);
+        }
+    }
+
+    /// What is not to be heard, because we hold the other side, is not to be kept either.
+    fn hand_to_recorder(&mut self, context: &Context, packet: &Packet<'_>) {
+        let Some(tap) = self.tap.as_mut().filter(|_| self.direction.receives()) else { return };
+        let header = &packet.header;
+        if header.payload_type == self.payload_type {
+            tap.take(context.now, header, Content::Audio(self.law), packet.payload);
+        } else if self.telephone_event == Some(header.payload_type)
+            && let Some(event) = EventPayload::parse(packet.payload)
+        {
+            tap.take(context.now, header, Content::Event { duration: event.duration }, &[]);
         }
     }
 
