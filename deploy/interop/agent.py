@@ -3,6 +3,7 @@
 What it does once the call is answered is what a caller does: see `caller.Call`.
 """
 
+import hashlib
 import re
 import time
 
@@ -12,9 +13,11 @@ from caller import Call, Session
 class Agent(Call):
     """One phone. `status` is its final answer, given after `ring_s` seconds; none: it rings for ever."""
 
-    def __init__(self, name="agent", *, status=200, ring_s=0.3, payload_types=(0, 8), telephone_event=101):
+    def __init__(self, name="agent", *, status=200, ring_s=0.3, payload_types=(0, 8), telephone_event=101,
+                 login=None):
         super().__init__(1, name, caller=name, payload_types=payload_types, telephone_event=telephone_event)
         self.status, self.ring_s = status, ring_s
+        self.login = login  # user and secret that callers must prove, if any
         self.invite, self.invited_at, self.cancelled_at = None, None, None
         self.acknowledged_at = None
         self._due, self._final = None, b""
@@ -78,8 +81,16 @@ class Agent(Call):
             super()._on_request(message)
 
     def _on_invite(self, message):
-        if self.invite and message.first("call-id") == self.invite.first("call-id"):
+        known = self.invite and (message.first("call-id"), message.cseq) == (self.invite.first("call-id"), self.invite.cseq)
+        if known:
             return  # repeated: our answers are repeated as well
+        if self.login and not self._proven(message):
+            self.port, self._own = self.last_peer[1], f"{message.first('to')};tag={self.tag}"
+            refusal = self._response(message, 401)
+            challenge = f'WWW-Authenticate: Digest realm="agent", nonce="{NONCE}", algorithm=SHA-256, qop="auth"'
+            head, _, rest = refusal.partition(b"\r\n")
+            self._send(b"\r\n".join((head, challenge.encode(), rest)))
+            return
         self.port = self.last_peer[1]
         self.call_id, self.remote_to = message.first("call-id"), message.first("from")
         self.remote_target = re.search(r"<([^>]+)>", message.first("contact"))[1]
@@ -91,6 +102,20 @@ class Agent(Call):
             self._change.notify_all()
         self._answer(180)
         self._due = time.monotonic() + self.ring_s if self.status else None
+
+    def _proven(self, message):
+        """Whether the INVITE answers our challenge (RFC 7616)."""
+        given = dict(re.findall(r'(\w+)="?([^",]+)"?', message.first("authorization")))
+        if given.get("nonce") != NONCE:
+            return False
+        user, secret = self.login
+
+        def digest(text):
+            return hashlib.sha256(text.encode()).hexdigest()
+
+        a1, a2 = digest(f"{user}:agent:{secret}"), digest(f"INVITE:{given['uri']}")
+        wanted = digest(f"{a1}:{NONCE}:{given['nc']}:{given['cnonce']}:auth:{a2}")
+        return given["response"] == wanted and given["username"] == user
 
     def _on_cancel(self, message):
         self._send(self._response(message, 200))
@@ -138,5 +163,6 @@ class Agent(Call):
         self._resend = resend
 
 
-PHRASES = {180: "Ringing", 200: "OK", 404: "Not Found", 480: "Temporarily Unavailable", 486: "Busy Here",
+PHRASES = {180: "Ringing", 200: "OK", 401: "Unauthorized", 404: "Not Found", 480: "Temporarily Unavailable", 486: "Busy Here",
            487: "Request Terminated", 503: "Service Unavailable", 603: "Decline"}
+NONCE = "a-nonce-of-the-agent"

@@ -552,6 +552,56 @@ def availability_and_its_treatment(_):
         gate.stop()
 
 
+@case(alone=True)
+def forward_by_ivr_and_treatment(_):
+    """An IVR forwards to a phone, and to a number by a trunk that asks for digest; a treatment forwards who waits."""
+    gate = Gateway(cases.BINARY, name="forward")
+    gate.start()
+    try:
+        with Agent("ann", status=486, ring_s=0.2) as ann, Agent("+14155550999", login=("edge", "open sesame")) as carrier:
+            (gate.folder / "secret").write_text("open sesame\n")
+
+            def change(document):
+                host = carrier.uri.split("@")[1]
+                trunk = next(iter(document["trunks"].values()))
+                trunk["outbound"] = {"target": f"sip:{host}", "user": "edge", "secret": f"file:{gate.folder}/secret"}
+                document["ivrs"]["ivr_forward"] = {"name": "Forward", "kind": "initial", "start": "start", "nodes": {
+                    "start": {"type": "start", "next": "phone"},
+                    "phone": {"type": "forward", "to": ann.uri, "ring_seconds": 10, "failed": "number"},
+                    "number": {"type": "forward", "to": "+14155550999", "ring_seconds": 10, "failed": "out"},
+                    "out": {"type": "exit"}}}
+                document["numbers"][DIRECT]["initial_ivr"] = "ivr_forward"
+                document["inboxes"]["ib_sales"]["no_one_available"] = {"forward": ann.uri}
+                document.pop("tests", None)
+
+            publish(gate, change, "Forward")
+            with Call(gate.sip, DIRECT) as call:
+                call.wait_answer()
+                contact = gate.contact_of(call.call_id)
+                carrier.wait_talk(8)
+                check(ann.invited_at, "the phone was not called first")
+                check(carrier.invite.start.startswith("INVITE sip:+14155550999@"), carrier.invite.start)
+                check(f"sip:{DIRECT}@" in carrier.invite.first("from"), f"From {carrier.invite.first('from')}")
+                both_hear(call, carrier)
+                said = gate.wait_event(contact, "contact.transferred", 2)["data"]
+                check((said["to_target"], said["by"]) == ("+14155550999", "forward"), f"{said}")
+                carrier.hang_up()
+                call.wait(lambda: call.ended_at, 2, "BYE")
+            all_gone(gate, contact, ("plan", "completed"))
+            ann.again(200, 0.3)
+            with Call(gate.sip, INITIAL) as call:
+                call.wait_answer()
+                contact = gate.contact_of(call.call_id)
+                gate.ask("PUT", "/api/v1/inboxes/ib_sales/availability", {"agents_available": 0})
+                call.press("1")
+                ann.wait_talk(20)
+                both_hear(call, ann)
+                call.hang_up()
+            all_gone(gate, contact, ("caller", "completed"))
+    finally:
+        gate.stop()
+
+
 def position(gate, contact):
     return gate.ask("GET", f"/api/v1/contacts/{contact}")["now"]["position"]
 

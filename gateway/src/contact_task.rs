@@ -10,13 +10,13 @@ use rand::{Rng, rngs::StdRng};
 use tokio::sync::{mpsc, watch};
 use vestibule_routing::{
     id::ContactId,
-    journey::{Action, Event, FeedEvent, Journey, Playback, Sound},
+    journey::{Action, Callee, Event, FeedEvent, Journey, Playback, RequestId, Sound},
     outcome::{Outcome, Reason, Side},
     time::Now,
 };
 
 use crate::{
-    api::live::{LiveEntry, Stage},
+    api::live::{LiveEntry, Located, Stage},
     availability::Told,
     contact_id::new_contact_id,
     dialler::DialWait,
@@ -44,8 +44,17 @@ use takers::{KeyCame, Takers};
 /// Media events that wait for one contact: room for the digits of a fast caller.
 const MEDIA_EVENTS_MAX: usize = 32;
 
-/// Data dips under way at once in one contact.
-const DIPS_MAX: usize = 4;
+/// Answers of others that wait for one contact.
+const ANSWERS_MAX: usize = 4;
+
+/// What a contact has asked of others.
+#[derive(Debug)]
+enum Answer {
+    /// Of a web service.
+    Dip(Event),
+    /// Where a forwarded call goes.
+    Located { request: RequestId, callee: Callee, targets: Vec<Located> },
+}
 
 /// Where a contact hears of its legs, and how further legs come to speak to it.
 pub(crate) type Signals = (mpsc::Receiver<(LegId, Signal)>, mpsc::WeakSender<(LegId, Signal)>);
@@ -71,7 +80,7 @@ pub(crate) async fn run(
     let journey = Journey::new(routing.plan.clone(), contact, now, &mut actions);
     drop(routing);
     let (media_events, media_receiver) = mpsc::channel(MEDIA_EVENTS_MAX);
-    let (dip_answers, dip_receiver) = mpsc::channel(DIPS_MAX);
+    let (answers, answer_receiver) = mpsc::channel(ANSWERS_MAX);
     services.metrics.call.started.inc();
     let mut task = ContactTask {
         media: MediaLeg::new(media_events, call.invite.path.peer.ip()),
@@ -89,7 +98,7 @@ pub(crate) async fn run(
         waits_since: now.wall,
         queued_at: None,
         live,
-        dip_answers,
+        answers,
         responded: false,
         ended: false,
         arrived: now.mono,
@@ -97,7 +106,7 @@ pub(crate) async fn run(
         id,
         _place: place,
     };
-    task.drive(signals, media_receiver, dip_receiver).await;
+    task.drive(signals, media_receiver, answer_receiver).await;
 }
 
 /// What one contact's task owns.
@@ -123,7 +132,8 @@ struct ContactTask {
     waits_since: jiff::Timestamp,
     queued_at: Option<Instant>,
     live: LiveEntry,
-    dip_answers: mpsc::Sender<Event>,
+    /// What was asked of others, and comes back.
+    answers: mpsc::Sender<Answer>,
     arrived: Instant,
     /// The caller has heard something above 100.
     responded: bool,
@@ -136,7 +146,7 @@ impl ContactTask {
         &mut self,
         mut signals: mpsc::Receiver<(LegId, Signal)>,
         mut media_events: mpsc::Receiver<MediaEvent>,
-        mut dips: mpsc::Receiver<Event>,
+        mut answers: mpsc::Receiver<Answer>,
     ) {
         loop {
             self.perform().await;
@@ -152,7 +162,7 @@ impl ContactTask {
                 signal = signals.recv() => self.signalled(signal),
                 Some(event) = media_events.recv() => self.media_event(event),
                 (leg, event) = self.takers.media_event() => self.taker_media(leg, event),
-                Some(answer) = dips.recv() => Some(answer),
+                Some(answer) = answers.recv() => self.answered(answer),
                 wish = self.live.wish() => self.wished(wish),
                 agents = changed(&mut self.agents) => Some(Event::Availability(agents)),
                 () = sleep_until(deadline) => Some(Event::Deadline),
@@ -169,6 +179,16 @@ impl ContactTask {
             Some((LegId::Callee(request, index), signal)) => self.taker_signalled((request, index), signal),
             // The SIP thread is gone: the process stops.
             None => Some(Event::HungUp(Outcome::new(Side::Gateway, Reason::Restarted))),
+        }
+    }
+
+    fn answered(&mut self, answer: Answer) -> Option<Event> {
+        match answer {
+            Answer::Dip(event) => Some(event),
+            Answer::Located { request, callee, targets } => {
+                self.located(request, &callee, targets);
+                None
+            }
         }
     }
 
@@ -361,12 +381,12 @@ impl ContactTask {
             }
             Action::LeaveQueue => self.leave_queue(),
             Action::DataDip(dip) => {
-                let (services, answers) = (self.services.clone(), self.dip_answers.clone());
+                let (services, answers) = (self.services.clone(), self.answers.clone());
                 tokio::spawn(async move {
                     let request = dip.request;
                     let values = services.dips.ask(&dip).await;
                     // The contact may be gone by now, and nobody wants the answer.
-                    answers.send(Event::DataDip { request, values }).await.unwrap_or_default();
+                    answers.send(Answer::Dip(Event::DataDip { request, values })).await.unwrap_or_default();
                 });
             }
             Action::Call { request, callee } => self.call(request, &callee),

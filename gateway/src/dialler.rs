@@ -162,7 +162,7 @@ async fn call(assignment: Assignment, live: LiveContacts, hand_off: Arc<HandOff>
         match locate(&phone.target, &hand_off.allowed_targets).await {
             Ok(destinations) => {
                 targets.push(phone.target.clone());
-                located.push(Located { destinations, phone: Some(phone), replaces: None });
+                located.push(Located { phone: Some(phone), ..Located::at(destinations) });
             }
             Err(error) => {
                 tracing::warn!(inbox = %phone.attempt.inbox, %error, "a telephone of an inbox cannot be called");

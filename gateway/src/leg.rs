@@ -6,6 +6,7 @@
 use std::net::SocketAddr;
 
 use sip_proto::{
+    digest::Login,
     endpoint::{CallKey, Command, HangUpCause, Party, Refer, Transport},
     sdp::{Codec, Negotiated},
 };
@@ -103,6 +104,8 @@ pub struct Placing {
     pub media: SocketAddr,
     /// Codecs to offer, the most wanted first.
     pub codecs: Vec<Codec>,
+    /// What proves us, if the other side asks.
+    pub login: Option<Login>,
     /// Further headers.
     pub headers: Vec<(&'static str, String)>,
     /// Hops that the INVITE may make.

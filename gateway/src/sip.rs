@@ -18,6 +18,6 @@ mod thread;
 pub use capture::{Capture, Captured};
 pub use gate::{Gate, TrunkPlace};
 pub use inbox::SipInbox;
-pub use locate::{LocateError, locate};
+pub use locate::{LocateError, locate, locate_named};
 pub use survivors::Survivors;
 pub use thread::{Sip, SipError};

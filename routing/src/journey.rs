@@ -87,6 +87,8 @@ pub struct Journey {
     fell_back: bool,
     /// A phone that rings for the contact, while it waits or is to be transferred.
     ringing: Option<Ringing>,
+    /// Calls forwarded so far.
+    forwards: u32,
     stage: Stage,
 }
 
@@ -111,6 +113,7 @@ impl Journey {
             treatments: 0,
             fell_back: false,
             ringing: None,
+            forwards: 0,
             stage: Stage::Ended(refused),
         };
         out.push(Action::Emit(FeedEvent::Started));
@@ -129,6 +132,7 @@ impl Journey {
                 journey.enter_queue(now, inbox, out);
             }
         }
+        journey.settle(now, out);
         journey
     }
 
@@ -139,7 +143,13 @@ impl Journey {
         }
         self.check_ringing(now, out);
         self.happened(now, event, out);
+        self.settle(now, out);
+    }
+
+    /// What the event has left to do about telephones.
+    fn settle(&mut self, now: Now, out: &mut Actions) {
         self.settle_ringing(out);
+        self.grant_forward(now, out);
     }
 
     fn happened(&mut self, now: Now, event: Event, out: &mut Actions) {
@@ -228,7 +238,9 @@ impl Journey {
         match &self.stage {
             Stage::InIvr(run) => ("ivr", run.ivr.id.to_string()),
             Stage::Waiting(wait) => ("queue", wait.inbox().to_string()),
-            Stage::Connected(talk) => ("connected", talk.inbox.to_string()),
+            Stage::Connected(talk) => {
+                ("connected", talk.inbox.as_ref().map(ToString::to_string).unwrap_or_default())
+            }
             Stage::LastWords { .. } => ("last_words", String::new()),
             Stage::Ended(_) => ("ended", String::new()),
         }
@@ -319,8 +331,12 @@ impl Journey {
     }
 
     fn waiting(&mut self, now: Now, event: &Event, out: &mut Actions) {
+        self.wait_told(now, Told::of(event), out);
+    }
+
+    fn wait_told(&mut self, now: Now, told: Option<Told<'_>>, out: &mut Actions) {
         let Stage::Waiting(wait) = &mut self.stage else { return };
-        match wait.handle(now, Told::of(event), &mut self.scope, out) {
+        match wait.handle(now, told, &mut self.scope, out) {
             queue_wait::Next::Stay => {}
             queue_wait::Next::HangUp(sip_status) => {
                 self.end(now, Outcome::new(Side::Plan, Reason::HungUpByIvr), sip_status, out);
@@ -418,8 +434,13 @@ impl Journey {
                 self.scope.note(now, "voicemail is not available: queued for its inbox");
                 self.enter_queue(now, inbox.clone(), out);
             }
-            // Nothing carries it out, as `can` says.
-            Treatment::Forward(_) => {}
+            Treatment::Forward(to) => {
+                // The caller waits in a queue until somebody answers there, and after nobody has.
+                if !matches!(self.stage, Stage::Waiting(_)) {
+                    self.queue_directly(now, out);
+                }
+                self.forward_waiting(now, to, out);
+            }
         }
     }
 
@@ -427,13 +448,15 @@ impl Journey {
     /// goes on waiting, and who comes from a broken IVR gets the direct inbox.
     fn can(&self, treatment: &Treatment) -> bool {
         match treatment {
-            Treatment::Forward(_) => false,
             Treatment::Ivr(ivr) => self.scope.plan.ivrs.contains_key(ivr),
             // Without recording, who waits is better kept by the voicemail's inbox than dropped.
             Treatment::Voicemail(inbox) => {
                 matches!(&self.stage, Stage::Waiting(wait) if wait.inbox() != inbox)
             }
-            Treatment::PromptThenHangUp(_) | Treatment::Inbox(_) | Treatment::SipCode(_) => true,
+            Treatment::PromptThenHangUp(_)
+            | Treatment::Inbox(_)
+            | Treatment::Forward(_)
+            | Treatment::SipCode(_) => true,
         }
     }
 

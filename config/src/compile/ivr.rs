@@ -154,6 +154,13 @@ impl Compiler<'_> {
                 }
             }
             Node::LoopGuard { times_max, .. } => self.range("times_max", *times_max, 1, 100, path),
+            Node::Forward { to, ring_seconds, .. } => {
+                self.range("ring_seconds", *ring_seconds, 1, 600, path);
+                if !super::number::is_forward_target(to) {
+                    let sentence = format!("\"{to}\" is neither a number nor a SIP URI");
+                    self.findings.add(Code::BadTarget, format!("{path}/to"), sentence);
+                }
+            }
             Node::WaitMusic { seconds, .. } => self.range("seconds", *seconds, 1, 3600, path),
             Node::HangUp { sip_status, .. } if *sip_status != 200 => {
                 self.sip_code(*sip_status, &format!("{path}/sip_status"));
@@ -161,7 +168,6 @@ impl Compiler<'_> {
             Node::SendSms { .. }
             | Node::Voicemail { .. }
             | Node::Callback { .. }
-            | Node::Forward { .. }
             | Node::SubIvr { .. }
             | Node::Position { .. }
             | Node::EstimatedWait { .. } => {

@@ -83,8 +83,7 @@ impl Compiler<'_> {
             TreatmentDoc::Ivr(id) => self.ivr_of_kind(id, IvrKind::Initial, path).map(Treatment::Ivr),
             TreatmentDoc::Voicemail(id) => self.inbox(id, path).map(Treatment::Voicemail),
             TreatmentDoc::Forward(to) => {
-                let good = to.starts_with("sip:") || to.starts_with("sips:") || E164::parse(to).is_ok();
-                if good {
+                if is_forward_target(to) {
                     return Some(Treatment::Forward(to.clone()));
                 }
                 let sentence = format!("\"{to}\" is neither a number nor a SIP URI");
@@ -103,6 +102,12 @@ impl Compiler<'_> {
             self.findings.add(Code::BadSipCode, path, format!("{code} is no refusal"));
         }
     }
+}
+
+/// Whether a call may be forwarded there: to a number, or a SIP URI.
+pub(super) fn is_forward_target(to: &str) -> bool {
+    // Templates are filled in when a call comes.
+    to.contains("{{") || super::shared::is_sip_uri(to) || E164::parse(to).is_ok()
 }
 
 /// What a number uses that is not there.

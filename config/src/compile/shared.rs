@@ -177,7 +177,7 @@ impl Compiler<'_> {
 }
 
 /// Whether a text has the form of a SIP URI that can be called: the whole check is made when it is.
-fn is_sip_uri(text: &str) -> bool {
+pub(super) fn is_sip_uri(text: &str) -> bool {
     let strange = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '<' | '>' | '"' | '?' | ',');
     let host = |rest: &str| {
         let host = rest.split(';').next().unwrap_or_default();

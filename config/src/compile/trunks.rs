@@ -8,10 +8,10 @@ use std::{
 
 use vestibule_routing::id::TrunkId;
 
-use super::Compiler;
+use super::{Compiler, shared::is_sip_uri};
 use crate::{
     diagnostic::{Code, step},
-    document::{Codec, Digest, Network, TrunkDoc, network_bits, network_mask},
+    document::{Codec, Digest, Network, Outbound, TrunkDoc, network_bits, network_mask},
 };
 
 /// One carrier's trunk.
@@ -31,6 +31,8 @@ pub struct Trunk {
     pub calls_per_second_max: Option<u32>,
     /// Calls at once; none for no limit of its own.
     pub concurrent_max: Option<u32>,
+    /// How numbers are called over it.
+    pub outbound: Option<Outbound>,
 }
 
 /// Every trunk, found by the source address of a packet: one look-up in a hash table for each length of
@@ -101,6 +103,20 @@ impl Compiler<'_> {
             let path = format!("{path}/digest/algorithms");
             self.findings.add(Code::EmptyTrunk, path, "without an algorithm nobody can prove anything");
         }
+        if let Some(outbound) = &doc.outbound {
+            let path = format!("{path}/outbound");
+            if !is_sip_uri(&outbound.target) {
+                let sentence = format!("\"{}\" is no SIP URI", outbound.target);
+                self.findings.add(Code::BadTarget, format!("{path}/target"), sentence);
+            }
+            if outbound.user.is_some() != outbound.secret.is_some() {
+                self.findings.add(
+                    Code::EmptyTrunk,
+                    path,
+                    "a user without a secret, or a secret without a user",
+                );
+            }
+        }
         for (name, limit) in
             [("calls_per_second_max", doc.calls_per_second_max), ("concurrent_max", doc.concurrent_max)]
         {
@@ -116,6 +132,7 @@ impl Compiler<'_> {
             codecs: doc.codecs.clone(),
             calls_per_second_max: doc.calls_per_second_max,
             concurrent_max: doc.concurrent_max,
+            outbound: doc.outbound.clone(),
         }
     }
 }

@@ -24,6 +24,32 @@ pub struct TrunkDoc {
     /// Calls at once; further ones get 503. None: only the limits of the process.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub concurrent_max: Option<u32>,
+    /// How numbers are called over this trunk; none: it only brings calls.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outbound: Option<Outbound>,
+}
+
+/// How a trunk is called.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Outbound {
+    /// Where its calls go, `sip:sbc.example.net:5060;transport=tcp`: numbers are put before the host.
+    pub target: String,
+    /// User name, if the carrier asks for digest authentication.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// Where the secret of that user is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<SecretRef>,
+}
+
+impl Outbound {
+    /// The SIP URI by which a number (`+14155550100`) is called.
+    pub fn uri_of(&self, number: &str) -> String {
+        let rest = self.target.strip_prefix("sip:").unwrap_or(&self.target);
+        let host = rest.rsplit('@').next().unwrap_or(rest);
+        format!("sip:{number}@{host}")
+    }
 }
 
 /// User and secret of a trunk.

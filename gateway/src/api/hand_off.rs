@@ -227,7 +227,7 @@ async fn callee(
     }
     let destinations = locate(&target, allowed_targets).await.map_err(|error| not_callable(&error))?;
     let callee = Callee { targets: vec![target], ring: Duration::from_secs(seconds), by };
-    Ok((callee, vec![Located { destinations, phone: None, replaces: None }]))
+    Ok((callee, vec![Located::at(destinations)]))
 }
 
 fn name(by: Option<String>, actor: String) -> ApiResult<String> {

@@ -8,6 +8,7 @@ use std::{
 use dashmap::{DashMap, Entry};
 use jiff::Timestamp;
 use serde::Serialize;
+use sip_proto::digest::Login;
 use tokio::sync::{Notify, oneshot};
 use vestibule_routing::{
     id::{ContactId, InboxId, IvrId, NodeId},
@@ -67,6 +68,17 @@ pub struct Located {
     pub phone: Option<PhoneInUse>,
     /// The call whose place it takes there (RFC 3891).
     pub replaces: Option<String>,
+    /// The URI that is called instead of the target, which is a number.
+    pub uri: Option<String>,
+    /// What proves us there.
+    pub login: Option<Login>,
+}
+
+impl Located {
+    /// A target that is called by its own URI.
+    pub fn at(destinations: Vec<Destination>) -> Self {
+        Self { destinations, phone: None, replaces: None, uri: None, login: None }
+    }
 }
 
 /// Why a live contact gave no answer.

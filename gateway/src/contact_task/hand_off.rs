@@ -2,22 +2,28 @@
 
 use std::time::Duration;
 
-use sip_proto::endpoint::{HangUpCause, Refer};
+use sip_proto::{
+    digest::Login,
+    endpoint::{HangUpCause, Refer},
+};
 use vestibule_config::settings::HandOff;
 use vestibule_routing::{
+    address::E164,
+    id::TrunkId,
     journey::{Callee, Event, Request, RequestId},
     outcome::Reason,
 };
 
 use super::{
-    ContactTask,
+    Answer, ContactTask,
     takers::{KeyCame, Taker, TakerId},
 };
 use crate::{
     api::live::{Located, Wish},
+    hub::Services,
     leg::Signal,
     media::{DigitSource, MediaEvent},
-    sip::locate,
+    sip::{locate, locate_named},
     telemetry::TakeResult,
 };
 
@@ -33,9 +39,43 @@ impl ContactTask {
     }
 
     pub(super) fn call(&mut self, request: RequestId, callee: &Callee) {
+        if !self.takers.has_asked(request) {
+            return self.forward(request, callee.clone());
+        }
         self.record.rings(callee);
         self.show_hand_off();
         for index in self.takers.call(request, callee, (&self.services, &self.media, &self.leg)) {
+            self.pending.push_back(Event::CallFailed(request, index, NOT_PLACED));
+        }
+    }
+
+    /// The journey calls somebody of its own accord: where that is, is still to be found out.
+    fn forward(&mut self, request: RequestId, callee: Callee) {
+        self.takers.forwards = Some(request);
+        let (services, answers) = (self.services.clone(), self.answers.clone());
+        let (contact, trunk) = (self.id.clone(), self.record.start.trunk.clone());
+        tokio::spawn(async move {
+            let mut targets = Vec::new();
+            for target in &callee.targets {
+                let located = forward_to(&services, trunk.as_ref(), target).await;
+                targets.push(located.unwrap_or_else(|why| {
+                    tracing::warn!(%contact, %why, "a call cannot be forwarded");
+                    // Nowhere to call: it fails as a call does that cannot be placed.
+                    Located::at(Vec::new())
+                }));
+            }
+            // The contact may be gone by now.
+            answers.send(Answer::Located { request, callee, targets }).await.unwrap_or_default();
+        });
+    }
+
+    /// Where a forwarded call goes is known.
+    pub(super) fn located(&mut self, request: RequestId, callee: &Callee, targets: Vec<Located>) {
+        if self.takers.forwards.take_if(|wanted| *wanted == request).is_none() {
+            return;
+        }
+        let with = (&*self.services, &self.media, &self.leg);
+        for index in self.takers.call_located(request, callee, targets, with) {
             self.pending.push_back(Event::CallFailed(request, index, NOT_PLACED));
         }
     }
@@ -140,7 +180,7 @@ impl ContactTask {
             };
             let ring = Duration::from_secs(*ring_seconds);
             let request = Request::Transfer(Callee { targets: vec![target], ring, by });
-            let located = vec![Located { destinations, phone: None, replaces }];
+            let located = vec![Located { replaces, ..Located::at(destinations) }];
             let granted = match services.live.find(contact.as_str()) {
                 Some(contact) => matches!(contact.ask(request, located).await, Ok(Ok(()))),
                 None => false,
@@ -169,6 +209,30 @@ impl ContactTask {
         let hand_off = self.record.hand_off.clone();
         self.live.update(|state| state.hand_off = hand_off);
     }
+}
+
+/// Where a call is forwarded to: a SIP URI that may be called, or a number by a trunk.
+async fn forward_to(services: &Services, trunk: Option<&TrunkId>, target: &str) -> Result<Located, String> {
+    if target.starts_with("sip:") {
+        let found = locate(target, &services.hand_off.allowed_targets).await;
+        return found.map(Located::at).map_err(|error| error.to_string());
+    }
+    let number = E164::parse(target).map_err(|error| error.to_string())?;
+    let trunks = services.routing.active().load().trunks.clone();
+    // By the way it came, if that goes both ways.
+    let own = trunk.and_then(|id| trunks.get(id)).filter(|trunk| trunk.outbound.is_some());
+    let trunk = own.or_else(|| trunks.iter().find(|trunk| trunk.outbound.is_some()));
+    let outbound =
+        trunk.and_then(|trunk| trunk.outbound.clone()).ok_or("no trunk calls numbers (outbound)")?;
+    let login = match (&outbound.user, &outbound.secret) {
+        (Some(user), Some(secret)) => {
+            Some(Login::new(user, &secret.reveal().map_err(|error| error.to_string())?))
+        }
+        (None, _) | (_, None) => None,
+    };
+    let uri = outbound.uri_of(&number.to_string());
+    let destinations = locate_named(&uri).await.map_err(|error| error.to_string())?;
+    Ok(Located { uri: Some(uri), login, ..Located::at(destinations) })
 }
 
 /// What the end of a taker's call means for the contact.

@@ -30,6 +30,8 @@ pub(super) struct Takers {
     /// The request that the journey is looking at.
     asked: Option<Asked>,
     requests: u32,
+    /// A call of the journey's own whose target is being looked up.
+    pub(super) forwards: Option<RequestId>,
     signals: mpsc::WeakSender<(LegId, Signal)>,
     from: Party,
     headers: Vec<(&'static str, String)>,
@@ -87,6 +89,7 @@ impl Takers {
             talking: None,
             asked: None,
             requests: 0,
+            forwards: None,
             signals,
             // Who calls is one of our own numbers; whose call it is stands beside it.
             from: Party { user: company, host: String::new(), display: customer },
@@ -126,6 +129,22 @@ impl Takers {
             Some(asked) => std::mem::take(&mut asked.targets),
             None => Vec::new(),
         };
+        self.call_located(request, callee, targets, (services, caller, leg))
+    }
+
+    /// Whether the request came from outside, and is not answered yet.
+    pub(super) fn has_asked(&self, request: RequestId) -> bool {
+        self.asked.as_ref().is_some_and(|asked| asked.id == request)
+    }
+
+    /// Calls targets that are there; the indices of those who cannot be called.
+    pub(super) fn call_located(
+        &mut self,
+        request: RequestId,
+        callee: &Callee,
+        targets: Vec<Located>,
+        (services, caller, leg): (&Services, &MediaLeg, &SignalLeg),
+    ) -> Vec<TargetIndex> {
         let mut targets = targets.into_iter();
         let mut failed = Vec::new();
         for (index, uri) in callee.targets.iter().enumerate() {
@@ -156,7 +175,8 @@ impl Takers {
         let replaces = located.replaces.map(|value| ("Replaces", value));
         let placing = Placing {
             to,
-            uri: uri.to_owned(),
+            uri: located.uri.unwrap_or_else(|| uri.to_owned()),
+            login: located.login,
             from: self.from.clone(),
             media: media.open(services, beside)?,
             codecs: codecs(caller.codec()),
@@ -205,6 +225,7 @@ impl Takers {
 
     /// Takes the calls of a request back that nobody answered in time.
     pub(super) fn give_up(&mut self, request: RequestId) {
+        self.forwards.take_if(|wanted| *wanted == request);
         for mut taker in self.take_back(request) {
             taker.rest();
         }

@@ -207,6 +207,7 @@ mod tests {
             codecs: Vec::new(),
             calls_per_second_max: rate,
             concurrent_max: concurrent,
+            outbound: None,
         }
     }
 

@@ -47,11 +47,23 @@ pub enum LocateError {
     },
 }
 
-/// The addresses of a target, the first to be called first.
+/// The addresses of a target whose host must be on the list, the first to be called first.
 ///
 /// # Errors
 /// [`LocateError`] says why it cannot be called.
 pub async fn locate(target: &str, allowed: &[AllowedTarget]) -> Result<Vec<Destination>, LocateError> {
+    addresses(target, Some(allowed)).await
+}
+
+/// The addresses of a target that administrators have named themselves.
+///
+/// # Errors
+/// [`LocateError`] says why it cannot be called.
+pub async fn locate_named(target: &str) -> Result<Vec<Destination>, LocateError> {
+    addresses(target, None).await
+}
+
+async fn addresses(target: &str, allowed: Option<&[AllowedTarget]>) -> Result<Vec<Destination>, LocateError> {
     if target.len() > URI_BYTES_MAX {
         return Err(LocateError::TooLong);
     }
@@ -67,7 +79,7 @@ pub async fn locate(target: &str, allowed: &[AllowedTarget]) -> Result<Vec<Desti
         },
     };
     let host = String::from_utf8_lossy(uri.host).into_owned();
-    if !allowed.iter().any(|one| one.allows(&host)) {
+    if allowed.is_some_and(|allowed| !allowed.iter().any(|one| one.allows(&host))) {
         return Err(LocateError::NotAllowed);
     }
     let port = uri.port.unwrap_or(SIP_PORT);

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use super::{
     Journey, Stage, Timer,
     action::{Action, Actions, FeedEvent, Sound},
+    told::Told,
 };
 use crate::{
     id::{InboxId, PromptId},
@@ -23,6 +24,12 @@ use crate::{
 
 /// The hold music of the gateway itself, heard where the number names none.
 pub const BUILT_IN_HOLD_MUSIC: &str = "builtin:hold_music";
+
+/// Who hands a contact over that is forwarded.
+const FORWARD: &str = "forward";
+
+/// How long the phone rings to which a treatment forwards.
+const FORWARD_SECONDS: u32 = 45;
 
 /// The status of a phone that nobody answered.
 const NO_ANSWER: u16 = 408;
@@ -108,6 +115,18 @@ pub(super) struct Ringing {
     until: Instant,
     /// By their index; none where a phone rings no more.
     targets: Vec<Option<String>>,
+    what_for: WhatFor,
+}
+
+/// Why phones ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum WhatFor {
+    /// A request wants the contact taken or transferred.
+    Request,
+    /// A forward node of the IVR that runs.
+    Node,
+    /// A treatment forwards who waits.
+    Treatment,
 }
 
 impl Ringing {
@@ -123,7 +142,10 @@ impl Ringing {
 /// A caller who is talked to.
 #[derive(Debug)]
 pub(super) struct Talk {
-    pub(super) inbox: InboxId,
+    /// The inbox waited in; none for who was forwarded out of an IVR.
+    pub(super) inbox: Option<InboxId>,
+    /// Nobody took the contact: it was forwarded.
+    forwarded: bool,
     held: bool,
     /// The taker hung up while a transfer was tried.
     alone: bool,
@@ -274,8 +296,11 @@ impl Journey {
         };
         // A phone that failed before is not answered any more; the others ring on.
         let Some(target) = ringing.stop(index) else { return };
-        let by = std::mem::take(&mut ringing.by);
+        let (by, what_for) = (std::mem::take(&mut ringing.by), ringing.what_for);
         self.ringing = None;
+        if what_for != WhatFor::Request {
+            return self.forwarded(now, (id, index), target, out);
+        }
         match &mut self.stage {
             Stage::Waiting(wait) => {
                 let inbox = wait.inbox().clone();
@@ -288,7 +313,12 @@ impl Journey {
                 self.scope.emit(taken, out);
                 out.push(Action::Connect(id, index));
                 self.scope.emit(FeedEvent::Connected { inbox: inbox.clone(), target }, out);
-                self.stage = Stage::Connected(Talk { inbox, held: false, alone: false });
+                self.stage = Stage::Connected(Talk {
+                    inbox: Some(inbox),
+                    forwarded: false,
+                    held: false,
+                    alone: false,
+                });
             }
             Stage::Connected(talk) => {
                 (talk.held, talk.alone) = (false, false);
@@ -302,6 +332,74 @@ impl Journey {
         }
     }
 
+    /// Whom a forward had called has answered.
+    fn forwarded(
+        &mut self,
+        now: Now,
+        (id, index): (RequestId, TargetIndex),
+        target: String,
+        out: &mut Actions,
+    ) {
+        let (inbox, run) = match &mut self.stage {
+            Stage::InIvr(run) => (None, Some(&mut *run)),
+            Stage::Waiting(wait) => (Some(wait.inbox().clone()), wait.run()),
+            Stage::Connected(_) | Stage::LastWords { .. } | Stage::Ended(_) => {
+                return out.push(Action::GiveUp(id));
+            }
+        };
+        let exited = run.filter(|run| run.is_forwarding()).map(|run| FeedEvent::IvrExited {
+            ivr: run.ivr.id.clone(),
+            node: run.place(),
+            inbox: None,
+            failure: None,
+        });
+        self.scope.note(now, "forwarded");
+        self.answer(out);
+        self.leave_queue(out);
+        self.scope.stop(out);
+        if let Some(exited) = exited {
+            self.scope.emit(exited, out);
+        }
+        let by = FORWARD.to_owned();
+        self.scope.emit(FeedEvent::Transferred { to_inbox: None, to_target: Some(target), by }, out);
+        out.push(Action::Connect(id, index));
+        self.stage = Stage::Connected(Talk { inbox, forwarded: true, held: false, alone: false });
+    }
+
+    /// Has somebody called in the caller's name, for a treatment.
+    pub(super) fn forward_waiting(&mut self, now: Now, to: &str, out: &mut Actions) {
+        if let Stage::Waiting(wait) = &self.stage {
+            // Who is forwarded because the queue is full needs a place for when nobody answers.
+            wait.join_beyond_length(&self.scope, out);
+            self.forward(now, to.to_owned(), FORWARD_SECONDS, WhatFor::Treatment, out);
+        }
+    }
+
+    /// Grants what a forward node wishes.
+    pub(super) fn grant_forward(&mut self, now: Now, out: &mut Actions) {
+        let run = match &mut self.stage {
+            Stage::InIvr(run) => Some(run),
+            Stage::Waiting(wait) => wait.run(),
+            Stage::Connected(_) | Stage::LastWords { .. } | Stage::Ended(_) => None,
+        };
+        if let Some((to, seconds)) = run.and_then(|run| run.wishes.forward.take()) {
+            self.forward(now, to, seconds, WhatFor::Node, out);
+        }
+    }
+
+    fn forward(&mut self, now: Now, to: String, seconds: u32, what_for: WhatFor, out: &mut Actions) {
+        // The caller has chosen otherwise than whoever was being called.
+        self.give_up_ringing(out);
+        self.forwards = self.forwards.wrapping_add(1);
+        // From the other end than requests are named.
+        let id = RequestId(u32::MAX.wrapping_sub(self.forwards));
+        let ring = Duration::from_secs(u64::from(seconds));
+        self.ring(now, id, Callee { targets: vec![to], ring, by: FORWARD.to_owned() }, out);
+        if let Some(ringing) = &mut self.ringing {
+            ringing.what_for = what_for;
+        }
+    }
+
     /// A phone that rang was refused, busy, or cannot be reached.
     pub(super) fn call_failed(
         &mut self,
@@ -312,11 +410,11 @@ impl Journey {
     ) {
         let Some(ringing) = self.ringing.as_mut().filter(|ringing| ringing.id == id) else { return };
         let Some(target) = ringing.stop(index) else { return };
-        let (by, over) = (ringing.by.clone(), ringing.is_over());
-        self.tell_not_taken(now, by, target, status, out);
+        let (by, over, what_for) = (ringing.by.clone(), ringing.is_over(), ringing.what_for);
+        self.tell_not_taken(now, (by, what_for), target, status, out);
         if over {
             self.ringing = None;
-            self.not_taken(now, out);
+            self.not_taken(now, what_for, out);
         }
     }
 
@@ -325,9 +423,9 @@ impl Journey {
         let Some(ringing) = self.ringing.take_if(|ringing| ringing.until <= now.mono) else { return };
         out.push(Action::GiveUp(ringing.id));
         for target in ringing.targets.into_iter().flatten() {
-            self.tell_not_taken(now, ringing.by.clone(), target, NO_ANSWER, out);
+            self.tell_not_taken(now, (ringing.by.clone(), ringing.what_for), target, NO_ANSWER, out);
         }
-        self.not_taken(now, out);
+        self.not_taken(now, ringing.what_for, out);
     }
 
     /// Whoever talked to the caller is gone.
@@ -338,14 +436,24 @@ impl Journey {
             talk.alone = true;
             return self.scope.note(now, "the taker hung up before the transfer was answered");
         }
-        self.end(now, Outcome::new(Side::Inbox, reason), 200, out);
+        let side = if talk.forwarded { Side::Plan } else { Side::Inbox };
+        self.end(now, Outcome::new(side, reason), 200, out);
     }
 
     /// Nobody is called any more where the caller neither waits nor talks.
     pub(super) fn settle_ringing(&mut self, out: &mut Actions) {
-        match self.stage {
-            Stage::Waiting(_) | Stage::Connected(_) => {}
-            Stage::InIvr(_) | Stage::LastWords { .. } | Stage::Ended(_) => self.give_up_ringing(out),
+        let Some(what_for) = self.ringing.as_ref().map(|ringing| ringing.what_for) else { return };
+        let wanted = match (&mut self.stage, what_for) {
+            (Stage::Waiting(_), WhatFor::Request | WhatFor::Treatment) => true,
+            (Stage::Connected(_), WhatFor::Request) => true,
+            (Stage::InIvr(run), WhatFor::Node) => run.is_forwarding(),
+            (Stage::Waiting(wait), WhatFor::Node) => wait.run().is_some_and(|run| run.is_forwarding()),
+            (Stage::InIvr(_), WhatFor::Request | WhatFor::Treatment)
+            | (Stage::Connected(_), WhatFor::Node | WhatFor::Treatment)
+            | (Stage::LastWords { .. } | Stage::Ended(_), _) => false,
+        };
+        if !wanted {
+            self.give_up_ringing(out);
         }
     }
 
@@ -359,18 +467,27 @@ impl Journey {
         self.scope.note(now, format!("{} has somebody called", callee.by));
         let targets = callee.targets.iter().cloned().map(Some).collect();
         let until = now.after(callee.ring).mono;
-        self.ringing = Some(Ringing { id, by: callee.by.clone(), until, targets });
+        let what_for = WhatFor::Request;
+        self.ringing = Some(Ringing { id, by: callee.by.clone(), until, targets, what_for });
         out.push(Action::Call { request: id, callee });
     }
 
     /// Says that somebody who was called does not take the contact.
-    fn tell_not_taken(&mut self, now: Now, by: String, target: String, status: u16, out: &mut Actions) {
-        let inbox = match &self.stage {
-            Stage::Waiting(wait) => wait.inbox().clone(),
-            Stage::Connected(talk) => talk.inbox.clone(),
-            Stage::InIvr(_) | Stage::LastWords { .. } | Stage::Ended(_) => return,
-        };
+    fn tell_not_taken(
+        &mut self,
+        now: Now,
+        (by, what_for): (String, WhatFor),
+        target: String,
+        status: u16,
+        out: &mut Actions,
+    ) {
         self.scope.note(now, format!("not taken: {status}"));
+        let inbox = match &self.stage {
+            Stage::Waiting(wait) => Some(wait.inbox().clone()),
+            Stage::Connected(talk) => talk.inbox.clone(),
+            Stage::InIvr(_) | Stage::LastWords { .. } | Stage::Ended(_) => None,
+        };
+        let Some(inbox) = inbox.filter(|_| what_for == WhatFor::Request) else { return };
         let event = if status == NO_ANSWER {
             FeedEvent::TakeTimedOut { inbox, by, target }
         } else {
@@ -380,16 +497,31 @@ impl Journey {
     }
 
     /// No phone rings any more, and nobody answered.
-    fn not_taken(&mut self, now: Now, out: &mut Actions) {
+    fn not_taken(&mut self, now: Now, what_for: WhatFor, out: &mut Actions) {
+        if what_for == WhatFor::Node {
+            return self.forward_failed(now, out);
+        }
         let Stage::Connected(talk) = &self.stage else { return };
         match (talk.held, talk.alone) {
             // The one who transferred is gone: the inbox is to look after the caller again.
-            (_, true) => {
-                let inbox = talk.inbox.clone();
-                self.enter_queue(now, inbox, out);
-            }
+            (_, true) => match talk.inbox.clone() {
+                Some(inbox) => self.enter_queue(now, inbox, out),
+                None => self.queue_directly(now, out),
+            },
             (false, false) => self.join(out),
             (true, false) => {}
+        }
+    }
+
+    /// The IVR goes on where its forward node leads when nobody answers.
+    fn forward_failed(&mut self, now: Now, out: &mut Actions) {
+        match &mut self.stage {
+            Stage::InIvr(run) => {
+                let end = run.handle(now, Told::ForwardFailed, &mut self.scope, out);
+                self.ivr_ended(now, end, out);
+            }
+            Stage::Waiting(_) => self.wait_told(now, Some(Told::ForwardFailed), out),
+            Stage::Connected(_) | Stage::LastWords { .. } | Stage::Ended(_) => {}
         }
     }
 

@@ -32,6 +32,9 @@ mod pattern;
 /// passes: a loop that takes time may turn for hours, one that takes none ends whatever drives it.
 const VISITS_AT_ONCE_MAX: u32 = 200;
 
+/// Seconds after the ringing time at which a forwarded call that nobody spoke of is given up.
+const FORWARD_MARGIN: u32 = 5;
+
 /// One run.
 #[derive(Debug)]
 pub(super) struct IvrRun {
@@ -57,6 +60,8 @@ pub(super) struct Wishes {
     pub(super) inbox: Option<InboxId>,
     /// Another priority.
     pub(super) priority: Option<u8>,
+    /// Somebody to be called in the caller's name, and for how long.
+    pub(super) forward: Option<(String, u32)>,
 }
 
 /// What the run waits for.
@@ -72,6 +77,8 @@ enum State {
     DataDip { request: u32, until: Instant },
     /// Queue music plays until a time.
     Music { until: Instant },
+    /// Somebody is called; the caller hears ringing.
+    Forward { until: Instant },
     /// The last prompt plays before the end.
     LastWords { prompt: Prompting, sip_status: u16 },
 }
@@ -167,7 +174,18 @@ impl IvrRun {
             State::Input { listening: Listening::Until(at), .. } => (*at, Timer::NextDigitTimeout),
             State::DataDip { until, .. } => (*until, Timer::DataDipTimeout),
             State::Music { until } => (*until, Timer::WaitMusicEnd),
+            State::Forward { until } => (*until, Timer::TakeTimeout),
         }
+    }
+
+    /// Whether the run waits for what comes of a forwarded call.
+    pub(super) fn is_forwarding(&self) -> bool {
+        matches!(self.state, State::Forward { .. })
+    }
+
+    /// The node where the run is.
+    pub(super) fn place(&self) -> Option<NodeId> {
+        self.ivr.node(self.at).map(|(id, _)| id.clone())
     }
 
     /// Tells the run what happened.
@@ -185,6 +203,8 @@ impl IvrRun {
         let ivr = self.ivr.clone();
         let Some((id, node)) = ivr.node(self.at) else { return Some(RunEnd::Failed("no such node")) };
         let go = match told {
+            // Ringing that is not heard changes nothing for whoever is called.
+            Told::Failure(_) if self.is_forwarding() => return None,
             Told::Failure(why) => self.failed(id, node, why),
             told => self.go_on(id, node, told, &mut turn),
         };
@@ -263,6 +283,13 @@ impl IvrRun {
                 self.wishes.inbox = Some(inbox.clone());
                 to(*next, "next")
             }
+            Node::Forward { to, ring_seconds, .. } => {
+                self.wishes.forward = Some((turn.scope.fill(to), *ring_seconds));
+                turn.scope.play(vec![Sound::Ringback], true, false, turn.out);
+                Go::Wait(State::Forward {
+                    until: in_seconds(turn.now, ring_seconds.saturating_add(FORWARD_MARGIN)),
+                })
+            }
             Node::Continue {} => Go::End(RunEnd::Continue(id.clone())),
             Node::Exit {} => Go::End(RunEnd::Exit(id.clone())),
             Node::HangUp { sip_status, prompt: None } => {
@@ -288,6 +315,11 @@ impl IvrRun {
             State::Music { until } => match node {
                 Node::WaitMusic { next, .. } if until <= turn.now.mono => to(*next, "next"),
                 _ => Go::Wait(State::Music { until }),
+            },
+            State::Forward { until } => match (node, told) {
+                (Node::Forward { failed, .. }, Told::ForwardFailed) => to(*failed, "failed"),
+                (Node::Forward { failed, .. }, told) if turn.is_due(until, told) => to(*failed, "failed"),
+                _ => Go::Wait(State::Forward { until }),
             },
             State::LastWords { prompt, sip_status } if turn.is_over(&prompt, told) => {
                 Go::End(RunEnd::HangUp { node: id.clone(), sip_status })

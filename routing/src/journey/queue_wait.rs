@@ -11,7 +11,7 @@ use std::{sync::Arc, time::Instant};
 use super::{
     BUILT_IN_MUSIC, Timer,
     action::{Action, Actions, FeedEvent, Sound},
-    ivr_run::{IvrRun, RunEnd},
+    ivr_run::{IvrRun, RunEnd, Wishes},
     scope::{Scope, in_seconds},
     told::Told,
 };
@@ -103,6 +103,14 @@ impl QueueWait {
         &self.inbox
     }
 
+    /// The run of the Queue IVR, while there is one.
+    pub(super) fn run(&mut self) -> Option<&mut IvrRun> {
+        match &mut self.phase {
+            Phase::InIvr(run) => Some(run),
+            Phase::Initial { .. } | Phase::Music { .. } => None,
+        }
+    }
+
     fn deadline_of_wait(&self, scope: &Scope) -> Option<Instant> {
         let inbox = scope.plan.inbox(&self.inbox)?;
         inbox.wait_max.as_ref().map(|(seconds, _)| in_seconds(self.since, *seconds))
@@ -176,7 +184,7 @@ impl QueueWait {
                     self.sound_again = Some(in_seconds(now, SOUND_AGAIN_SECONDS));
                     Next::Stay
                 }
-                Told::PlaybackDone(_) | Told::DataDip { .. } => Next::Stay,
+                Told::PlaybackDone(_) | Told::DataDip { .. } | Told::ForwardFailed => Next::Stay,
             },
         }
     }
@@ -213,7 +221,9 @@ impl QueueWait {
     /// Does what the nodes of the Queue IVR asked for.
     fn grant(&mut self, now: Now, scope: &mut Scope, out: &mut Actions) {
         let Phase::InIvr(run) = &mut self.phase else { return };
-        let wishes = std::mem::take(&mut run.wishes);
+        // A forward is the journey's to grant.
+        let wishes = Wishes { forward: None, ..run.wishes.clone() };
+        run.wishes = Wishes { forward: run.wishes.forward.take(), ..Wishes::default() };
         let before = self.priority_in(scope);
         self.priority = wishes.priority.map(|priority| priority.min(PRIORITY_MAX)).or(self.priority);
         let priority = self.priority_in(scope);

@@ -127,7 +127,9 @@ impl Scope {
                 self.stop(out);
                 true
             }
-            Told::Time | Told::Digit(_) | Told::DataDip { .. } | Told::Failure(_) => false,
+            Told::Time | Told::Digit(_) | Told::DataDip { .. } | Told::Failure(_) | Told::ForwardFailed => {
+                false
+            }
         }
     }
 

@@ -8,9 +8,14 @@ use crate::digit::Digit;
 pub(super) enum Told<'a> {
     Digit(Digit),
     PlaybackDone(PlaybackId),
-    DataDip { request: u32, values: Option<&'a [(String, String)]> },
+    DataDip {
+        request: u32,
+        values: Option<&'a [(String, String)]>,
+    },
     Time,
     Failure(&'static str),
+    /// Whom a forward node had called does not take the call.
+    ForwardFailed,
 }
 
 impl<'a> Told<'a> {

@@ -330,3 +330,45 @@ fn phones_that_ring_together_are_over_when_the_last_is() {
     assert_eq!(bench.told().iter().filter(|told| told.starts_with("TakeTimedOut")).count(), 3);
     assert_eq!((place(&bench), bench.ringing.is_none()), ("queue", true));
 }
+
+const FORWARD: &str = r#"{
+    "start": {"type": "message", "prompt": "welcome", "next": "away"},
+    "away": {"type": "forward", "to": "+14155550199", "ring_seconds": 20, "failed": "sorry"},
+    "sorry": {"type": "message", "prompt": "sorry", "next": "out"},
+    "out": {"type": "exit"}
+}"#;
+
+#[test]
+fn a_forward_node_rings_and_connects_or_goes_on() {
+    let mut bench = call(FORWARD);
+    bench.played();
+    assert_eq!(bench.hears(), ["Ringback"]);
+    let (id, callee) = bench.ringing.clone().unwrap();
+    assert_eq!((callee.targets, callee.ring), (vec!["+14155550199".to_owned()], Duration::from_secs(20)));
+    assert!(id.0 > u32::MAX / 2, "{id:?} is no name of a request");
+    bench.picks_up();
+    assert_eq!((place(&bench), bench.playing.is_none()), ("connected", true));
+    assert_eq!(bench.left_by(), Some("away"));
+    assert!(matches!(last(&bench), FeedEvent::Transferred { to_target: Some(_), by, .. } if by == "forward"));
+    bench.tell(Event::HungUp(Outcome::new(Side::Caller, Reason::Completed)));
+    assert_eq!(bench.ended.unwrap().0, Outcome::new(Side::Caller, Reason::Completed));
+    for status in [404, 486, 408] {
+        let mut bench = call(FORWARD);
+        bench.played();
+        bench.does_not_pick_up(status);
+        assert_eq!(bench.hears(), ["sorry"]);
+    }
+    let mut bench = call(FORWARD);
+    bench.played();
+    bench.pass(20);
+    assert_eq!((bench.hears(), bench.ringing.is_none()), (vec!["sorry".to_owned()], true), "nobody answered");
+}
+
+#[test]
+fn a_forwarded_caller_who_is_gone_or_taken_elsewhere_stops_the_phone() {
+    let mut bench = call(FORWARD);
+    bench.played();
+    assert_eq!(bench.ask(Request::Take(callee())), Err(Refusal::NotWaiting));
+    bench.tell(Event::HungUp(Outcome::new(Side::Caller, Reason::Completed)));
+    assert_eq!((bench.ended.unwrap().0.reason, bench.ringing.is_none()), (Reason::AbandonedInIvr, true));
+}

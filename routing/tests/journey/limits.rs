@@ -100,11 +100,7 @@ fn voicemail_is_its_inbox_until_messages_are_recorded() {
 #[test]
 fn what_cannot_be_done_keeps_the_caller_waiting() {
     for reached in REACHED {
-        for treatment in [
-            Treatment::Forward("sip:a@example.com".into()),
-            Treatment::Ivr("missing".into()),
-            Treatment::Voicemail("ib_general".into()),
-        ] {
+        for treatment in [Treatment::Ivr("missing".into()), Treatment::Voicemail("ib_general".into())] {
             let mut bench = reached(treatment.clone());
             assert!(bench.traced("not available"), "{treatment:?}");
             assert_eq!(bench.place.as_ref().unwrap().0, "ib_general");
@@ -116,8 +112,26 @@ fn what_cannot_be_done_keeps_the_caller_waiting() {
 }
 
 #[test]
+fn who_is_forwarded_waits_until_somebody_answers_and_after_nobody_has() {
+    for reached in REACHED {
+        let forward = || reached(Treatment::Forward("sip:a@example.com".into()));
+        let mut bench = forward();
+        assert_eq!(bench.ringing.as_ref().unwrap().1.targets, ["sip:a@example.com"]);
+        assert_eq!(bench.place.as_ref().unwrap().0, "ib_general", "the place is kept");
+        bench.does_not_pick_up(486);
+        bench.pass(7200);
+        assert_eq!((bench.ended, bench.place.is_some()), (None, true));
+        let mut bench = forward();
+        bench.picks_up();
+        assert_eq!((bench.place.is_none(), bench.journey.place().0), (true, "connected"));
+        bench.tell(Event::TakerGone(Reason::Completed));
+        assert_eq!(bench.ended.unwrap().0, Outcome::new(Side::Plan, Reason::Completed));
+    }
+}
+
+#[test]
 fn a_full_queue_whose_treatment_cannot_be_done_takes_one_more() {
-    let bench = full(Treatment::Forward("sip:a@example.com".into()));
+    let bench = full(Treatment::Ivr("missing".into()));
     assert_eq!(bench.place, Some(("ib_general".to_owned(), 5, None)), "and is not asked again");
 }
 

@@ -101,7 +101,7 @@ impl SipThread {
 
     /// Places a call for a contact.
     pub(super) fn place(&mut self, now: Instant, id: u64, placing: Placing, signals: SignalSink) {
-        let Placing { to, uri, from, media, codecs, headers, max_forwards } = placing;
+        let Placing { to, uri, from, media, codecs, login, headers, max_forwards } = placing;
         let own = (0_u16..).zip(&self.listeners).find(|(_, own)| own.reaches(to));
         let Some((listener, _)) = own else {
             tracing::warn!(transport = to.transport.as_str(), "no listener of ours reaches a target");
@@ -109,7 +109,7 @@ impl SipThread {
         };
         let connection = (to.transport != Transport::Udp).then(|| self.connections.next_id());
         let path = Path { transport: to.transport, peer: to.peer, listener, connection };
-        let target = Target { path, uri, from, media, codecs, login: None, headers, max_forwards };
+        let target = Target { path, uri, from, media, codecs, login, headers, max_forwards };
         let guest = self.gate.invite(to.peer.ip());
         match self.endpoint.call(now, target, &mut self.out) {
             Ok(key) => {
