@@ -39,6 +39,8 @@ pub struct Settings {
     pub queue: Queue,
     /// Whom contacts may be handed to.
     pub hand_off: HandOff,
+    /// Recordings of calls.
+    pub recordings: Recordings,
     /// Web services that IVRs may ask.
     pub data_dip: DataDip,
     /// Speech for text prompts.
@@ -216,6 +218,16 @@ pub struct HandOff {
     pub allowed_targets: Vec<AllowedTarget>,
     /// Seconds for which a telephone rings, where a request does not say.
     pub ring_seconds: u64,
+}
+
+/// `[recordings]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recordings {
+    /// Days for which they are kept.
+    pub days_kept: u64,
+    /// The longest one, seconds.
+    pub seconds_max: u64,
 }
 
 /// `[data_dip]`.

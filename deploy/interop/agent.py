@@ -20,7 +20,7 @@ class Agent(Call):
         self.login = login  # user and secret that callers must prove, if any
         self.invite, self.invited_at, self.cancelled_at = None, None, None
         self.acknowledged_at = None
-        self._due, self._final = None, b""
+        self._due, self._final, self._refused = None, b"", False
         self._own = ""
         self._thread.start()
 
@@ -41,12 +41,18 @@ class Agent(Call):
         return self
 
     def again(self, status=200, ring_s=0.3):
-        """Ready for another call, with another answer."""
-        self.status, self.ring_s = status, ring_s
+        """Ready for another call, with another answer; it may have come already."""
+        with self._change:
+            self.status, self.ring_s = status, ring_s
+            if self.ended_at or self.cancelled_at or self._refused:
+                self._forget()
+        return self
+
+    def _forget(self):
+        """What belongs to one call is of the past."""
         self.packets, self.session = [], None
         self.cancelled_at = self.acknowledged_at = self.answered_at = self.ended_at = self.ended_by = None
-        self.invite = None
-        return self
+        self.invite, self._refused = None, False
 
     def close(self):
         if self._stop:
@@ -91,17 +97,21 @@ class Agent(Call):
             head, _, rest = refusal.partition(b"\r\n")
             self._send(b"\r\n".join((head, challenge.encode(), rest)))
             return
+        with self._change:
+            self._forget()
+            self._take_invite(message)
+        self._answer(180)
+        self._due = time.monotonic() + self.ring_s if self.status else None
+
+    def _take_invite(self, message):
         self.port = self.last_peer[1]
         self.call_id, self.remote_to = message.first("call-id"), message.first("from")
         self.remote_target = re.search(r"<([^>]+)>", message.first("contact"))[1]
         self.routes = [route for value in message.all("record-route") for route in value.split(",")]
         self._own = f"{message.first('to')};tag={self.tag}"
         self.session, self._final, self._resend = Session(message.body), b"", None
-        with self._change:
-            self.invite, self.invited_at = message, time.monotonic()
-            self._change.notify_all()
-        self._answer(180)
-        self._due = time.monotonic() + self.ring_s if self.status else None
+        self.invite, self.invited_at = message, time.monotonic()
+        self._change.notify_all()
 
     def _proven(self, message):
         """Whether the INVITE answers our challenge (RFC 7616)."""
@@ -130,6 +140,8 @@ class Agent(Call):
         body = self._sdp() if status == 200 else b""
         response = self._response(self.invite, status, body)
         self._send(response)
+        if status >= 300:
+            self._refused = True
         if status >= 200:
             self._final, self._resend = response, [time.monotonic() + 0.5, 0.5]
         if status == 200:

@@ -3,6 +3,7 @@
 import concurrent.futures
 import math
 import random
+import tempfile
 import time
 
 import cases
@@ -600,6 +601,56 @@ def forward_by_ivr_and_treatment(_):
             all_gone(gate, contact, ("caller", "completed"))
     finally:
         gate.stop()
+
+
+@case()
+def a_talk_is_recorded(gate):
+    """A recording begins after the prompt, keeps the caller left and the taker right, leaves pauses out, and is fetched."""
+    with Call(gate.sip, DIRECT, payload_types=(0,)) as call, Agent("ann", payload_types=(0,)) as agent:
+        contact = connected(gate, call, agent)
+        status, said = gate.post(f"/api/v1/contacts/{contact}/recording", {"action": "pause"})
+        check((status, said["code"]) == (409, "not_recording"), f"{status} {said}")
+        start = {"action": "start", "consent_prompt": "no_such"}
+        check(gate.post(f"/api/v1/contacts/{contact}/recording", start)[0] == 422, "a prompt that is none")
+        post(gate, contact, "recording", {"action": "start", "consent_prompt": "builtin:transfer"})
+        begun = time.monotonic()
+        time.sleep(2.8)
+        for side in (call, agent):
+            samples = [s for p in list(side.packets) if p[0] > begun for s in sound.decode(p[4], p[3])]
+            _, likeness = sound.find(samples, prompts()["transfer"])
+            check(likeness > 0.8, f"the prompt is not heard, likeness {likeness:.2f}")
+        call.play(tone(700, 1.0))
+        agent.play(tone(1500, 1.0))
+        time.sleep(1.3)
+        post(gate, contact, "recording", {"action": "pause"})
+        call.play(tone(1000, 0.6))
+        time.sleep(1.0)
+        post(gate, contact, "recording", {"action": "resume"})
+        call.play(tone(440, 0.5))
+        time.sleep(0.8)
+        post(gate, contact, "recording", {"action": "stop"})
+        said = gate.wait_event(contact, "recording.stored", 5)["data"]
+        call.hang_up()
+    check(len(said["pauses"]) == 1 and 900 < said["pauses"][0]["lasted_ms"] < 1400, f"{said}")
+    listed = gate.ask("GET", f"/api/v1/contacts/{contact}/recordings")["recordings"]
+    check([row["file"] for row in listed] == [said["file"]], f"{listed}")
+    path = f"/api/v1/contacts/{contact}/recordings/{said['file']}"
+    headers = {"Authorization": f"Bearer {gate.key()}"}
+    status, data, got = gate.raw("GET", path, headers=headers)
+    check(status == 200 and len(data) == said["bytes"] == int(got["content-length"]), f"{status}, {len(data)} bytes")
+    with tempfile.NamedTemporaryFile(suffix=".wav") as file:
+        file.write(data)
+        file.flush()
+        left, right = sound.read_wav(file.name), sound.read_wav(file.name, 1)
+    check(len(left) == len(right) and abs(len(left) / 8 - said["duration_ms"]) < 100, f"{len(left)} samples, {said}")
+    for channel, there, absent in ((left, (700, 440), (1500, 1000)), (right, (1500,), (700, 440, 1000))):
+        for hertz in there:
+            check(sound.bursts(channel, (hertz,)), f"{hertz} Hz is missing")
+        for hertz in absent:
+            check(not sound.bursts(channel, (hertz,)), f"{hertz} Hz is where it should not be")
+    check(gate.raw("DELETE", path, headers=headers)[0] == 204, "not deleted")
+    check(gate.raw("GET", path, headers=headers)[0] == 404, "still there")
+    return f"{said['duration_ms']} ms, pause of {said['pauses'][0]['lasted_ms']} ms"
 
 
 def position(gate, contact):

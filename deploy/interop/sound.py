@@ -101,8 +101,8 @@ def bursts(samples, frequencies, share=0.8, block=320, gap_blocks=2):
     return [tuple(span) for span in spans]
 
 
-def read_wav(path):
-    """Samples of a WAV file, first channel: 16 bits linear, µ-law or A-law, at 8 kHz or a multiple (then averaged)."""
+def read_wav(path, channel=0):
+    """Samples of one channel of a WAV file: 16 bits linear, µ-law or A-law, at 8 kHz or a multiple (then averaged)."""
     data = pathlib.Path(path).read_bytes()
     if data[:4] != b"RIFF" or data[8:12] != b"WAVE":
         raise ValueError(f"{path}: not a WAV file")
@@ -123,7 +123,7 @@ def read_wav(path):
         raise ValueError(f"{path}: WAV format {kind} with {bits} bits")
     if rate % RATE:
         raise ValueError(f"{path}: {rate} Hz")
-    step, mono = rate // RATE, samples[::channels]
+    step, mono = rate // RATE, samples[channel::channels]
     return [sum(mono[i : i + step]) / step for i in range(0, len(mono) - step + 1, step)]
 
 

@@ -14,6 +14,7 @@ pub mod live;
 pub mod problem;
 pub mod prompts;
 pub mod readiness;
+pub mod recordings;
 pub mod routing;
 pub mod server;
 
@@ -55,6 +56,8 @@ pub struct AppState {
     pub limits: Limits,
     /// The queues of all inboxes.
     pub queues: crate::queue::Queues,
+    /// Recordings of calls.
+    pub recordings: crate::recordings::Recordings,
     /// Agents available to inboxes.
     pub availability: crate::availability::Availability,
     /// Whom contacts may be handed to.
@@ -142,6 +145,7 @@ fn described() -> OpenApiRouter<AppState> {
         .merge(contacts::routes())
         .merge(hand_off::routes())
         .merge(inboxes::routes())
+        .merge(recordings::routes())
         .merge(routing::routes())
         .merge(prompts::routes())
 }

@@ -35,6 +35,7 @@ use crate::{
     media::{Media, MediaSettings},
     places::Places,
     queue::Queues,
+    recordings::Recordings,
     repeats::Repeats,
     sip::{Capture, Gate, Sip, Survivors},
     sound::Library,
@@ -73,13 +74,13 @@ async fn run(settings: &Settings, runtime: &Runtime) -> anyhow::Result<()> {
     let store = Arc::new(open_store(settings)?);
     let (journal, repeats) = open_journal(settings, &metrics)?;
     let sounds = Library::open(settings.data_dir.clone(), settings.tts.clone())?;
-    let gate = Arc::new(Gate::default());
-    follow_routing(&store, &sounds, &gate);
+    let gate = follow_routing(&store, &sounds);
     let media = Media::start(media_settings(&settings.media), runtime.handle())?;
     let readiness = Readiness::default();
     let live = LiveContacts::default();
     let (queues, dialler, availability) = (Queues::default(), Dialler::default(), Availability::default());
     let hand_off = Arc::new(settings.hand_off.clone());
+    let recordings = Recordings::open(&settings.data_dir, settings.recordings)?;
     let (keys, new_key) = Keys::open(&settings.data_dir)?;
     let services = Services {
         routing: store.clone(),
@@ -91,6 +92,7 @@ async fn run(settings: &Settings, runtime: &Runtime) -> anyhow::Result<()> {
         sounds,
         queues: queues.clone(),
         availability: availability.clone(),
+        recordings: recordings.clone(),
         places: open_places(settings, &journal).await?,
         dialler: dialler.clone(),
         hand_off: hand_off.clone(),
@@ -120,28 +122,28 @@ async fn run(settings: &Settings, runtime: &Runtime) -> anyhow::Result<()> {
         limits: http_limits(&settings.http),
         queues: queues.clone(),
         availability,
+        recordings: recordings.clone(),
         hand_off,
     };
     let http_address = bound.http.as_ref().and_then(|listener| listener.local_addr().ok());
     let api = bound.http.map(|listener| start_api(listener, state)).transpose()?;
     background.spawn(measure::go_on(media, queues, metrics));
-    background.spawn(housekeeping::go_on(store.clone(), settings.routing.recordings_unused_days));
+    background.spawn(housekeeping::go_on(store.clone(), recordings, settings.clone()));
     readiness.set(Phase::Ready);
     greet(settings, &store, &sip_addresses, http_address, new_key.as_ref());
 
     stop_asked().await?;
     drain(&hub, &readiness).await;
     readiness.set(Phase::Stopping);
-    sip.stop();
-    stop_api(api).await;
-    background.shutdown().await;
+    stop_edges(sip, api, background).await;
     repeats.end_due(&journal, jiff::Timestamp::MAX);
     tokio::task::spawn_blocking(move || journal.close()).await?;
     Ok(())
 }
 
 /// Makes what new routing needs before it is active, and hands it out when it is.
-fn follow_routing(store: &Store, sounds: &Library, gate: &Arc<Gate>) {
+fn follow_routing(store: &Store, sounds: &Library) -> Arc<Gate> {
+    let gate = Arc::new(Gate::default());
     let ready = sounds.clone();
     store.prepare_with(move |prompts| ready.prepare(prompts));
     let (library, trunks) = (sounds.clone(), gate.clone());
@@ -149,6 +151,7 @@ fn follow_routing(store: &Store, sounds: &Library, gate: &Arc<Gate>) {
         library.install(&routing.prompts);
         trunks.set(routing.trunks.clone());
     });
+    gate
 }
 
 fn start_api(listener: TcpListener, state: AppState) -> anyhow::Result<tokio::task::JoinHandle<()>> {
@@ -160,8 +163,10 @@ fn start_api(listener: TcpListener, state: AppState) -> anyhow::Result<tokio::ta
     Ok(tokio::spawn(api::server::serve(listener, state)))
 }
 
-/// Waits for the listener's end.
-async fn stop_api(api: Option<tokio::task::JoinHandle<()>>) {
+/// Ends the calls that are left, and waits for the listeners' end.
+async fn stop_edges(sip: Sip, api: Option<tokio::task::JoinHandle<()>>, mut background: JoinSet<()>) {
+    sip.stop();
+    background.shutdown().await;
     if let Some(api) = api
         && api.await.is_err()
     {

@@ -34,11 +34,13 @@ mod hand_off;
 mod media_leg;
 mod queueing;
 mod record;
+mod recording;
 mod takers;
 
 use arrival::{contact_of, outcome_of, start_of};
 use media_leg::MediaLeg;
 use record::Record;
+use recording::TalkRecording;
 use takers::{KeyCame, Takers};
 
 /// Media events that wait for one contact: room for the digits of a fast caller.
@@ -92,6 +94,7 @@ pub(crate) async fn run(
         actions,
         pending: VecDeque::new(),
         record,
+        recording: TalkRecording::default(),
         ticket: None,
         dial_wait: None,
         agents: None,
@@ -124,6 +127,7 @@ struct ContactTask {
     /// What our own doing made happen: told to the journey before anything else.
     pending: VecDeque<Event>,
     record: Record,
+    recording: TalkRecording,
     ticket: Option<Ticket>,
     dial_wait: Option<DialWait>,
     /// Agents available to the inbox that the contact waits in.
@@ -227,8 +231,11 @@ impl ContactTask {
                 }
                 Some(Event::Digit(digit))
             }
-            MediaEvent::PlaybackDone { id, .. } => Some(Event::PlaybackDone(id)),
+            MediaEvent::PlaybackDone { id, .. } => {
+                (!self.consent_heard(id, true)).then_some(Event::PlaybackDone(id))
+            }
             MediaEvent::PlaybackStopped { id, position_samples, .. } => {
+                self.consent_heard(id, false);
                 self.media.stopped(id, position_samples);
                 None
             }

@@ -26,6 +26,7 @@ use crate::{
     media::Media,
     places::Places,
     queue::Queues,
+    recordings::Recordings,
     repeats::Repeats,
     sound::Library,
     telemetry::Metrics,
@@ -54,6 +55,8 @@ pub struct Services {
     pub availability: Availability,
     /// Places that callers may get back.
     pub places: Places,
+    /// Recordings of calls.
+    pub recordings: Recordings,
     /// Calls the telephones of inboxes.
     pub dialler: Dialler,
     /// Whom contacts may be handed to.

@@ -21,6 +21,7 @@ pub mod leg;
 pub mod media;
 pub mod places;
 pub mod queue;
+pub mod recordings;
 pub mod repeats;
 pub mod sip;
 pub mod sound;

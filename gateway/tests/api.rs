@@ -25,10 +25,11 @@ use vestibule::{
     },
     feed::Feed,
     journal::{ContactEnd, ContactStart, Entry, Journal, Options},
+    recordings::Recordings,
     sip::Capture,
     telemetry::Metrics,
 };
-use vestibule_config::settings::HandOff;
+use vestibule_config::settings::{self, HandOff};
 use vestibule_routing::{
     channel::Channel,
     id::ContactId,
@@ -68,6 +69,11 @@ impl Gateway {
             limits: api::Limits::default(),
             queues: Default::default(),
             availability: Default::default(),
+            recordings: Recordings::open(
+                folder.path(),
+                settings::Recordings { days_kept: 1, seconds_max: 60 },
+            )
+            .unwrap(),
             hand_off: HandOff { allowed_targets: vec!["127.0.0.0/8".parse().unwrap()], ring_seconds: 45 }
                 .into(),
         };

@@ -26,12 +26,13 @@ use vestibule::{
     feed::Feed,
     journal::{Journal, Options},
     media::{Media, MediaSettings, OpenLeg, Remote, Sound},
+    recordings::Recordings,
     sip::Capture,
     sound::Library,
     telemetry::Metrics,
 };
 use vestibule_config::{
-    settings::{HandOff, Tts},
+    settings::{self, HandOff, Tts},
     store::Store,
 };
 use vestibule_routing::{id::PromptId, journey::PlaybackId};
@@ -83,6 +84,11 @@ impl Gateway {
             limits: api::Limits::default(),
             queues: Default::default(),
             availability: Default::default(),
+            recordings: Recordings::open(
+                folder.path(),
+                settings::Recordings { days_kept: 1, seconds_max: 60 },
+            )
+            .unwrap(),
             hand_off: HandOff { allowed_targets: Vec::new(), ring_seconds: 45 }.into(),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

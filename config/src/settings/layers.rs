@@ -249,66 +249,8 @@ impl Layers {
 
     /// Ranges, and what two settings say together.
     fn check(&self, settings: &Settings) -> Result<(), SettingsError> {
-        let Settings { sip, media, http, journal, routing, hand_off, tts, .. } = settings;
-        let pairs = media.port_last.saturating_sub(media.port_first) / 2;
-        let zero = |n: usize| n == 0;
-        let faults = [
-            ("sip.listen", sip.listen.is_empty(), "name at least one listener"),
-            ("sip.dscp", sip.dscp > 63, "a code point lies between 0 and 63"),
-            ("sip.realm", sip.realm.is_empty(), "a realm has at least one character"),
-            ("sip.session_min_seconds", sip.session_min_seconds < 90, "RFC 4028 asks for at least 90"),
-            (
-                "sip.session_expires_seconds",
-                sip.session_expires_seconds < sip.session_min_seconds,
-                "must not lie under sip.session_min_seconds",
-            ),
-            ("sip.limits.calls_max", zero(sip.limits.calls_max), "must be at least 1"),
-            (
-                "sip.limits.transactions_max",
-                sip.limits.transactions_max < sip.limits.calls_max,
-                "every call needs a transaction: must not lie under sip.limits.calls_max",
-            ),
-            ("sip.limits.inbox_messages_max", zero(sip.limits.inbox_messages_max), "must be at least 1"),
-            ("sip.overload.delay_ms", sip.overload.delay_ms == 0, "must be at least 1"),
-            ("media.dscp", media.dscp > 63, "a code point lies between 0 and 63"),
-            ("media.port_first", media.port_first < 1024, "ports under 1024 are reserved by the system"),
-            ("media.port_last", pairs == 0, "the range must hold at least one pair of ports"),
-            ("media.calls_max", zero(media.calls_max), "must be at least 1"),
-            (
-                "media.advertised_address",
-                media.sdp_address().is_unspecified(),
-                "callers cannot send to an unspecified address: name the one that they reach us by",
-            ),
-            ("http.body_bytes_max", http.body_bytes_max < 1024, "must be at least 1024"),
-            ("http.connections_max", zero(http.connections_max), "must be at least 1"),
-            ("journal.commit_window_ms", journal.commit_window_ms > 1000, "must not exceed 1000"),
-            ("journal.queue_events_max", zero(journal.queue_events_max), "must be at least 1"),
-            (
-                "journal.free_space_warn_bytes",
-                journal.free_space_warn_bytes < journal.free_space_stop_bytes,
-                "must not lie under journal.free_space_stop_bytes",
-            ),
-            ("routing.revisions_kept_max", routing.revisions_kept_max < 11, "must be at least 11"),
-            (
-                "routing.recordings_unused_days",
-                routing.recordings_unused_days == 0,
-                "must be at least 1: an upload comes before the document that names it",
-            ),
-            ("hand_off.ring_seconds", !(1..=600).contains(&hand_off.ring_seconds), "must be from 1 to 600"),
-            (
-                "tts.timeout_seconds",
-                !(1..=600).contains(&tts.timeout_seconds),
-                "must be from 1 to 600: a publish waits for it",
-            ),
-            (
-                "tts.voice",
-                !Tts::is_voice(&tts.voice),
-                "must be at most 64 letters, digits and . _ + -, beginning with a letter or digit",
-            ),
-            ("tts.text_chars_max", zero(tts.text_chars_max), "must be at least 1"),
-            ("tts.parallel_max", !(1..=64).contains(&tts.parallel_max), "must be from 1 to 64"),
-        ];
-        match faults.into_iter().find(|(_, wrong, _)| *wrong) {
+        let edges = edge_faults(settings);
+        match edges.into_iter().chain(inner_faults(settings)).find(|(_, wrong, _)| *wrong) {
             None => Ok(()),
             Some((key, _, reason)) => Err(SettingsError::BadValue {
                 key: key.to_owned(),
@@ -317,6 +259,86 @@ impl Layers {
             }),
         }
     }
+}
+
+/// A key, whether its value is wrong, and why.
+type Fault = (&'static str, bool, &'static str);
+
+/// What may be wrong with signalling and media.
+fn edge_faults(settings: &Settings) -> Vec<Fault> {
+    let Settings { sip, media, .. } = settings;
+    let pairs = media.port_last.saturating_sub(media.port_first) / 2;
+    let zero = |n: usize| n == 0;
+    vec![
+        ("sip.listen", sip.listen.is_empty(), "name at least one listener"),
+        ("sip.dscp", sip.dscp > 63, "a code point lies between 0 and 63"),
+        ("sip.realm", sip.realm.is_empty(), "a realm has at least one character"),
+        ("sip.session_min_seconds", sip.session_min_seconds < 90, "RFC 4028 asks for at least 90"),
+        (
+            "sip.session_expires_seconds",
+            sip.session_expires_seconds < sip.session_min_seconds,
+            "must not lie under sip.session_min_seconds",
+        ),
+        ("sip.limits.calls_max", zero(sip.limits.calls_max), "must be at least 1"),
+        (
+            "sip.limits.transactions_max",
+            sip.limits.transactions_max < sip.limits.calls_max,
+            "every call needs a transaction: must not lie under sip.limits.calls_max",
+        ),
+        ("sip.limits.inbox_messages_max", zero(sip.limits.inbox_messages_max), "must be at least 1"),
+        ("sip.overload.delay_ms", sip.overload.delay_ms == 0, "must be at least 1"),
+        ("media.dscp", media.dscp > 63, "a code point lies between 0 and 63"),
+        ("media.port_first", media.port_first < 1024, "ports under 1024 are reserved by the system"),
+        ("media.port_last", pairs == 0, "the range must hold at least one pair of ports"),
+        ("media.calls_max", zero(media.calls_max), "must be at least 1"),
+        (
+            "media.advertised_address",
+            media.sdp_address().is_unspecified(),
+            "callers cannot send to an unspecified address: name the one that they reach us by",
+        ),
+    ]
+}
+
+/// What may be wrong with the rest.
+fn inner_faults(settings: &Settings) -> Vec<Fault> {
+    let Settings { http, journal, routing, hand_off, recordings, tts, .. } = settings;
+    let zero = |n: usize| n == 0;
+    vec![
+        ("http.body_bytes_max", http.body_bytes_max < 1024, "must be at least 1024"),
+        ("http.connections_max", zero(http.connections_max), "must be at least 1"),
+        ("journal.commit_window_ms", journal.commit_window_ms > 1000, "must not exceed 1000"),
+        ("journal.queue_events_max", zero(journal.queue_events_max), "must be at least 1"),
+        (
+            "journal.free_space_warn_bytes",
+            journal.free_space_warn_bytes < journal.free_space_stop_bytes,
+            "must not lie under journal.free_space_stop_bytes",
+        ),
+        ("routing.revisions_kept_max", routing.revisions_kept_max < 11, "must be at least 11"),
+        (
+            "routing.recordings_unused_days",
+            routing.recordings_unused_days == 0,
+            "must be at least 1: an upload comes before the document that names it",
+        ),
+        ("hand_off.ring_seconds", !(1..=600).contains(&hand_off.ring_seconds), "must be from 1 to 600"),
+        ("recordings.days_kept", recordings.days_kept == 0, "must be at least 1"),
+        (
+            "recordings.seconds_max",
+            !(60..=86_400).contains(&recordings.seconds_max),
+            "must be from 60 to 86400",
+        ),
+        (
+            "tts.timeout_seconds",
+            !(1..=600).contains(&tts.timeout_seconds),
+            "must be from 1 to 600: a publish waits for it",
+        ),
+        (
+            "tts.voice",
+            !Tts::is_voice(&tts.voice),
+            "must be at most 64 letters, digits and . _ + -, beginning with a letter or digit",
+        ),
+        ("tts.text_chars_max", zero(tts.text_chars_max), "must be at least 1"),
+        ("tts.parallel_max", !(1..=64).contains(&tts.parallel_max), "must be from 1 to 64"),
+    ]
 }
 
 /// Reads an empty text as none.

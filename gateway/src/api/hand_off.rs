@@ -202,7 +202,7 @@ async fn ask(state: &AppState, id: &str, request: Request, targets: Vec<Located>
     }
 }
 
-async fn live(state: &AppState, id: &str) -> ApiResult<Arc<LiveContact>> {
+pub(super) async fn live(state: &AppState, id: &str) -> ApiResult<Arc<LiveContact>> {
     if let Some(contact) = state.live.find(id) {
         return Ok(contact);
     }
@@ -277,7 +277,7 @@ fn refused(refusal: Refusal) -> Problem {
     Problem::new(status, code, format!("Nothing was done: {refusal}."), remedy)
 }
 
-fn not_answered(error: NoReply) -> Problem {
+pub(super) fn not_answered(error: NoReply) -> Problem {
     match error {
         NoReply::Ended => contact_over(),
         NoReply::Busy => Problem::new(

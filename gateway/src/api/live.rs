@@ -11,7 +11,7 @@ use serde::Serialize;
 use sip_proto::digest::Login;
 use tokio::sync::{Notify, oneshot};
 use vestibule_routing::{
-    id::{ContactId, InboxId, IvrId, NodeId},
+    id::{ContactId, InboxId, IvrId, NodeId, PromptId},
     journey::{Refusal, Request},
 };
 
@@ -35,7 +35,7 @@ pub struct LiveContact {
 #[derive(Debug, Default)]
 struct Desk {
     hang_up: bool,
-    asked: VecDeque<Asked>,
+    asked: VecDeque<Wish>,
     closed: bool,
 }
 
@@ -44,8 +44,50 @@ struct Desk {
 pub enum Wish {
     /// The end of the contact.
     HangUp,
-    /// Something else.
+    /// Something that the journey decides.
     Request(Asked),
+    /// Something about its recording.
+    Recording {
+        /// What.
+        action: RecordingAction,
+        /// Where the answer goes.
+        reply: oneshot::Sender<Result<(), NotRecorded>>,
+    },
+}
+
+/// What is wanted of a recording.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RecordingAction {
+    /// Begin, after both have heard a prompt.
+    Start {
+        /// The prompt that says so; none when they know.
+        consent: Option<PromptId>,
+        /// Keyed digits are replaced by silence.
+        mute_digits: bool,
+    },
+    /// Leave out what is said from now on.
+    Pause,
+    /// Go on.
+    Resume,
+    /// End it.
+    Stop,
+}
+
+/// Why a recording is not as wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotRecorded {
+    /// Nobody talks to the caller.
+    #[error("nobody talks to this contact")]
+    NotConnected,
+    /// It is not recorded.
+    #[error("this contact is not recorded")]
+    NotRecording,
+    /// The prompt has no sound.
+    #[error("the contact's routing has no such prompt")]
+    NoSuchPrompt,
+    /// The recorder takes no more.
+    #[error("the recorder is busy")]
+    Busy,
 }
 
 /// Something asked of a live contact.
@@ -213,18 +255,32 @@ impl LiveContact {
     /// [`NoReply`], and then nothing is done.
     pub async fn ask(&self, request: Request, targets: Vec<Located>) -> Result<Result<(), Refusal>, NoReply> {
         let (reply, answer) = oneshot::channel();
-        {
-            let mut desk = self.desk();
-            if desk.closed {
-                return Err(NoReply::Ended);
-            }
-            if desk.asked.len() >= REQUESTS_MAX {
-                return Err(NoReply::Busy);
-            }
-            desk.asked.push_back(Asked { request, targets, reply });
-        }
-        self.bell.notify_one();
+        self.lay_down(Wish::Request(Asked { request, targets, reply }))?;
         answer.await.map_err(|_| NoReply::Ended)
+    }
+
+    /// Asks for something about the contact's recording.
+    ///
+    /// # Errors
+    /// [`NoReply`], and then nothing is done.
+    pub async fn record(&self, action: RecordingAction) -> Result<Result<(), NotRecorded>, NoReply> {
+        let (reply, answer) = oneshot::channel();
+        self.lay_down(Wish::Recording { action, reply })?;
+        answer.await.map_err(|_| NoReply::Ended)
+    }
+
+    fn lay_down(&self, wish: Wish) -> Result<(), NoReply> {
+        let mut desk = self.desk();
+        if desk.closed {
+            return Err(NoReply::Ended);
+        }
+        if desk.asked.len() >= REQUESTS_MAX {
+            return Err(NoReply::Busy);
+        }
+        desk.asked.push_back(wish);
+        drop(desk);
+        self.bell.notify_one();
+        Ok(())
     }
 
     fn desk(&self) -> MutexGuard<'_, Desk> {
@@ -259,7 +315,7 @@ impl LiveEntry {
         if std::mem::take(&mut desk.hang_up) {
             return Some(Wish::HangUp);
         }
-        desk.asked.pop_front().map(Wish::Request)
+        desk.asked.pop_front()
     }
 }
 

@@ -35,6 +35,11 @@ impl ContactTask {
                 let id = self.takers.ask(asked.reply, asked.targets);
                 Some(Event::Requested(id, asked.request))
             }
+            Wish::Recording { action, reply } => {
+                // Whoever asked may have gone away.
+                reply.send(self.record(action)).unwrap_or_default();
+                None
+            }
         }
     }
 
@@ -90,6 +95,7 @@ impl ContactTask {
     pub(super) fn connect(&mut self, leg: TakerId) {
         if self.takers.connect(leg) {
             self.join();
+            self.record_next_taker();
         } else {
             // Its end crossed its answer.
             self.pending.push_back(Event::TakerGone(Reason::Completed));
@@ -106,6 +112,7 @@ impl ContactTask {
     }
 
     pub(super) fn release(&mut self) {
+        self.end_recording();
         self.media.unbridge();
         self.takers.release();
     }

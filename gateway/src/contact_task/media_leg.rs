@@ -15,7 +15,7 @@ use vestibule_routing::{
 
 use crate::{
     hub::Services,
-    media::{self, Leg, MediaEvent, OpenLeg, Remote},
+    media::{self, Leg, Media, MediaEvent, OpenLeg, Recording, RecordingSettings, Remote},
 };
 
 /// One leg's media.
@@ -92,6 +92,22 @@ impl MediaLeg {
     /// The codec that was agreed.
     pub(super) fn codec(&self) -> Option<Codec> {
         self.agreed.map(|agreed| agreed.codec)
+    }
+
+    /// Records this side left and another right; none when that cannot be done.
+    pub(super) fn record(
+        &self,
+        media: &Media,
+        settings: RecordingSettings,
+        other: &Self,
+    ) -> Option<Recording> {
+        let (own, other) = (self.leg.as_ref()?, other.leg.as_ref()?);
+        media.record(settings, own, Some(other)).ok()
+    }
+
+    /// Whether a recording has this leg on its right from now on.
+    pub(super) fn is_followed_by(&self, recording: &mut Recording) -> bool {
+        self.leg.as_ref().is_some_and(|leg| recording.follow(leg).is_ok())
     }
 
     /// Whether the other side takes telephone events.

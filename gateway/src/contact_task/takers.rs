@@ -218,6 +218,11 @@ impl Takers {
         self.talking.as_ref()
     }
 
+    /// Who talks to the caller, to be changed.
+    pub(super) fn talking_mut(&mut self) -> Option<&mut Taker> {
+        self.talking.as_mut()
+    }
+
     /// A leg on whose media thread the caller's belongs.
     pub(super) fn media_beside(&self) -> Option<&MediaLeg> {
         self.ringing.first().map(|taker| &taker.media)

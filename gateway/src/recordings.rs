@@ -1,0 +1,166 @@
+//! Recordings of calls: where the files are, and what the feed says of them.
+//!
+//! A file is `<contact>-<number>.wav` in a folder of its own. It is made by the recorder of the media engine; when it is
+//! whole the feed has `recording.stored`, and `recording.failed` when there will be none.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
+
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::json;
+use tokio::sync::mpsc;
+use vestibule_config::settings;
+use vestibule_routing::id::ContactId;
+
+use crate::{
+    journal::{Entry, Event, EventKind, Journal},
+    media::{RecordingEnd, RecordingEvent, RecordingSummary},
+};
+
+/// Events of one recording that wait: there are two kinds.
+pub const EVENTS_MAX: usize = 4;
+
+/// The folder of recordings; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Recordings {
+    folder: PathBuf,
+    longest: Duration,
+}
+
+/// A recording that is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct StoredRecording {
+    /// The name of its file.
+    pub file: String,
+    /// Its length in bytes.
+    pub bytes: u64,
+}
+
+impl Recordings {
+    /// The folder below the data folder, made when it is missing.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn open(data: &Path, settings: settings::Recordings) -> io::Result<Self> {
+        let folder = data.join("recordings");
+        fs::create_dir_all(&folder)?;
+        Ok(Self { folder, longest: Duration::from_secs(settings.seconds_max) })
+    }
+
+    /// The longest recording of one call.
+    pub fn longest(&self) -> Duration {
+        self.longest
+    }
+
+    /// Where the next recording of a contact goes.
+    pub fn path(&self, contact: &ContactId, number: u32) -> PathBuf {
+        self.folder.join(format!("{contact}-{number}.wav"))
+    }
+
+    /// The recordings of a contact, in their order.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn of(&self, contact: &str) -> io::Result<Vec<StoredRecording>> {
+        let prefix = format!("{contact}-");
+        let mut found = Vec::new();
+        for entry in fs::read_dir(&self.folder)? {
+            let entry = entry?;
+            let Ok(file) = entry.file_name().into_string() else { continue };
+            let number = file.strip_prefix(&prefix).and_then(|rest| rest.strip_suffix(".wav"));
+            if let Some(number) = number.and_then(|number| number.parse::<u32>().ok()) {
+                found.push((number, StoredRecording { bytes: entry.metadata()?.len(), file }));
+            }
+        }
+        found.sort_by_key(|(number, _)| *number);
+        Ok(found.into_iter().map(|(_, recording)| recording).collect())
+    }
+
+    /// The file of a recording of a contact; none when there is no such recording.
+    pub fn find(&self, contact: &str, file: &str) -> Option<PathBuf> {
+        let known = self.of(contact).ok()?.into_iter().any(|recording| recording.file == file);
+        known.then(|| self.folder.join(file))
+    }
+
+    /// Removes what is older; how many files that were.
+    ///
+    /// # Errors
+    /// When the folder cannot be read, or a file not be removed.
+    pub fn prune(&self, before: SystemTime) -> io::Result<u64> {
+        let mut removed = 0;
+        for entry in fs::read_dir(&self.folder)? {
+            let entry = entry?;
+            let ours = |path: &Path| path.extension().is_some_and(|end| end == "wav" || end == "part");
+            if ours(&entry.path()) && entry.metadata()?.modified()? < before {
+                fs::remove_file(entry.path())?;
+                removed += 1;
+            }
+        }
+        Ok(removed)
+    }
+}
+
+/// Waits for the end of a recording, and tells the feed.
+pub async fn report(contact: ContactId, journal: Journal, mut events: mpsc::Receiver<RecordingEvent>) {
+    while let Some(event) = events.recv().await {
+        let RecordingEvent::Ended(summary) = event else { continue };
+        let mut entry = Entry::new(contact.clone());
+        entry.events.push(event_of(&summary));
+        if let Err(error) = journal.append_later(entry) {
+            tracing::error!(%contact, %error, "the end of a recording could not be journalled");
+        }
+        return;
+    }
+}
+
+fn event_of(summary: &RecordingSummary) -> Event {
+    let file = summary.path.as_ref().and_then(|path| path.file_name()).map(|name| name.to_string_lossy());
+    if let RecordingEnd::Failed { error } = &summary.end {
+        let data = json!({"file": file, "reason": error.to_string()});
+        return Event::new(EventKind::RecordingFailed, Timestamp::now(), &data);
+    }
+    let pauses: Vec<_> = summary
+        .pauses
+        .iter()
+        .map(|pause| json!({"at_ms": pause.at_ms, "lasted_ms": pause.lasted_ms}))
+        .collect();
+    let data = json!({
+        "file": file,
+        "bytes": summary.bytes,
+        "duration_ms": summary.duration_ms,
+        "lost_ms": summary.lost_ms,
+        "pauses": pauses,
+    });
+    Event::new(EventKind::RecordingStored, Timestamp::now(), &data)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SETTINGS: settings::Recordings = settings::Recordings { days_kept: 1, seconds_max: 60 };
+
+    #[test]
+    fn recordings_are_found_by_their_contact_and_go_when_they_are_old() {
+        let folder = tempfile::tempdir().unwrap();
+        let recordings = Recordings::open(folder.path(), SETTINGS).unwrap();
+        for (contact, number) in [("ct_a", 10), ("ct_a", 2), ("ct_ab", 1)] {
+            fs::write(recordings.path(&contact.into(), number), b"RIFF").unwrap();
+        }
+        fs::write(folder.path().join("recordings/ct_a-x.wav"), b"").unwrap();
+        let files: Vec<String> = recordings.of("ct_a").unwrap().into_iter().map(|one| one.file).collect();
+        assert_eq!(files, ["ct_a-2.wav", "ct_a-10.wav"]);
+        assert!(recordings.find("ct_a", "ct_a-2.wav").is_some());
+        for (contact, file) in
+            [("ct_a", "ct_ab-1.wav"), ("ct_a", "../recordings/ct_a-2.wav"), ("", "ct_a-2.wav")]
+        {
+            assert_eq!(recordings.find(contact, file), None, "{file}");
+        }
+        assert_eq!(recordings.prune(SystemTime::now() - Duration::from_secs(60)).unwrap(), 0);
+        assert_eq!(recordings.prune(SystemTime::now() + Duration::from_secs(60)).unwrap(), 4);
+    }
+}
