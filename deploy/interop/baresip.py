@@ -18,7 +18,7 @@ MODULES = ("/usr/lib/baresip/modules", "/usr/lib/x86_64-linux-gnu/baresip/module
 
 CONFIG = """\
 poll_method epoll
-sip_listen 127.0.0.1:0
+sip_listen 127.0.0.1:{listen}
 call_local_timeout 20
 call_max_calls 1
 audio_player aufile,{player}
@@ -53,11 +53,11 @@ def _free(kind):
         return sock.getsockname()[1]
 
 
-def _quiet_hum(path, seconds):
-    """What baresip says: 200 Hz, soft, so that the line is not silent and no key is meant."""
+def _quiet_hum(path, seconds, hertz=200):
+    """What baresip says: one soft tone, so that the line is not silent and no key is meant."""
     with wave.open(str(path), "wb") as file:
         file.setparams((1, 2, 8000, 0, "NONE", ""))
-        file.writeframes(b"".join(struct.pack("<h", int(500 * math.sin(math.pi * n / 20)))
+        file.writeframes(b"".join(struct.pack("<h", int(500 * math.sin(2 * math.pi * hertz * n / 8000)))
                                   for n in range(8000 * seconds)))
 
 
@@ -70,37 +70,75 @@ def _press(control, keys):
             time.sleep(0.5)
 
 
-def call(folder, port, number, seconds, account="", user="interop", keys="", keys_after=5.0):
-    """Calls a number, listens for so long, hangs up; presses keys after a while.
-
-    Gives back the recording and what baresip printed of the call.
-    """
-    folder = pathlib.Path(folder)
+def _start(folder, seconds, listen, account, hertz, *arguments):
+    """Starts baresip in a folder of its own; its port for commands, and the process."""
     modules = next((path for path in MODULES if pathlib.Path(path).is_dir()), None)
     check(shutil.which("baresip") and modules, "baresip is not installed: deploy/setup")
-    rtp = _free(socket.SOCK_DGRAM) & ~1
-    control = _free(socket.SOCK_STREAM)
+    rtp, control = _free(socket.SOCK_DGRAM) & ~1, _free(socket.SOCK_STREAM)
     (folder / "config").write_text(CONFIG.format(
-        folder=folder, player=folder / "heard.wav", port=rtp, port_end=rtp + 8, modules=modules, control=control))
-    (folder / "accounts").write_text(f"<sip:{user}@127.0.0.1;transport=udp>;regint=0;audio_codecs=PCMU,PCMA{account}\n")
+        folder=folder, player=folder / "heard.wav", port=rtp, port_end=rtp + 8, modules=modules, control=control,
+        listen=listen))
+    (folder / "accounts").write_text(account)
     (folder / "contacts").write_text("")
-    _quiet_hum(folder / "said.wav", seconds + 5)
+    _quiet_hum(folder / "said.wav", seconds + 5, hertz)
     with open(folder / "baresip.log", "wb") as log:
-        phone = subprocess.Popen(
-            ["baresip", "-f", str(folder), "-e", f"/dial sip:{number}@127.0.0.1:{port}", "-t", str(seconds)],
-            stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, cwd=folder)
-        try:
-            if keys:
-                time.sleep(keys_after)
-                _press(control, keys)
-            phone.wait(seconds + 15)
-        except subprocess.TimeoutExpired:
-            phone.kill()
-            phone.wait()
-            raise Failure("baresip did not end") from None
+        phone = subprocess.Popen(["baresip", "-f", str(folder), "-t", str(seconds), *arguments],
+                                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, cwd=folder)
+    return control, phone
+
+
+def _heard(folder):
+    """The recording of a baresip that has ended, and what it printed."""
     said = (folder / "baresip.log").read_text(errors="replace")
     check(re.search(r"(?i)call established", said), f"baresip reached nobody: {said[-800:]}")
     time.sleep(0.2)
     found = sorted(folder.glob("dump-*-dec.wav")) or [folder / "heard.wav"]
     check(found[0].exists(), f"baresip recorded nothing: {sorted(p.name for p in folder.iterdir())}")
     return found[0], said
+
+
+def call(folder, port, number, seconds, account="", user="interop", keys="", keys_after=5.0, hertz=200):
+    """Calls a number, listens for so long, hangs up; presses keys after a while.
+
+    Gives back the recording and what baresip printed of the call.
+    """
+    folder = pathlib.Path(folder)
+    account = f"<sip:{user}@127.0.0.1;transport=udp>;regint=0;audio_codecs=PCMU,PCMA{account}\n"
+    control, phone = _start(folder, seconds, 0, account, hertz, "-e", f"/dial sip:{number}@127.0.0.1:{port}")
+    try:
+        if keys:
+            time.sleep(keys_after)
+            _press(control, keys)
+        phone.wait(seconds + 15)
+    except subprocess.TimeoutExpired:
+        phone.kill()
+        phone.wait()
+        raise Failure("baresip did not end") from None
+    return _heard(folder)
+
+
+class Phone:
+    """A baresip that answers by itself, on a port of its own, by UDP and TCP."""
+
+    def __init__(self, folder, seconds, user="agent", hertz=300):
+        self.folder, self.port, self.seconds = pathlib.Path(folder), _free(socket.SOCK_STREAM), seconds
+        account = f"<sip:{user}@127.0.0.1>;regint=0;answermode=auto;audio_codecs=PCMA,PCMU\n"
+        _, self.phone = _start(self.folder, seconds, self.port, account, hertz)
+        end = time.monotonic() + 5
+        while not self._listens():
+            check(time.monotonic() < end, "baresip does not listen")
+            time.sleep(0.1)
+
+    def _listens(self):
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def heard(self):
+        """Waits for its end; the recording."""
+        self.phone.wait(self.seconds + 15)
+        return _heard(self.folder)[0]
+
+    def close(self):
+        if self.phone.poll() is None:
+            self.phone.kill()
+            self.phone.wait()

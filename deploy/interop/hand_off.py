@@ -6,6 +6,7 @@ import random
 import tempfile
 import time
 
+import baresip
 import cases
 import sound
 from agent import Agent
@@ -125,6 +126,36 @@ def take_bridges(gate):
     kinds = [e["type"] for e in gate.history(contact)]
     check(kinds[-4:] == ["contact.queued", "contact.taken", "contact.connected", "contact.ended"], f"{kinds}")
     return f"first sound {late:.0f} ms after the answer"
+
+
+@case()
+def baresip_takes_baresip(gate):
+    """A baresip that calls is taken by a baresip that answers, over TCP; each hears the other."""
+    user = f"taken{time.time_ns()}"
+    with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:
+        phone = baresip.Phone(other, 14, hertz=300)
+        try:
+            with concurrent.futures.ThreadPoolExecutor(1) as pool:
+                calling = pool.submit(baresip.call, one, gate.sip, DIRECT, 9, user=user, hertz=500)
+                end = time.monotonic() + 6
+                waiting = []
+                while not waiting and time.monotonic() < end:
+                    rows = gate.ask("GET", f"/api/v1/contacts?state=live&from={user}")["contacts"]
+                    waiting = [row for row in rows if row["now"] and row["now"]["stage"] == "waiting"]
+                    time.sleep(0.2)
+                check(waiting, "baresip does not wait")
+                target = f"sip:agent@127.0.0.1:{phone.port};transport=tcp"
+                status, said = gate.post(f"/api/v1/contacts/{waiting[0]['id']}/take", {"target": target})
+                check(status == 202, f"{status} {said}")
+                caller, _ = calling.result()
+            agent = phone.heard()
+            for what, path, hertz in (("the caller", caller, 300), ("the taker", agent, 500)):
+                found = sound.bursts(sound.read_wav(path), (hertz,))
+                longest = max((end - start for start, end in found), default=0)
+                check(longest > 2, f"{what} does not hear {hertz} Hz: {found}")
+        finally:
+            phone.close()
+    all_gone(gate, waiting[0]["id"], ("caller", "completed"))
 
 
 @case()
@@ -503,6 +534,37 @@ def dial_the_longest_idle(_):
             check(order == [ann.uri, bob.uri, ann.uri, bob.uri], f"order {order}")
         finally:
             gate.stop()
+
+
+@case(alone=True)
+def answered_by_the_taker(_):
+    """A number with `answer: taken` rings until the taker answers; only then the caller gets the 200, and both hear."""
+    gate = Gateway(cases.BINARY, name="taken")
+    gate.start()
+    try:
+        def change(document):
+            document["numbers"][DIRECT] = {"answer": "taken"}
+            document.pop("tests", None)
+
+        publish(gate, change, "Answered when taken")
+        with Call(gate.sip, DIRECT) as call, Agent("ann", ring_s=0.8) as ann, Agent("bob", status=486, ring_s=0.1) as bob:
+            call.wait(lambda: any(m.status == 180 for _, m in call.responses), 3, "180")
+            contact = gate.contact_of(call.call_id)
+            gate.wait_event(contact, "contact.queued", 3)
+            take(gate, contact, bob)
+            gate.wait_event(contact, "contact.refused", 3)
+            check(not call.answered_at, "answered though nobody took it")
+            take(gate, contact, ann)
+            ann.wait_invite()
+            check(not call.answered_at, "answered while the phone rings")
+            call.wait_answer()
+            check(call.answered_at >= ann.answered_at, "answered before the taker")
+            ann.wait_talk()
+            both_hear(call, ann)
+            call.hang_up()
+        all_gone(gate, contact, ("caller", "completed"))
+    finally:
+        gate.stop()
 
 
 @case(alone=True)
