@@ -52,7 +52,16 @@ class Agent(Call):
         """What belongs to one call is of the past."""
         self.packets, self.session = [], None
         self.cancelled_at = self.acknowledged_at = self.answered_at = self.ended_at = self.ended_by = None
-        self.invite, self._refused = None, False
+        self.invite, self._refused, self._due = None, False, None
+
+    def hang_up(self):
+        call = self.call_id
+        status = self.request("BYE")
+        with self._change:
+            # The next call may have come already, and that one has not ended.
+            if self.call_id == call:
+                self._end("caller")
+        return status
 
     def close(self):
         if self._stop:

@@ -122,6 +122,8 @@ impl ContactTask {
         match signal {
             Signal::Media(agreed) => {
                 let held = self.takers.find(leg)?.agreed(&agreed)?;
+                // A phone that still rings for a transfer holds nobody.
+                self.takers.talking().filter(|taker| taker.is(leg))?;
                 Some(Event::TakerHeld(held))
             }
             Signal::Digit(digit) => {

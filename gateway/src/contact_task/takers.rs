@@ -329,6 +329,10 @@ impl KeyCame {
 }
 
 impl Taker {
+    pub(super) fn is(&self, id: TakerId) -> bool {
+        self.id == id
+    }
+
     /// Its signalling, and the URI that was called.
     pub(super) fn signalling(&self) -> (SignalLeg, String) {
         (self.signal.clone(), self.placing.uri.clone())
