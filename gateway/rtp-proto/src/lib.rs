@@ -1,6 +1,6 @@
-//! Media protocol code without IO: RTP and RTCP (RFC 3550), telephone events (RFC 4733), in-band
-//! DTMF (ITU-T Q.23, Q.24), G.711, tones, WAV files, shared pre-encoded frames, symmetric-RTP latching and
-//! the renumbering of relayed packets.
+//! Media protocol code without IO: RTP and RTCP (RFC 3550), their protection (SRTP, RFC 3711 and RFC 7714),
+//! telephone events (RFC 4733), in-band DTMF (ITU-T Q.23, Q.24), G.711, tones, WAV files, shared pre-encoded
+//! frames, symmetric-RTP latching and the renumbering of relayed packets.
 //!
 //! It is not a media engine: there is no socket, clock, thread or random number here. The media threads
 //! of the gateway own those and hand in datagrams and the time. What runs for each packet allocates nothing,
@@ -20,6 +20,7 @@ pub mod latch;
 pub mod relay;
 pub mod rtcp;
 pub mod rtp;
+pub mod srtp;
 pub mod stats;
 pub mod tone;
 pub mod wav;
