@@ -21,6 +21,7 @@ mod client;
 mod command;
 mod forks;
 mod in_dialog;
+mod inquiry;
 mod invite;
 mod key;
 mod outgoing;
@@ -33,6 +34,7 @@ mod session_timer;
 mod tables;
 mod timeout;
 
+pub use inquiry::{Inquiry, Reply, Series};
 pub use outgoing::{CallError, Target};
 pub use output::{Event, Failure, HangUpCause, Invite, Outputs, Party, Refer, Transmit};
 pub use saved::SavedDialog;

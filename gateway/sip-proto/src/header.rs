@@ -66,6 +66,7 @@ names! {
     Reason = "Reason",
     RetryAfter = "Retry-After",
     Expires = "Expires",
+    MinExpires = "Min-Expires",
     UserAgent = "User-Agent",
     Server = "Server",
     Warning = "Warning",

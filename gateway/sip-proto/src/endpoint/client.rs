@@ -134,7 +134,17 @@ impl Endpoint {
             ClientMachine::Other(Client::new(now, reliable, &self.settings.timers))
         };
         let key = self.client_key(branch, method);
-        let entry = ClientTransaction { key, machine, method, path, bytes, call, cseq, acks: Vec::new() };
+        let entry = ClientTransaction {
+            key,
+            machine,
+            method,
+            path,
+            bytes,
+            call,
+            cseq,
+            acks: Vec::new(),
+            inquiry: None,
+        };
         let transaction = self.clients.insert(entry)?;
         self.client_index.insert(key, transaction);
         self.wake_client(transaction);
@@ -262,6 +272,9 @@ impl Endpoint {
         message: &Message<'_>,
         out: &mut Outputs,
     ) {
+        if let Some(inquiry) = self.inquiry_of(transaction) {
+            return self.inquiry_answered(now, inquiry, status, message, out);
+        }
         let Some(handle) = call else { return };
         let Some(call) = self.calls.entry(handle) else { return };
         let begins = call.outgoing().is_some_and(|outgoing| outgoing.transaction == Some(transaction));

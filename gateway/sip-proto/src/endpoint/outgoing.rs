@@ -6,7 +6,7 @@
 use std::{net::SocketAddr, time::Instant};
 
 use super::{
-    CallKey, Endpoint, Event, Failure, Outputs, Party, Path,
+    CallKey, Endpoint, Event, Failure, Outputs, Party, Path, Reply,
     call::{Call, Cancel, Outgoing, PeerAbilities, Phase, Role},
     respond::{ALLOW, SUPPORTED},
     session_timer,
@@ -73,10 +73,7 @@ impl Endpoint {
     /// # Errors
     /// [`CallError`], and then nothing was sent.
     pub fn call(&mut self, now: Instant, target: Target, out: &mut Outputs) -> Result<CallKey, CallError> {
-        let uri = Uri::parse(target.uri.as_bytes())?;
-        if matches!(uri.scheme, Scheme::Other(_)) || uri.headers.is_some() {
-            return Err(CallError::Kind);
-        }
+        target_uri(&target.uri)?;
         if target.max_forwards == 0 {
             return Err(CallError::TooManyHops);
         }
@@ -133,15 +130,22 @@ impl Endpoint {
     }
 
     /// Says that nothing can be sent to a peer by this transport: INVITEs that wait for a first answer from
-    /// there fail at once with 503 (RFC 3261 §8.1.3.1), everything else by its timers.
+    /// there, and requests outside calls, fail at once with 503 (RFC 3261 §8.1.3.1), everything else by its timers.
     pub fn unreachable(&mut self, path: Path, out: &mut Outputs) {
         let same = |other: &Path| {
             other.transport == path.transport
                 && other.peer == path.peer
                 && other.connection == path.connection
         };
-        let stuck = self.clients.select(|entry| entry.method == Method::Invite && same(&entry.path));
+        let stuck = self
+            .clients
+            .select(|entry| (entry.method == Method::Invite || entry.inquiry.is_some()) && same(&entry.path));
         for transaction in stuck {
+            if let Some((inquiry, series)) = self.inquiry_of(transaction) {
+                self.forget_client(transaction);
+                out.replies.push(Reply::without(503, *inquiry, series));
+                continue;
+            }
             let call = self.clients.entry(transaction).and_then(|entry| entry.call);
             let Some(call) = call.filter(|call| self.is_calling(*call, transaction)) else { continue };
             self.forget_client(transaction);
@@ -276,6 +280,21 @@ impl Endpoint {
     }
 }
 
+/// What may stand in a request line of ours.
+pub(super) fn target_uri(text: &str) -> Result<(), CallError> {
+    let uri = Uri::parse(text.as_bytes())?;
+    if matches!(uri.scheme, Scheme::Other(_)) || uri.headers.is_some() {
+        return Err(CallError::Kind);
+    }
+    Ok(())
+}
+
+/// Seconds of Retry-After. `120 (in a meeting);duration=3600`: the seconds come first.
+pub(super) fn retry_after(message: &Message<'_>) -> Option<u32> {
+    let value = message.header(HeaderName::RetryAfter).map(trim)?;
+    number(value.split(|b| !b.is_ascii_digit()).next()?)
+}
+
 /// Takes over what a 422 wants; whether it wants more than we offered (RFC 4028 §7.3).
 pub(super) fn raise_min_se(call: &mut Call, message: &Message<'_>) -> bool {
     let wanted = message.header(HeaderName::MinSe).and_then(SessionExpires::parse).map(|min| min.seconds);
@@ -318,13 +337,8 @@ impl Failure {
             StartLine::Response { reason, .. } => String::from_utf8_lossy(reason).into_owned(),
             StartLine::Request { .. } => String::new(),
         };
-        // `120 (in a meeting);duration=3600`: the seconds come first.
-        let retry_after = message.header(HeaderName::RetryAfter).map(trim).and_then(|value| {
-            let digits = value.split(|b| !b.is_ascii_digit()).next()?;
-            number(digits)
-        });
         let contacts = if (300..400).contains(&status) { redirections(message) } else { Vec::new() };
-        Self { status, reason, retry_after_seconds: retry_after, contacts }
+        Self { status, reason, retry_after_seconds: retry_after(message), contacts }
     }
 
     /// What we conclude without a response.

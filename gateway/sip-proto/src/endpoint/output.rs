@@ -1,6 +1,6 @@
 //! What an endpoint gives back: bytes to send and things that happened.
 
-use super::{CallKey, Path};
+use super::{CallKey, Path, Reply};
 use crate::sdp::Negotiated;
 
 /// A reusable sink. All messages to send lie one after the other in one buffer.
@@ -13,6 +13,8 @@ pub struct Outputs {
     pub repeats: u64,
     /// What happened, in order.
     pub events: Vec<(CallKey, Event)>,
+    /// What came of requests outside calls, in order.
+    pub replies: Vec<Reply>,
 }
 
 /// One message to send.
@@ -36,6 +38,7 @@ impl Outputs {
         self.transmits.clear();
         self.repeats = 0;
         self.events.clear();
+        self.replies.clear();
     }
 
     /// Lists a message that was sent before.

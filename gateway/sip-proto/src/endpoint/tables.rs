@@ -5,7 +5,7 @@ use crate::{
     transaction::{client::Client, client_invite::ClientInvite, server::Server, server_invite::ServerInvite},
 };
 
-use super::{CallKey, Path};
+use super::{CallKey, Inquiry, Path, Series};
 
 /// A place in a slab, good for one life of that place.
 pub(super) type Handle = CallKey;
@@ -100,6 +100,8 @@ pub(super) struct ClientTransaction {
     pub(super) cseq: u32,
     /// The ACK of every 2xx that came, by its To tag: each repetition of one is acknowledged again.
     pub(super) acks: Vec<Acknowledgement>,
+    /// The request outside calls that it was begun for.
+    pub(super) inquiry: Option<(Box<Inquiry>, Series)>,
 }
 
 /// The ACK of a 2xx.

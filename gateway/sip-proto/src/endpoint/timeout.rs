@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::{
-    Endpoint, Event, HangUpCause, Outputs, Wake,
+    Endpoint, Event, HangUpCause, Outputs, Reply, Wake,
     call::{Call, Phase},
     tables::{ClientMachine, Handle, ServerMachine},
 };
@@ -56,9 +56,11 @@ impl Endpoint {
                 self.wake_client(handle);
             }
             Step::TimedOut | Step::Terminated => {
-                if let Some(entry) = self.clients.remove(handle) {
-                    self.client_index.remove(&entry.key);
+                // Timer F: nobody answers.
+                if let Some((inquiry, series)) = self.inquiry_of(handle) {
+                    out.replies.push(Reply::without(408, *inquiry, series));
                 }
+                self.forget_client(handle);
                 if step == Step::TimedOut
                     && let Some(call) = call
                 {

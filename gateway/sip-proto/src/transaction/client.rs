@@ -1,6 +1,6 @@
 //! Non-INVITE client transaction: RFC 3261 figure 6.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{Step, Timer, TimerValues, Timers};
 
@@ -30,6 +30,11 @@ impl Client {
         Self { state: State::Trying, timers, reliable }
     }
 
+    /// Nobody waits longer than `patience` for an answer: Timer F fires that early, when it would be later.
+    pub(crate) fn give_up_within(&mut self, now: Instant, patience: Duration, values: &TimerValues) {
+        self.timers.end(now, Timer::F, patience.min(values.timeout()));
+    }
+
     /// A response came.
     pub(crate) fn response(&mut self, now: Instant, status: u16, values: &TimerValues) -> Step {
         match (self.state, status) {
@@ -43,11 +48,7 @@ impl Client {
             (State::Trying | State::Proceeding, _) => {
                 self.state = State::Completed;
                 self.timers.stop();
-                self.timers.end(
-                    now,
-                    Timer::K,
-                    if self.reliable { std::time::Duration::ZERO } else { values.t4 },
-                );
+                self.timers.end(now, Timer::K, if self.reliable { Duration::ZERO } else { values.t4 });
                 Step::Deliver
             }
         }
