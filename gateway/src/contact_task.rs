@@ -89,6 +89,7 @@ pub(crate) async fn run(
         takers: Takers::new(&call, &journey, back),
         leg: call.leg,
         codecs: call.codecs,
+        srtp: call.srtp,
         sounds,
         journey,
         actions,
@@ -118,6 +119,7 @@ struct ContactTask {
     id: ContactId,
     leg: SignalLeg,
     codecs: Vec<sip_proto::sdp::Codec>,
+    srtp: sip_proto::sdp::Srtp,
     media: MediaLeg,
     takers: Takers,
     /// Those of the plan that the journey keeps.
@@ -409,7 +411,7 @@ impl ContactTask {
 
     fn answer(&mut self) {
         match self.media.open(&self.services, self.takers.media_beside()) {
-            Some(address) => self.leg.answer(address, self.codecs.clone()),
+            Some(address) => self.leg.answer(address, self.codecs.clone(), self.srtp),
             None => {
                 tracing::error!("a call was refused for want of a media port");
                 self.leg.reject(503, Some(5));

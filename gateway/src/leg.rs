@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use sip_proto::{
     digest::Login,
     endpoint::{CallKey, Command, HangUpCause, Party, Refer, Transport},
-    sdp::{Codec, Negotiated},
+    sdp::{Codec, Negotiated, Srtp},
 };
 use tokio::sync::mpsc;
 use vestibule_routing::{
@@ -32,7 +32,7 @@ pub enum LegId {
 #[derive(Clone, Debug)]
 pub enum Signal {
     /// Media was agreed or changed.
-    Media(Negotiated),
+    Media(Box<Negotiated>),
     /// A key came by INFO.
     Digit(Digit),
     /// A call that we placed was answered.
@@ -80,6 +80,8 @@ pub struct ArrivingCall {
     pub trunk: TrunkId,
     /// Codecs allowed on that trunk, the most wanted first.
     pub codecs: Vec<Codec>,
+    /// Whether media is encrypted on that trunk.
+    pub srtp: Srtp,
 }
 
 /// Where a SIP request goes.
@@ -104,6 +106,8 @@ pub struct Placing {
     pub media: SocketAddr,
     /// Codecs to offer, the most wanted first.
     pub codecs: Vec<Codec>,
+    /// Whether media is encrypted.
+    pub srtp: Srtp,
     /// What proves us, if the other side asks.
     pub login: Option<Login>,
     /// Further headers.
@@ -133,8 +137,8 @@ impl SignalLeg {
     }
 
     /// 200 with our media address as the outside sees it.
-    pub fn answer(&self, media: SocketAddr, codecs: Vec<Codec>) {
-        self.inbox.command(self.call, Command::Answer { media, codecs });
+    pub fn answer(&self, media: SocketAddr, codecs: Vec<Codec>, srtp: Srtp) {
+        self.inbox.command(self.call, Command::Answer { media, codecs, srtp });
     }
 
     /// A final refusal.

@@ -14,7 +14,11 @@ use std::{
 
 use rand::{Rng, rngs::StdRng};
 
-use crate::{sdp::Codec, transaction::TimerValues, wheel::Wheel};
+use crate::{
+    sdp::{Codec, Srtp},
+    transaction::TimerValues,
+    wheel::Wheel,
+};
 
 mod call;
 mod client;
@@ -126,6 +130,8 @@ pub enum Command {
         media: SocketAddr,
         /// Codecs allowed, the most wanted first.
         codecs: Vec<Codec>,
+        /// Whether media is encrypted.
+        srtp: Srtp,
     },
     /// Refuse with a final status of 300–699.
     Reject {

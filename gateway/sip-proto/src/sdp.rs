@@ -1,14 +1,17 @@
 //! Session descriptions for telephony: our own reader, since every m= line must be kept and answered.
 //!
 //! Reads RFC 8866 leniently, answers offers by RFC 3264: one audio stream is taken, everything else is
-//! refused with port 0, in order. Knows PCMU, PCMA and telephone-event (RFC 4733).
+//! refused with port 0, in order. Knows PCMU, PCMA and telephone-event (RFC 4733), and streams encrypted by
+//! keys in the description (RFC 4568; on `RTP/AVP` too, RFC 8643).
 
 use std::net::{IpAddr, SocketAddr};
 
 mod answer;
+mod crypto;
 mod read;
 
 pub use answer::{Negotiated, NegotiationError, accept_answer, answer, offer, offer_again};
+pub use crypto::{CryptoKey, CryptoSuite, KeyIdentifier, Srtp, SrtpKeys};
 pub use read::{SdpError, read};
 
 /// A session description.
@@ -136,6 +139,8 @@ pub struct LocalMedia {
     pub address: SocketAddr,
     /// Codecs allowed on this trunk, the most wanted first.
     pub codecs: Vec<Codec>,
+    /// Whether media is encrypted.
+    pub srtp: Srtp,
     /// Session id of our descriptions.
     pub session_id: u64,
     /// Version of the next description; counts up with each that differs.

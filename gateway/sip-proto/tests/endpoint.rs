@@ -16,7 +16,7 @@ use sip_proto::{
     },
     header::HeaderName,
     message::{Message, StartLine},
-    sdp::Codec,
+    sdp::{Codec, Srtp},
 };
 
 #[path = "endpoint/crossings.rs"]
@@ -108,6 +108,7 @@ impl Bench {
         let answer = Command::Answer {
             media: "198.51.100.9:30000".parse().unwrap(),
             codecs: vec![Codec::Pcmu, Codec::Pcma],
+            srtp: Srtp::Allowed,
         };
         self.command(call, answer).pop().unwrap()
     }

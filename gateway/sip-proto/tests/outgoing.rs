@@ -16,7 +16,7 @@ use sip_proto::{
         CallError, CallKey, Command, Endpoint, Event, HangUpCause, Listener, Outputs, Party, Path, Settings,
         Target, Transport,
     },
-    sdp::Codec,
+    sdp::{Codec, Srtp},
 };
 
 const ANSWER: &str = "v=0\r\no=- 1 1 IN IP4 192.0.2.7\r\ns=-\r\nc=IN IP4 192.0.2.7\r\nt=0 0\r\n\
@@ -58,6 +58,7 @@ impl Bench {
             },
             media: "198.51.100.9:30000".parse().unwrap(),
             codecs: vec![Codec::Pcmu, Codec::Pcma],
+            srtp: Srtp::Allowed,
             login: None,
             headers: vec![("Subject", "queue\r\nEvil: yes".into())],
             max_forwards: 69,

@@ -15,7 +15,7 @@ use sip_proto::{
         CallKey, Command, Endpoint, Event, Listener, Outputs, Party, Path, SavedDialog, Settings, Target,
         Transport,
     },
-    sdp::Codec,
+    sdp::{Codec, Srtp},
 };
 
 const ANSWER: &str = "v=0\r\no=- 1 1 IN IP4 192.0.2.7\r\ns=-\r\nc=IN IP4 192.0.2.7\r\nt=0 0\r\n\
@@ -59,6 +59,7 @@ impl Bench {
             from: Party { user: "+14155550101".into(), ..Party::default() },
             media: "198.51.100.9:30000".parse().unwrap(),
             codecs: vec![Codec::Pcmu],
+            srtp: Srtp::Allowed,
             login: None,
             headers: Vec::new(),
             max_forwards: 69,

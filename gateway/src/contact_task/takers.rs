@@ -4,7 +4,7 @@ use std::{collections::VecDeque, task::Poll};
 
 use sip_proto::{
     endpoint::Party,
-    sdp::{Codec, Direction, Negotiated},
+    sdp::{Codec, Direction, Negotiated, Srtp},
 };
 use tokio::sync::{mpsc, oneshot};
 use vestibule_routing::{
@@ -180,6 +180,7 @@ impl Takers {
             from: self.from.clone(),
             media: media.open(services, beside)?,
             codecs: codecs(caller.codec()),
+            srtp: Srtp::Off,
             headers: self.headers.iter().cloned().chain(replaces).collect(),
             max_forwards: self.max_forwards,
         };

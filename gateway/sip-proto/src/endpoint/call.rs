@@ -6,7 +6,7 @@ use super::{Path, Target, tables::Handle};
 use crate::{
     dialog::Dialog,
     digest::Login,
-    sdp::{LocalMedia, Negotiated},
+    sdp::{self, LocalMedia, Negotiated},
 };
 
 /// One call.
@@ -177,6 +177,12 @@ pub(super) struct PeerAbilities {
 }
 
 impl Call {
+    /// What an answer to the description that we sent last agrees on; none when that cannot be used.
+    pub(super) fn agreed_by(&self, answer: &[u8]) -> Option<Negotiated> {
+        let offer = sdp::read(self.description.as_bytes()).ok()?;
+        sdp::accept_answer(&sdp::read(answer).ok()?, &offer, self.media.as_ref()?).ok()
+    }
+
     /// The soonest of the call's own timers.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let unacknowledged = self.unacknowledged.as_ref().map(|u| u.resend_at.min(u.give_up_at));

@@ -19,7 +19,6 @@ use crate::{
     dialog::Dialog,
     header::{HeaderName, SessionExpires},
     message::{Message, Method},
-    sdp,
     transaction::{Step, client::Client, client_invite::ClientInvite},
 };
 
@@ -364,12 +363,10 @@ impl Endpoint {
                 // In the answer to our request, `uac` is us.
                 let ours = agreed.and_then(|a| a.refresher_is_uac).unwrap_or(true);
                 call.session = seconds.map(|seconds| session_timer::started(seconds, ours, now));
-                let agreed = call.media.as_ref().and_then(|local| {
-                    sdp::accept_answer(&sdp::read(message.description().sdp()?).ok()?, local).ok()
-                });
+                let agreed = message.description().sdp().and_then(|body| call.agreed_by(body));
                 if let Some(agreed) = agreed.filter(|agreed| call.negotiated != Some(*agreed)) {
                     call.negotiated = Some(agreed);
-                    out.events.push((handle, Event::Media(agreed)));
+                    out.events.push((handle, Event::Media(agreed.into())));
                 }
                 self.wake_call(handle);
             }

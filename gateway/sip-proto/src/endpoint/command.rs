@@ -1,6 +1,6 @@
 //! What the application wants of a call.
 
-use std::time::Instant;
+use std::{net::SocketAddr, time::Instant};
 
 use super::{
     CallKey, Command, Endpoint, Event, HangUpCause, Outputs, Path, Transport,
@@ -12,7 +12,7 @@ use super::{
 use crate::{
     builder::reason_phrase,
     message::Method,
-    sdp::{self, Codec, LocalMedia},
+    sdp::{self, Codec, LocalMedia, Srtp},
 };
 
 impl Endpoint {
@@ -22,7 +22,9 @@ impl Endpoint {
         let Some(phase) = self.calls.entry(call).map(|call| call.phase) else { return };
         match (phase, command) {
             (Phase::Early, Command::Progress { status }) => self.progress(now, call, status, out),
-            (Phase::Early, Command::Answer { media, codecs }) => self.answer(now, call, media, codecs, out),
+            (Phase::Early, Command::Answer { media, codecs, srtp }) => {
+                self.answer(now, call, (media, codecs, srtp), out);
+            }
             (Phase::Early, Command::Reject { status, retry_after_seconds }) => {
                 let seconds = retry_after_seconds.map(|seconds| seconds.to_string());
                 let extra: Vec<Extra<'_>> = seconds.iter().map(|s| ("Retry-After", s.as_str())).collect();
@@ -93,20 +95,20 @@ impl Endpoint {
         &mut self,
         now: Instant,
         handle: Handle,
-        address: std::net::SocketAddr,
-        codecs: Vec<Codec>,
+        (address, codecs, srtp): (SocketAddr, Vec<Codec>, Srtp),
         out: &mut Outputs,
     ) {
         let session_id = u64::from(rand::Rng::random::<u32>(&mut self.rng));
         let Some(call) = self.calls.entry(handle) else { return };
-        let local = LocalMedia { address, codecs, session_id, version: 1 };
+        let local = LocalMedia { address, codecs, srtp, session_id, version: 1 };
         let Some(incoming) = call.incoming() else { return };
         let described = match incoming.offer.take() {
             Some(offer) => match sdp::read(&offer) {
-                Ok(session) => sdp::answer(&session, &local).map(|(text, agreed)| (text, Some(agreed))),
+                Ok(session) => sdp::answer(&session, &local, None, &mut self.rng)
+                    .map(|(text, agreed)| (text, Some(agreed))),
                 Err(_) => Err(sdp::NegotiationError::NoAudio),
             },
-            None => Ok((sdp::offer(&local), None)),
+            None => Ok((sdp::offer(&local, &mut self.rng), None)),
         };
         let (body, agreed) = match described {
             Ok(described) => described,
@@ -127,7 +129,7 @@ impl Endpoint {
         let cseq = call.invite_cseq;
         self.send_ok(now, handle, (transaction, &head), (cseq, agreed.is_none()), &body, out);
         if let Some(agreed) = agreed {
-            out.events.push((handle, Event::Media(agreed)));
+            out.events.push((handle, Event::Media(agreed.into())));
         }
     }
 

@@ -112,7 +112,7 @@ impl Endpoint {
             fork.negotiated = Some(agreed);
         }
         if call.negotiated.replace(agreed) != Some(agreed) {
-            out.events.push((handle, Event::Media(agreed)));
+            out.events.push((handle, Event::Media(agreed.into())));
         }
     }
 
@@ -196,7 +196,7 @@ impl Endpoint {
         let ours = asked.and_then(|asked| asked.refresher_is_uac).unwrap_or(true);
         call.session = Some(session_timer::started(seconds, ours, now));
         if call.negotiated.replace(agreed) != Some(agreed) {
-            out.events.push((handle, Event::Media(agreed)));
+            out.events.push((handle, Event::Media(agreed.into())));
         }
         out.events.push((handle, Event::Answered));
         self.wake_call(handle);
@@ -252,6 +252,5 @@ fn fork_with<'a>(call: &'a mut Call, tag: &[u8]) -> Option<&'a mut Fork> {
 
 /// What a response's description and our offer agree on.
 fn agreed_by(call: &Call, message: &Message<'_>) -> Option<sdp::Negotiated> {
-    let local = call.media.as_ref()?;
-    sdp::accept_answer(&sdp::read(message.description().sdp()?).ok()?, local).ok()
+    call.agreed_by(message.description().sdp()?)
 }

@@ -110,14 +110,10 @@ impl Endpoint {
     /// The answer to our offer, out of the ACK. Without a usable one there is no session: BYE.
     fn take_answer(&mut self, now: Instant, handle: Handle, body: &[u8], out: &mut Outputs) {
         let Some(call) = self.calls.entry(handle) else { return };
-        let agreed = call.media.as_ref().and_then(|local| {
-            let answer = sdp::read(body).ok()?;
-            sdp::accept_answer(&answer, local).ok()
-        });
-        match agreed {
+        match call.agreed_by(body) {
             Some(agreed) => {
                 call.negotiated = Some(agreed);
-                out.events.push((handle, Event::Media(agreed)));
+                out.events.push((handle, Event::Media(agreed.into())));
             }
             None if call.negotiated.is_some() => {}
             None => {
@@ -189,7 +185,11 @@ impl Endpoint {
             let last = sdp::read(call.description.as_bytes()).ok();
             call.media.as_mut().map(|local| {
                 local.version = local.version.wrapping_add(1);
-                (last.map_or_else(|| sdp::offer(local), |last| sdp::offer_again(&last, local)), None)
+                let text = match last {
+                    Some(last) => sdp::offer_again(&last, local, &mut self.rng),
+                    None => sdp::offer(local, &mut self.rng),
+                };
+                (text, None)
             })
         } else {
             self.answered_offer(handle, message.description().sdp().unwrap_or_default())
@@ -267,9 +267,10 @@ impl Endpoint {
     /// The answer to an offer within a call; none when it cannot be taken, and the session stays.
     fn answered_offer(&mut self, handle: Handle, body: &[u8]) -> Option<Described> {
         let call = self.calls.entry(handle)?;
+        let in_use = call.negotiated.and_then(|agreed| agreed.srtp);
         let local = call.media.as_mut()?;
         let next = LocalMedia { version: local.version.wrapping_add(1), ..local.clone() };
-        let (text, agreed) = sdp::answer(&sdp::read(body).ok()?, &next).ok()?;
+        let (text, agreed) = sdp::answer(&sdp::read(body).ok()?, &next, in_use, &mut self.rng).ok()?;
         *local = next;
         Some((text, Some(agreed)))
     }
@@ -277,7 +278,7 @@ impl Endpoint {
     fn media_changed(&mut self, handle: Handle, agreed: sdp::Negotiated, out: &mut Outputs) {
         if let Some(call) = self.calls.entry(handle) {
             call.negotiated = Some(agreed);
-            out.events.push((handle, Event::Media(agreed)));
+            out.events.push((handle, Event::Media(agreed.into())));
         }
     }
 

@@ -19,7 +19,7 @@ use crate::{
     header::{HeaderName, NameAddr, SessionExpires},
     lex::{number, trim},
     message::{Message, Method, StartLine},
-    sdp::{self, Codec, LocalMedia},
+    sdp::{self, Codec, LocalMedia, Srtp},
     uri::{Scheme, Uri, UriError},
 };
 
@@ -40,6 +40,8 @@ pub struct Target {
     pub media: SocketAddr,
     /// Codecs to offer, the most wanted first.
     pub codecs: Vec<Codec>,
+    /// Whether media is encrypted.
+    pub srtp: Srtp,
     /// Who we are, if the other side asks.
     pub login: Option<Login>,
     /// Further headers of the INVITE: name and value. Line ends in values become spaces.
@@ -94,6 +96,7 @@ impl Endpoint {
         let media = LocalMedia {
             address: target.media,
             codecs: target.codecs.clone(),
+            srtp: target.srtp,
             session_id: u64::from(rand::Rng::random::<u32>(&mut self.rng)),
             version: 1,
         };
@@ -103,7 +106,7 @@ impl Endpoint {
             path: target.path,
             dialog,
             invite_cseq: 0,
-            description: sdp::offer(&media).into(),
+            description: sdp::offer(&media, &mut self.rng).into(),
             media: Some(media),
             negotiated: None,
             unacknowledged: None,

@@ -72,7 +72,7 @@ pub enum Event {
     /// A call of ours was not taken; nothing follows.
     Failed(Box<Failure>),
     /// Media was agreed, or changed by a re-INVITE or UPDATE.
-    Media(Negotiated),
+    Media(Box<Negotiated>),
     /// A digit came by INFO.
     Digit(char),
     /// The other side asks us to call somebody in its place (RFC 3515). It was told that we look at it;

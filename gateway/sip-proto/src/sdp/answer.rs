@@ -5,7 +5,12 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use super::{Codec, Connection, Direction, LocalMedia, Media, Session};
+use rand::CryptoRng;
+
+use super::{
+    Codec, Connection, Direction, LocalMedia, Media, Session, Srtp, SrtpKeys,
+    crypto::{self, Crypto},
+};
 
 /// What an offer and its answer agree on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +32,8 @@ pub struct Negotiated {
     pub direction: Direction,
     /// RTCP comes on the RTP port.
     pub rtcp_mux: bool,
+    /// The keys of an encrypted stream; without them it is clear.
+    pub srtp: Option<SrtpKeys>,
 }
 
 /// Why an offer cannot be taken; each is a 488 with this Warning text (RFC 3261 §20.43).
@@ -38,26 +45,48 @@ pub enum NegotiationError {
     /// None of the offered codecs is allowed here.
     #[error("no common codec: PCMU or PCMA is needed")]
     NoCommonCodec,
+    /// Encrypted streams only, but none has a key that we can use.
+    #[error(
+        "no usable key: a=crypto with AEAD_AES_256_GCM, AEAD_AES_128_GCM or AES_CM_128_HMAC_SHA1 is needed"
+    )]
+    NoUsableKey,
+    /// Clear streams only, which are not allowed here.
+    #[error("clear RTP is not allowed: RTP/SAVP with a=crypto is needed")]
+    Clear,
 }
 
-/// Answers an offer: the description to send, and what was agreed.
+/// A stream that can be taken.
+#[derive(Clone, Copy)]
+struct Usable<'m, 'a> {
+    index: usize,
+    media: &'m Media<'a>,
+    /// The line that we answer; none on a clear stream.
+    crypto: Option<Crypto>,
+}
+
+/// Answers an offer: the description to send, and what was agreed. An encrypted stream goes before a clear one.
+/// Within a session, `in_use` are the keys of now: ours stays as long as theirs does.
 ///
 /// # Errors
 /// [`NegotiationError`] when no stream can be taken.
-pub fn answer(offer: &Session<'_>, local: &LocalMedia) -> Result<(String, Negotiated), NegotiationError> {
-    if !offer.media.iter().any(|media| is_audio(offer, media)) {
-        return Err(NegotiationError::NoAudio);
-    }
-    let taken = offer.media.iter().enumerate().filter(|(_, media)| is_audio(offer, media));
-    let (taken, media, (payload_type, codec)) = taken
-        .filter_map(|(index, media)| Some((index, media, choose(media, &local.codecs)?)))
-        .next()
-        .ok_or(NegotiationError::NoCommonCodec)?;
-    let agreed = agree(offer, media, payload_type, codec);
+pub fn answer(
+    offer: &Session<'_>,
+    local: &LocalMedia,
+    in_use: Option<SrtpKeys>,
+    rng: &mut impl CryptoRng,
+) -> Result<(String, Negotiated), NegotiationError> {
+    let mut streams = usable_streams(offer, local.srtp)?;
+    streams.sort_by_key(|stream| stream.crypto.is_none());
+    let chosen = streams.iter().find_map(|stream| Some((stream, choose(stream.media, &local.codecs)?)));
+    let (taken, (payload_type, codec)) = chosen.ok_or(NegotiationError::NoCommonCodec)?;
+    let keys = taken.crypto.map(|theirs| (theirs.tag, crypto::answer(&theirs, in_use, rng)));
+    let agreed =
+        Negotiated { srtp: keys.map(|(_, keys)| keys), ..agree(offer, taken.media, payload_type, codec) };
     let mut text = head(local, offer.timing);
     for (index, media) in offer.media.iter().enumerate() {
-        if index == taken {
-            audio_section(&mut text, local.address.port(), media.protocol, &agreed);
+        if index == taken.index {
+            audio_section(&mut text, local.address.port(), media, &agreed);
+            text.extend(keys.map(|(tag, keys)| Crypto::write(tag, &keys.ours)));
         } else {
             refuse(&mut text, media);
         }
@@ -65,30 +94,48 @@ pub fn answer(offer: &Session<'_>, local: &LocalMedia) -> Result<(String, Negoti
     Ok((text, agreed))
 }
 
-/// An offer of our own, for an INVITE that came without one (RFC 3261 §13.2.1).
-pub fn offer(local: &LocalMedia) -> String {
+/// An offer of our own, for an INVITE that came without one (RFC 3261 §13.2.1) or one that we send: encrypted
+/// where that is required.
+pub fn offer(local: &LocalMedia, rng: &mut impl CryptoRng) -> String {
     let mut text = head(local, "0 0");
-    offered_section(&mut text, local);
+    offered_section(&mut text, local, protocol_of(local.srtp), rng);
     text
 }
 
 /// An offer of our own within a session: every stream of our `last` description keeps its place, what
-/// was refused stays refused (RFC 3264 §8).
-pub fn offer_again(last: &Session<'_>, local: &LocalMedia) -> String {
-    let Some(audio) = last.media.iter().position(|media| is_audio(last, media)) else { return offer(local) };
+/// was refused stays refused (RFC 3264 §8). An encrypted stream stays encrypted, by new keys: who answers may
+/// be somebody else than before.
+pub fn offer_again(last: &Session<'_>, local: &LocalMedia, rng: &mut impl CryptoRng) -> String {
+    let Some(audio) = live_audio(last) else { return offer(local, rng) };
     let mut text = head(local, "0 0");
     for (index, media) in last.media.iter().enumerate() {
-        if index == audio {
-            offered_section(&mut text, local);
-        } else {
+        if index != audio {
             refuse(&mut text, media);
+        } else if media.crypto.is_empty() {
+            offered_section(&mut text, local, protocol_of(local.srtp), rng);
+        } else {
+            offered_section(&mut text, local, Offered { protocol: media.protocol, keys: true }, rng);
         }
     }
     text
 }
 
-fn offered_section(text: &mut String, local: &LocalMedia) {
-    write!(text, "m=audio {} RTP/AVP", local.address.port()).ok();
+/// How a stream is offered.
+#[derive(Clone, Copy)]
+struct Offered<'a> {
+    protocol: &'a str,
+    keys: bool,
+}
+
+fn protocol_of(srtp: Srtp) -> Offered<'static> {
+    match srtp {
+        Srtp::Off | Srtp::Allowed => Offered { protocol: "RTP/AVP", keys: false },
+        Srtp::Required => Offered { protocol: "RTP/SAVP", keys: true },
+    }
+}
+
+fn offered_section(text: &mut String, local: &LocalMedia, offered: Offered<'_>, rng: &mut impl CryptoRng) {
+    write!(text, "m=audio {} {}", local.address.port(), offered.protocol).ok();
     for codec in &local.codecs {
         write!(text, " {}", codec.static_payload_type()).ok();
     }
@@ -97,25 +144,101 @@ fn offered_section(text: &mut String, local: &LocalMedia) {
         write!(text, "a=rtpmap:{} {}/8000\r\n", codec.static_payload_type(), codec.name()).ok();
     }
     text.push_str("a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\na=ptime:20\r\na=sendrecv\r\n");
+    if offered.keys {
+        text.push_str(&crypto::offer(rng));
+    }
 }
 
-/// Reads the answer to our own [`offer`] or [`offer_again`], which hold one audio stream that is not
-/// refused.
+/// Reads the answer to an offer of ours, made by [`offer`] or [`offer_again`], which holds one audio stream that
+/// is not refused.
 ///
 /// # Errors
 /// [`NegotiationError`] when it takes none of what we offered.
-pub fn accept_answer(answer: &Session<'_>, local: &LocalMedia) -> Result<Negotiated, NegotiationError> {
-    let taken = answer.media.iter().find(|m| is_audio(answer, m)).ok_or(NegotiationError::NoAudio)?;
+pub fn accept_answer(
+    answer: &Session<'_>,
+    offer: &Session<'_>,
+    local: &LocalMedia,
+) -> Result<Negotiated, NegotiationError> {
+    let offered = live_audio(offer).and_then(|index| offer.media.get(index));
+    let offered = offered.ok_or(NegotiationError::NoAudio)?;
+    let taken = live_audio(answer).and_then(|index| answer.media.get(index));
+    let taken = taken.ok_or(NegotiationError::NoAudio)?;
+    let srtp = crypto::agreed(offered, taken);
+    match (profile(offered), profile(taken)) {
+        (Some(Profile::Clear), Some(Profile::Clear)) if local.srtp == Srtp::Required => {
+            return Err(NegotiationError::Clear);
+        }
+        (Some(Profile::Encrypted), Some(Profile::Encrypted)) if srtp.is_none() => {
+            return Err(NegotiationError::NoUsableKey);
+        }
+        (Some(offered), Some(taken)) if offered == taken => {}
+        (Some(_), Some(Profile::Clear)) => return Err(NegotiationError::Clear),
+        (Some(_) | None, Some(_) | None) => return Err(NegotiationError::NoAudio),
+    }
     let (payload_type, codec) = choose(taken, &local.codecs).ok_or(NegotiationError::NoCommonCodec)?;
-    Ok(agree(answer, taken, payload_type, codec))
+    Ok(Negotiated { srtp, ..agree(answer, taken, payload_type, codec) })
 }
 
-fn is_audio(session: &Session<'_>, media: &Media<'_>) -> bool {
+/// What a stream's protocol says of its encryption.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Profile {
+    /// RFC 3551, RFC 4585. With keys it is encrypted where both sides want it (RFC 8643).
+    Clear,
+    /// RFC 3711, RFC 5124.
+    Encrypted,
+}
+
+fn profile(media: &Media<'_>) -> Option<Profile> {
+    let is = |protocol: &str| media.protocol.eq_ignore_ascii_case(protocol);
+    if is("RTP/AVP") || is("RTP/AVPF") {
+        Some(Profile::Clear)
+    } else if is("RTP/SAVP") || is("RTP/SAVPF") {
+        Some(Profile::Encrypted)
+    } else {
+        None
+    }
+}
+
+/// The streams of an offer that may be taken.
+fn usable_streams<'m, 'a>(
+    offer: &'m Session<'a>,
+    srtp: Srtp,
+) -> Result<Vec<Usable<'m, 'a>>, NegotiationError> {
+    let mut streams = Vec::new();
+    let mut refusal = NegotiationError::NoAudio;
+    for (index, media) in offer.media.iter().enumerate().filter(|(_, media)| is_live_audio(offer, media)) {
+        let key = crypto::choose(media);
+        let crypto = match (profile(media), srtp) {
+            (Some(Profile::Clear), Srtp::Off) => None,
+            (Some(Profile::Clear), Srtp::Allowed) => key,
+            (Some(Profile::Encrypted), Srtp::Allowed | Srtp::Required) if key.is_some() => key,
+            (Some(Profile::Encrypted), Srtp::Allowed | Srtp::Required) => {
+                refusal = NegotiationError::NoUsableKey;
+                continue;
+            }
+            (Some(Profile::Clear), Srtp::Required) => {
+                if refusal == NegotiationError::NoAudio {
+                    refusal = NegotiationError::Clear;
+                }
+                continue;
+            }
+            (Some(Profile::Encrypted), Srtp::Off) | (None, _) => continue,
+        };
+        streams.push(Usable { index, media, crypto });
+    }
+    if streams.is_empty() { Err(refusal) } else { Ok(streams) }
+}
+
+/// The first audio stream that is not refused.
+fn live_audio(session: &Session<'_>) -> Option<usize> {
+    session.media.iter().position(|media| is_live_audio(session, media) && profile(media).is_some())
+}
+
+fn is_live_audio(session: &Session<'_>, media: &Media<'_>) -> bool {
     let connection = media.connection.or(session.connection);
     !matches!(connection, Some(Connection::Unusable(_)))
         && media.kind.eq_ignore_ascii_case("audio")
         && media.port != 0
-        && (media.protocol.eq_ignore_ascii_case("RTP/AVP") || media.protocol.eq_ignore_ascii_case("RTP/AVPF"))
 }
 
 /// The first offered payload type that we may speak: the offerer's preference decides (RFC 3264 §6.1).
@@ -155,6 +278,7 @@ fn agree(session: &Session<'_>, media: &Media<'_>, payload_type: u8, codec: Code
         ptime_ms: ptime_ms.saturating_sub(ptime_ms.checked_rem(10).unwrap_or(0)),
         direction,
         rtcp_mux: media.rtcp_mux,
+        srtp: None,
     }
 }
 
@@ -186,9 +310,10 @@ fn family(ip: IpAddr) -> &'static str {
     if ip.is_ipv4() { "IP4" } else { "IP6" }
 }
 
-fn audio_section(text: &mut String, port: u16, protocol: &str, agreed: &Negotiated) {
+fn audio_section(text: &mut String, port: u16, media: &Media<'_>, agreed: &Negotiated) {
+    let Media { kind, protocol, .. } = media;
     let (payload_type, name) = (agreed.payload_type, agreed.codec.name());
-    write!(text, "m=audio {port} {protocol} {payload_type}").ok();
+    write!(text, "m={kind} {port} {protocol} {payload_type}").ok();
     if let Some(event) = agreed.telephone_event {
         write!(text, " {event}").ok();
     }
@@ -217,6 +342,8 @@ fn refuse(text: &mut String, media: &Media<'_>) {
 
 #[cfg(test)]
 mod tests {
+    use rand::{SeedableRng, rngs::StdRng};
+
     use super::*;
     use crate::sdp::read;
 
@@ -224,13 +351,18 @@ mod tests {
         LocalMedia {
             address: "198.51.100.7:30000".parse().unwrap(),
             codecs: vec![Codec::Pcmu, Codec::Pcma],
+            srtp: Srtp::Off,
             session_id: 1,
             version: 1,
         }
     }
 
+    fn rng() -> StdRng {
+        StdRng::seed_from_u64(1)
+    }
+
     fn answered(offer: &str) -> Result<(String, Negotiated), NegotiationError> {
-        answer(&read(offer.as_bytes()).unwrap(), &local())
+        answer(&read(offer.as_bytes()).unwrap(), &local(), None, &mut rng())
     }
 
     const CARRIER: &str = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n\
@@ -297,11 +429,11 @@ mod tests {
 
     #[test]
     fn our_own_offer_reads_back_and_its_answer_is_accepted() {
-        let text = offer(&local());
+        let text = offer(&local(), &mut rng());
         let back = read(text.as_bytes()).unwrap();
         let far = LocalMedia { address: "192.0.2.5:6000".parse().unwrap(), ..local() };
-        let (reply, theirs) = answer(&back, &far).unwrap();
-        let ours = accept_answer(&read(reply.as_bytes()).unwrap(), &local()).unwrap();
+        let (reply, theirs) = answer(&back, &far, None, &mut rng()).unwrap();
+        let ours = accept_answer(&read(reply.as_bytes()).unwrap(), &back, &local()).unwrap();
         assert_eq!((ours.codec, theirs.codec, ours.telephone_event), (Codec::Pcmu, Codec::Pcmu, Some(101)));
         assert_eq!(ours.remote, Some("192.0.2.5:6000".parse().unwrap()));
     }

@@ -3,10 +3,11 @@
 
 use std::path::{Path, PathBuf};
 
+use rand::{SeedableRng, rngs::StdRng};
 use sip_proto::{
     header::{HeaderName, NameAddr, RAck, SessionExpires},
     message::{Framing, Message, frame},
-    sdp::{self, Codec, LocalMedia},
+    sdp::{self, Codec, LocalMedia, Srtp},
 };
 
 /// Every file below a folder of this crate, in the order of their names.
@@ -67,6 +68,7 @@ pub(crate) fn local() -> LocalMedia {
     LocalMedia {
         address: "198.51.100.7:30000".parse().unwrap(),
         codecs: vec![Codec::Pcmu, Codec::Pcma],
+        srtp: Srtp::Allowed,
         session_id: 1,
         version: 1,
     }
@@ -75,13 +77,16 @@ pub(crate) fn local() -> LocalMedia {
 /// Answers an offer, and holds the answer against RFC 3264 §6.
 pub(crate) fn negotiate(body: &[u8]) -> usize {
     let Ok(offer) = sdp::read(body) else { return 0 };
-    let Ok((text, agreed)) = sdp::answer(&offer, &local()) else { return 1 };
+    let Ok((text, agreed)) = sdp::answer(&offer, &local(), None, &mut StdRng::seed_from_u64(1)) else {
+        return 1;
+    };
     let answer = sdp::read(text.as_bytes()).unwrap();
     assert_eq!(answer.media.len(), offer.media.len(), "every stream is answered: {text}");
     assert_eq!(answer.media.iter().filter(|media| media.port != 0).count(), 1, "one is taken: {text}");
     for (theirs, ours) in offer.media.iter().zip(&answer.media) {
         assert_eq!((theirs.kind, theirs.protocol), (ours.kind, ours.protocol));
         assert!(ours.port == 0 || theirs.port != 0, "a stream that is gone stays gone: {text}");
+        assert_eq!(ours.crypto.len(), usize::from(ours.port != 0 && agreed.srtp.is_some()), "{text}");
     }
     usize::from(agreed.payload_type)
 }

@@ -12,7 +12,7 @@ use sip_proto::{
     endpoint::{
         CallKey, Command, Endpoint, Event, Listener, Outputs, Party, Path, Settings, Target, Transport,
     },
-    sdp::Codec,
+    sdp::{Codec, Srtp},
 };
 
 pub(crate) const ADDRESSES: [&str; 2] = ["198.51.100.1:5060", "198.51.100.2:5060"];
@@ -75,6 +75,7 @@ impl Pair {
             from: Party { user: "+14155550101".into(), host: String::new(), display: "Edge \"1\"".into() },
             media: "198.51.100.1:30000".parse().unwrap(),
             codecs: vec![Codec::Pcmu, Codec::Pcma],
+            srtp: Srtp::Allowed,
             login: None::<Login>,
             headers: Vec::new(),
             max_forwards: 70,
@@ -97,7 +98,11 @@ impl Pair {
 
     pub(crate) fn answer(&mut self, call: CallKey) {
         let media = "198.51.100.2:40000".parse().unwrap();
-        self.command(1, call, Command::Answer { media, codecs: vec![Codec::Pcma, Codec::Pcmu] });
+        self.command(
+            1,
+            call,
+            Command::Answer { media, codecs: vec![Codec::Pcma, Codec::Pcmu], srtp: Srtp::Allowed },
+        );
     }
 
     fn take(&mut self, from: usize, mut out: Outputs) {

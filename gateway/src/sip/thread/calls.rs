@@ -8,7 +8,7 @@ use std::{
 
 use sip_proto::{
     endpoint::{CallError, CallKey, Command, Event, Invite, Listener, Path, Target, Transport},
-    sdp::Codec,
+    sdp::{Codec, Srtp},
 };
 use vestibule_config::{compile::Trunk, document as config_codec};
 use vestibule_routing::digit::Digit;
@@ -101,7 +101,7 @@ impl SipThread {
 
     /// Places a call for a contact.
     pub(super) fn place(&mut self, now: Instant, id: u64, placing: Placing, signals: SignalSink) {
-        let Placing { to, uri, from, media, codecs, login, headers, max_forwards } = placing;
+        let Placing { to, uri, from, media, codecs, srtp, login, headers, max_forwards } = placing;
         let own = (0_u16..).zip(&self.listeners).find(|(_, own)| own.reaches(to));
         let Some((listener, _)) = own else {
             tracing::warn!(transport = to.transport.as_str(), "no listener of ours reaches a target");
@@ -109,7 +109,7 @@ impl SipThread {
         };
         let connection = (to.transport != Transport::Udp).then(|| self.connections.next_id());
         let path = Path { transport: to.transport, peer: to.peer, listener, connection };
-        let target = Target { path, uri, from, media, codecs, login, headers, max_forwards };
+        let target = Target { path, uri, from, media, codecs, srtp, login, headers, max_forwards };
         let guest = self.gate.invite(to.peer.ip());
         match self.endpoint.call(now, target, &mut self.out) {
             Ok(key) => {
@@ -241,7 +241,8 @@ impl SipThread {
             Err(_) => return refuse(self, 503, SipRejection::Rate),
         };
         let leg = SignalLeg { call: CallRef::Arrived(call), inbox: self.inbox.clone() };
-        let arriving = ArrivingCall { leg, invite, trunk: trunk.id.clone(), codecs: codecs_of(&trunk) };
+        let codecs = codecs_of(&trunk);
+        let arriving = ArrivingCall { leg, invite, trunk: trunk.id.clone(), codecs, srtp: Srtp::Off };
         match self.hub.arrive(arriving) {
             Some(contact) => {
                 let signals = SignalSink::new(LegId::Caller, contact);
