@@ -170,7 +170,7 @@ catalogue! {
     /// A SIP status that is no refusal.
     BadSipCode = "R-1309", Error, "use a status from 400 to 699";
     /// A telephone of an inbox that cannot be called.
-    BadTarget = "R-1310", Error, "write it as sip:user@host:port, with ;transport=tcp for TCP";
+    BadTarget = "R-1310", Error, "write it as sip:user@host:port, with ;transport=tcp for TCP, or as sips:user@host for TLS";
     /// A network that cannot be read.
     BadNetwork = "R-1401", Error, "write address/length, such as 203.0.113.0/24, with no bits set after the length";
     /// Two trunks claim one network.
@@ -179,6 +179,8 @@ catalogue! {
     PlainSecret = "R-1403", Error, "refer to the secret as env:NAME or file:PATH";
     /// A trunk that nobody can use.
     EmptyTrunk = "R-1404", Error, "list at least one allowed network and one codec";
+    /// A TLS identity that no certificate can prove.
+    BadIdentity = "R-1405", Error, "write the domain that stands in the certificate's subjectAltName, such as sip.carrier.example";
     /// A routing test failed.
     TestFailed = "R-1501", Error, "correct the routing, or what the test expects";
     /// Somebody else published a change of the same object.

@@ -74,6 +74,8 @@ pub struct Sip {
     pub limits: SipLimits,
     /// When new calls are refused.
     pub overload: SipOverload,
+    /// Certificates of TLS listeners and connections.
+    pub tls: SipTls,
 }
 
 /// `[sip.limits]`.
@@ -84,11 +86,11 @@ pub struct SipLimits {
     pub calls_max: usize,
     /// Server transactions at once.
     pub transactions_max: usize,
-    /// TCP connections at once.
+    /// TCP and TLS connections at once.
     pub tcp_connections_max: usize,
-    /// TCP connections at once from one source address.
+    /// TCP and TLS connections at once from one source address.
     pub tcp_connections_per_source_max: usize,
-    /// Seconds of silence after which a TCP connection is closed.
+    /// Seconds of silence after which a TCP or TLS connection is closed.
     pub tcp_idle_seconds: u64,
     /// Bytes of recent messages kept for traces; 0 for none.
     pub capture_bytes_max: usize,
@@ -106,6 +108,34 @@ pub struct SipOverload {
     pub lasting_ms: u64,
     /// Retry-After, seconds.
     pub retry_after_seconds: u32,
+}
+
+/// `[sip.tls]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SipTls {
+    /// Files or folders of our certificates and their keys; the first is the default.
+    pub certificates: Vec<PathBuf>,
+    /// File of the authorities that client certificates are believed from.
+    #[serde(deserialize_with = "layers::optional")]
+    pub client_ca: Option<PathBuf>,
+    /// Whether those who connect must prove themselves by a certificate.
+    pub client_certificates: ClientCertificates,
+    /// File of the authorities believed where we connect; none means the public ones.
+    #[serde(deserialize_with = "layers::optional")]
+    pub trust: Option<PathBuf>,
+}
+
+/// Whether TLS clients are asked for a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClientCertificates {
+    /// Never.
+    None,
+    /// They are, and may have none; one that they show must be good.
+    Optional,
+    /// Without a good one there is no connection.
+    Required,
 }
 
 /// `[media]`.

@@ -37,9 +37,9 @@ use crate::{
     queue::Queues,
     recordings::Recordings,
     repeats::Repeats,
-    sip::{Capture, Gate, Sip, Survivors},
+    sip::{Capture, Gate, Sip, Sockets, Survivors, Tls},
     sound::Library,
-    telemetry::{self, Metrics},
+    telemetry::{self, Metrics, SipMetrics},
 };
 
 mod housekeeping;
@@ -105,9 +105,8 @@ async fn run(settings: &Settings, runtime: &Runtime) -> anyhow::Result<()> {
     let sip_addresses = bound.describe();
     let capture = Capture::new(settings.sip.limits.capture_bytes_max);
     let shared = (hub.clone(), gate, metrics.sip.clone());
-    let orphans = open_survivors(settings)?;
-    let sip = Sip::start(&settings.sip, bound.udp, bound.tcp, shared, capture.clone(), orphans)?;
     let mut background = JoinSet::new();
+    let sip = start_sip(settings, bound.sip, shared, capture.clone(), &mut background)?;
     background.spawn(dialler.run(live.clone(), hand_off.clone()));
     background.spawn(repeats.clone().settle(journal.clone()));
     let state = AppState {
@@ -208,6 +207,25 @@ fn open_survivors(settings: &Settings) -> anyhow::Result<(Survivors, Vec<SavedDi
     Ok((survivors, left))
 }
 
+/// Starts signalling, and what looks after its certificates where a listener speaks TLS.
+fn start_sip(
+    settings: &Settings,
+    sockets: Sockets,
+    shared: (Hub, Arc<Gate>, SipMetrics),
+    capture: Capture,
+    background: &mut JoinSet<()>,
+) -> anyhow::Result<Sip> {
+    let tls = if sockets.tls.is_empty() {
+        None
+    } else {
+        let tls = Tls::open(&settings.sip.tls, shared.2.clone()).context("TLS cannot be had (sip.tls)")?;
+        Some(Arc::new(tls))
+    };
+    // Without TLS too: SIGHUP must not end a process that has nothing to read again.
+    background.spawn(Tls::go_on(tls.clone()));
+    Ok(Sip::start(&settings.sip, (sockets, tls), shared, capture, open_survivors(settings)?)?)
+}
+
 /// The places that callers lost shortly before the start.
 async fn open_places(settings: &Settings, journal: &Journal) -> anyhow::Result<Places> {
     let places = Places::new(settings.queue.place_kept_seconds);
@@ -242,18 +260,22 @@ fn media_settings(settings: &settings::Media) -> MediaSettings {
 
 /// Sockets, bound before anything is promised.
 struct Bound {
-    udp: Vec<UdpSocket>,
-    tcp: Vec<TcpListener>,
+    sip: Sockets,
     http: Option<TcpListener>,
 }
 
 impl Bound {
     fn open(settings: &Settings) -> anyhow::Result<Self> {
-        let mut bound = Self { udp: Vec::new(), tcp: Vec::new(), http: None };
+        let mut bound = Self { sip: Sockets::default(), http: None };
         for listener in &settings.sip.listen {
             let opened = match listener.transport {
-                Transport::Udp => UdpSocket::bind(listener.address).map(|socket| bound.udp.push(socket)),
-                Transport::Tcp => TcpListener::bind(listener.address).map(|socket| bound.tcp.push(socket)),
+                Transport::Udp => UdpSocket::bind(listener.address).map(|socket| bound.sip.udp.push(socket)),
+                Transport::Tcp => {
+                    TcpListener::bind(listener.address).map(|socket| bound.sip.tcp.push(socket))
+                }
+                Transport::Tls => {
+                    TcpListener::bind(listener.address).map(|socket| bound.sip.tls.push(socket))
+                }
             };
             if let Err(error) = opened {
                 if listener.named {
@@ -273,9 +295,11 @@ impl Bound {
     }
 
     fn describe(&self) -> Vec<String> {
-        let udp = self.udp.iter().filter_map(|s| Some(format!("udp:{}", s.local_addr().ok()?)));
-        let tcp = self.tcp.iter().filter_map(|s| Some(format!("tcp:{}", s.local_addr().ok()?)));
-        udp.chain(tcp).collect()
+        let Sockets { udp, tcp, tls } = &self.sip;
+        let udp = udp.iter().filter_map(|s| Some(format!("udp:{}", s.local_addr().ok()?)));
+        let tcp = tcp.iter().filter_map(|s| Some(format!("tcp:{}", s.local_addr().ok()?)));
+        let tls = tls.iter().filter_map(|s| Some(format!("tls:{}", s.local_addr().ok()?)));
+        udp.chain(tcp).chain(tls).collect()
     }
 }
 

@@ -3,7 +3,7 @@
 //! It breaks the circle: edges know the hub, the hub knows only legs. A leg is a call that came to us, or one
 //! that we placed for a contact.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
 use sip_proto::{
     digest::Login,
@@ -85,12 +85,15 @@ pub struct ArrivingCall {
 }
 
 /// Where a SIP request goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Destination {
     /// How.
     pub transport: Transport,
     /// To whom.
     pub peer: SocketAddr,
+    /// The domain of the target, which the certificate of a TLS connection must name (RFC 5922 §7.3); none for
+    /// other transports.
+    pub domain: Option<Arc<str>>,
 }
 
 /// A call to be placed.

@@ -1,6 +1,6 @@
 //! The voice signalling edge: sockets around [`sip_proto::endpoint::Endpoint`].
 //!
-//! One thread owns the endpoint and every UDP socket. TCP connections are tokio tasks that frame messages
+//! One thread owns the endpoint and every UDP socket. TCP and TLS connections are tokio tasks that frame messages
 //! and hand them to the thread; contact tasks hand it commands the same way, through [`SipInbox`].
 //! Nothing awaits inside the thread.
 
@@ -14,10 +14,12 @@ mod socket;
 mod survivors;
 mod tcp;
 mod thread;
+mod tls;
 
 pub use capture::{Capture, Captured};
 pub use gate::{Gate, TrunkPlace};
 pub use inbox::SipInbox;
 pub use locate::{LocateError, locate, locate_named};
 pub use survivors::Survivors;
-pub use thread::{Sip, SipError};
+pub use thread::{Sip, SipError, Sockets};
+pub use tls::{Identities, Tls, TlsError};

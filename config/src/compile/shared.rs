@@ -183,7 +183,9 @@ pub(super) fn is_sip_uri(text: &str) -> bool {
         let host = rest.split(';').next().unwrap_or_default();
         !host.rsplit('@').next().unwrap_or_default().is_empty()
     };
-    text.len() <= 512 && !text.contains(strange) && text.strip_prefix("sip:").is_some_and(host)
+    text.len() <= 512
+        && !text.contains(strange)
+        && text.strip_prefix("sip:").or_else(|| text.strip_prefix("sips:")).is_some_and(host)
 }
 
 /// Telephones of one inbox.

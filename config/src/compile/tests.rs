@@ -282,6 +282,10 @@ fn trunks_have_networks_of_their_own() {
     for bad in ["203.0.113.1/24", "203.0.113.0/33", "carrier.example", "/8"] {
         assert_eq!(trunk(json!({"name": "X", "allowed": [bad]})), ["R-1401"], "{bad}");
     }
+    for bad in ["*.carrier.example", "", "carrier..example", "sip:carrier.example", "a b"] {
+        let body = json!({"name": "X", "allowed": ["192.0.2.1"], "tls_identity": bad});
+        assert_eq!(trunk(body), ["R-1405"], "{bad}");
+    }
     assert_eq!(trunk(json!({"name": "X", "allowed": []})), ["R-1404"]);
     assert_eq!(trunk(json!({"name": "X", "allowed": ["192.0.2.1"], "codecs": []})), ["R-1404"]);
     assert_eq!(trunk(json!({"name": "X", "allowed": ["192.0.2.1"], "concurrent_max": 0})), ["R-1404"]);
@@ -301,6 +305,30 @@ fn the_longest_network_finds_the_trunk() {
     assert_eq!(found("10.1.3.4").as_deref(), Some("tr_narrow"));
     assert_eq!(found("::ffff:10.2.3.4").as_deref(), Some("tr_wide"), "mapped addresses are the same hosts");
     assert_eq!(found("2001:db8::1").as_deref(), Some("tr_narrow"));
+}
+
+#[test]
+fn a_trunk_with_an_identity_is_found_by_it_alone() {
+    let mut value = sample();
+    value["trunks"] = json!({
+        "tr_open": {"name": "O", "allowed": ["10.0.0.0/8"]},
+        "tr_known": {"name": "K", "allowed": ["10.0.0.0/8", "192.0.2.0/24"], "tls_identity": "Sip.Carrier.Example"},
+    });
+    let trunks = compile_value(&value).compiled.unwrap().trunks;
+    let found = |address: &str, proven: &[&str]| {
+        let trunk = trunks.find_proven(address.parse().unwrap(), proven.iter().copied());
+        trunk.map(|trunk| trunk.id.as_str().to_owned())
+    };
+    assert_eq!(found("10.1.1.1", &["other.example", "sip.carrier.example"]).as_deref(), Some("tr_known"));
+    assert_eq!(found("10.1.1.1", &["carrier.example"]).as_deref(), Some("tr_open"));
+    assert_eq!(found("192.0.2.1", &["sip.carrier.example"]).as_deref(), Some("tr_known"));
+    assert_eq!(found("192.0.2.1", &["evil.example"]), None, "another identity is none");
+    assert_eq!(found("192.0.2.1", &[]), None, "the network alone proves nothing");
+    assert_eq!(found("198.51.100.1", &["sip.carrier.example"]), None, "nor does the identity from anywhere");
+    assert!(
+        trunks.find("192.0.2.1".parse().unwrap()).is_none() && trunks.may_prove("192.0.2.1".parse().unwrap())
+    );
+    assert!(!trunks.may_prove("198.51.100.1".parse().unwrap()));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Trunks: which carrier an address belongs to, and what it may do.
 
 use std::{
+    cmp::Reverse,
     collections::{BTreeMap, HashMap},
     net::IpAddr,
     sync::Arc,
@@ -23,6 +24,8 @@ pub struct Trunk {
     pub name: String,
     /// Networks of its signalling.
     pub networks: Vec<Network>,
+    /// The SIP domain that its certificate must name, in lower case; its calls come over TLS alone then.
+    pub tls_identity: Option<String>,
     /// Digest authentication asked of it.
     pub digest: Option<Digest>,
     /// Codecs, the most wanted first.
@@ -35,20 +38,56 @@ pub struct Trunk {
     pub outbound: Option<Outbound>,
 }
 
-/// Every trunk, found by the source address of a packet: one look-up in a hash table for each length of
-/// network in use, the longest first.
+/// Every trunk, found by the source address of a packet, and by the identity that its certificate proves.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Trunks {
     all: BTreeMap<TrunkId, Arc<Trunk>>,
-    /// Networks by length, the longest first.
-    by_length: Vec<(u32, HashMap<u128, Arc<Trunk>>)>,
+    /// Those that name no identity.
+    open: Networks,
+    /// Those that name one, by it.
+    identified: BTreeMap<String, Networks>,
+}
+
+/// Trunks by their networks: one look-up in a hash table for each length in use, the longest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Networks {
+    by_length: BTreeMap<Reverse<u32>, HashMap<u128, Arc<Trunk>>>,
+}
+
+impl Networks {
+    fn find(&self, address: IpAddr) -> Option<&Arc<Trunk>> {
+        let bits = network_bits(address);
+        let mut tables = self.by_length.iter();
+        tables.find_map(|(Reverse(length), networks)| networks.get(&(bits & network_mask(*length))))
+    }
+
+    /// The trunk that had the network before.
+    fn insert(&mut self, network: &Network, trunk: &Arc<Trunk>) -> Option<Arc<Trunk>> {
+        let (bits, length) = network.parts();
+        self.by_length.entry(Reverse(length)).or_default().insert(bits, trunk.clone())
+    }
 }
 
 impl Trunks {
-    /// The trunk that the address belongs to; the longest network wins.
+    /// The trunk that the address belongs to, of those that name no identity; the longest network wins.
     pub fn find(&self, address: IpAddr) -> Option<&Arc<Trunk>> {
-        let bits = network_bits(address);
-        self.by_length.iter().find_map(|(length, networks)| networks.get(&(bits & network_mask(*length))))
+        self.open.find(address)
+    }
+
+    /// The trunk that the address belongs to and that names one of the proven identities (in lower case), else the
+    /// one that [`Trunks::find`] finds.
+    pub fn find_proven<'a>(
+        &self,
+        address: IpAddr,
+        mut proven: impl Iterator<Item = &'a str>,
+    ) -> Option<&Arc<Trunk>> {
+        let identified = proven.find_map(|domain| self.identified.get(domain)?.find(address));
+        identified.or_else(|| self.find(address))
+    }
+
+    /// Whether the address belongs to a trunk of either kind: who it is may be proven yet.
+    pub fn may_prove(&self, address: IpAddr) -> bool {
+        self.identified.values().chain([&self.open]).any(|networks| networks.find(address).is_some())
     }
 
     /// The trunk of that id.
@@ -66,21 +105,21 @@ impl Compiler<'_> {
     pub(super) fn trunks(&mut self) {
         let parts = self.next.parts.clone();
         let mut trunks = Trunks::default();
-        let mut by_length: BTreeMap<u32, HashMap<u128, Arc<Trunk>>> = BTreeMap::new();
         for (id, doc) in &parts.trunks {
             let path = format!("/trunks/{}", step(id.as_str()));
             let trunk = Arc::new(self.trunk(id, doc, &path));
             for network in &trunk.networks {
-                let (bits, length) = network.parts();
-                let other = by_length.entry(length).or_default().insert(bits, trunk.clone());
-                if let Some(other) = other {
+                let networks = match &trunk.tls_identity {
+                    Some(domain) => trunks.identified.entry(domain.clone()).or_default(),
+                    None => &mut trunks.open,
+                };
+                if let Some(other) = networks.insert(network, &trunk) {
                     let sentence = format!("{network} belongs to {} already", other.id);
                     self.findings.add(Code::SharedNetwork, format!("{path}/allowed"), sentence);
                 }
             }
             trunks.all.insert(id.clone(), trunk);
         }
-        trunks.by_length = by_length.into_iter().rev().collect();
         if *self.next.trunks != trunks {
             self.next.trunks = trunks.into();
         }
@@ -98,6 +137,10 @@ impl Compiler<'_> {
         }
         if doc.allowed.is_empty() || doc.codecs.is_empty() {
             self.findings.add(Code::EmptyTrunk, path, "nobody can call over this trunk");
+        }
+        if doc.tls_identity.as_ref().is_some_and(|domain| !is_domain(domain)) {
+            let sentence = "an identity is a domain, such as sip.carrier.example, without a wildcard";
+            self.findings.add(Code::BadIdentity, format!("{path}/tls_identity"), sentence);
         }
         if doc.digest.as_ref().is_some_and(|digest| digest.algorithms.is_empty()) {
             let path = format!("{path}/digest/algorithms");
@@ -128,6 +171,7 @@ impl Compiler<'_> {
             id: id.clone(),
             name: doc.name.clone(),
             networks,
+            tls_identity: doc.tls_identity.as_ref().map(|domain| domain.to_ascii_lowercase()),
             digest: doc.digest.clone(),
             codecs: doc.codecs.clone(),
             calls_per_second_max: doc.calls_per_second_max,
@@ -135,4 +179,13 @@ impl Compiler<'_> {
             outbound: doc.outbound.clone(),
         }
     }
+}
+
+/// A domain as a certificate may name it: no wildcard (RFC 5922 §7.2), no dot at the end.
+fn is_domain(text: &str) -> bool {
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+    };
+    text.len() <= 253 && text.split('.').all(label)
 }

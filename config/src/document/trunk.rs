@@ -12,6 +12,10 @@ pub struct TrunkDoc {
     pub name: String,
     /// Networks that the carrier's signalling comes from, `203.0.113.0/24`.
     pub allowed: Vec<String>,
+    /// The SIP domain that the carrier's TLS certificate must name (RFC 5922). The trunk's calls come over TLS alone
+    /// then, from those who have proven to be it; `sip.tls.client_certificates` must ask for certificates.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls_identity: Option<String>,
     /// Digest authentication asked of the carrier (RFC 8760, RFC 3261 §22).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<Digest>,
@@ -33,7 +37,8 @@ pub struct TrunkDoc {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Outbound {
-    /// Where its calls go, `sip:sbc.example.net:5060;transport=tcp`: numbers are put before the host.
+    /// Where its calls go, `sip:sbc.example.net:5060;transport=tcp` or `sips:sbc.example.net`: numbers are put before
+    /// the host.
     pub target: String,
     /// User name, if the carrier asks for digest authentication.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -46,9 +51,9 @@ pub struct Outbound {
 impl Outbound {
     /// The SIP URI by which a number (`+14155550100`) is called.
     pub fn uri_of(&self, number: &str) -> String {
-        let rest = self.target.strip_prefix("sip:").unwrap_or(&self.target);
+        let (scheme, rest) = self.target.split_once(':').unwrap_or(("sip", &self.target));
         let host = rest.rsplit('@').next().unwrap_or(rest);
-        format!("sip:{number}@{host}")
+        format!("{scheme}:{number}@{host}")
     }
 }
 

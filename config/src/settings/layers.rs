@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, str::FromS
 use serde::Deserialize;
 use toml::{Table, Value};
 
-use super::{Settings, Tts};
+use super::{ClientCertificates, Settings, Transport, Tts};
 
 /// Every key with its default and meaning: the reference, and the lowest layer.
 pub const DEFAULTS: &str = include_str!("../defaults.toml");
@@ -271,6 +271,16 @@ fn edge_faults(settings: &Settings) -> Vec<Fault> {
     let zero = |n: usize| n == 0;
     vec![
         ("sip.listen", sip.listen.is_empty(), "name at least one listener"),
+        (
+            "sip.tls.certificates",
+            sip.tls.certificates.is_empty() && sip.listen.iter().any(|one| one.transport == Transport::Tls),
+            "a listener of sip.listen speaks TLS: name its certificate",
+        ),
+        (
+            "sip.tls.client_ca",
+            sip.tls.client_ca.is_none() && sip.tls.client_certificates != ClientCertificates::None,
+            "name the authorities that client certificates are believed from",
+        ),
         ("sip.dscp", sip.dscp > 63, "a code point lies between 0 and 63"),
         ("sip.realm", sip.realm.is_empty(), "a realm has at least one character"),
         ("sip.session_min_seconds", sip.session_min_seconds < 90, "RFC 4028 asks for at least 90"),

@@ -9,6 +9,8 @@ pub enum Transport {
     Udp,
     /// A stream, framed by Content-Length (RFC 3261 §18.3).
     Tcp,
+    /// The same inside TLS (RFC 3261 §26.3.1).
+    Tls,
 }
 
 /// A socket that takes SIP.
@@ -33,6 +35,7 @@ impl FromStr for Listener {
         let transport = match transport {
             "udp" => Transport::Udp,
             "tcp" => Transport::Tcp,
+            "tls" => Transport::Tls,
             _ => return Err(form()),
         };
         let address = address.parse().map_err(|_| form())?;
@@ -45,6 +48,7 @@ impl fmt::Display for Listener {
         let transport = match self.transport {
             Transport::Udp => "udp",
             Transport::Tcp => "tcp",
+            Transport::Tls => "tls",
         };
         write!(f, "{transport}:{}", self.address)
     }

@@ -77,6 +77,9 @@ fn a_bad_value_names_its_key_and_its_layer() {
     for (file, environment, wanted) in [
         ("[sip]\nlisten = ['sctp:1.2.3.4:5']\n", None, "sip.listen"),
         ("[sip]\nrealm = ''\n", None, "at least one character"),
+        ("[sip]\nlisten = ['tls:127.0.0.1:5061']\n", None, "sip.tls.certificates"),
+        ("[sip.tls]\nclient_certificates = 'optional'\n", None, "sip.tls.client_ca"),
+        ("[sip.tls]\nclient_certificates = 'perhaps'\n", None, "sip.tls.client_certificates"),
         ("[sip]\ndscp = 300\n", None, "sip.dscp"),
         ("[media]\nbind_address = '0.0.0.0'\n", None, "media.advertised_address"),
         ("[media]\nport_first = 30000\nport_last = 30001\n", None, "at least one pair"),

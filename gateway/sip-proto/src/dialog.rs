@@ -7,7 +7,7 @@ use crate::{
     endpoint::Transport,
     header::{HeaderName, NameAddr},
     message::{Message, Method, StartLine},
-    uri::Uri,
+    uri::{Scheme, Uri},
 };
 
 /// One dialog, from our side.
@@ -26,6 +26,8 @@ pub(crate) struct Dialog {
     local_cseq: u32,
     pub(crate) remote_cseq: u32,
     max_forwards: u8,
+    /// It was begun by a `sips` URI (RFC 3261 §12.1.1): both sides are reached by such alone.
+    pub(crate) secure: bool,
 }
 
 /// Hops a request of ours may make (RFC 3261 §8.1.1.6).
@@ -58,6 +60,7 @@ impl Dialog {
             local_cseq: calling.first_cseq,
             remote_cseq: 0,
             max_forwards: calling.max_forwards,
+            secure: is_secure(calling.uri.as_bytes()),
         }
     }
 
@@ -81,6 +84,7 @@ impl Dialog {
             local_cseq: invite.cseq()?.number,
             remote_cseq: 0,
             max_forwards: MAX_FORWARDS,
+            secure: is_secure(uri),
         })
     }
 
@@ -91,6 +95,13 @@ impl Dialog {
         let mut local = to.raw.to_vec();
         local.extend_from_slice(b";tag=");
         local.extend_from_slice(local_tag);
+        let asked_for = match invite.start {
+            StartLine::Request { uri, .. } => uri,
+            StartLine::Response { .. } => b"",
+        };
+        // RFC 3261 §12.1.1, §12.1.2: whichever of them asks for it.
+        let first_route = invite.elements(HeaderName::RecordRoute).next().and_then(NameAddr::parse);
+        let next = first_route.map_or(target, |route| route.uri.raw);
         Some(Self {
             call_id: invite.call_id()?.into(),
             local_tag: local_tag.into(),
@@ -103,6 +114,7 @@ impl Dialog {
             local_cseq: first_cseq,
             remote_cseq: invite.cseq()?.number,
             max_forwards: MAX_FORWARDS,
+            secure: is_secure(asked_for) || is_secure(next),
         })
     }
 
@@ -134,13 +146,16 @@ impl Dialog {
     /// Reads what [`Dialog::to_lines`] wrote.
     pub(crate) fn from_lines(text: &str) -> Option<Self> {
         let mut lines = text.split('\n').map(|line| Box::<[u8]>::from(line.as_bytes()));
+        let [call_id, local_tag, remote_tag, local, remote, remote_target] =
+            [lines.next()?, lines.next()?, lines.next()?, lines.next()?, lines.next()?, lines.next()?];
         Some(Self {
-            call_id: lines.next()?,
-            local_tag: lines.next()?,
-            remote_tag: lines.next()?,
-            local: lines.next()?,
-            remote: lines.next()?,
-            remote_target: lines.next()?,
+            secure: is_secure(&remote_target),
+            call_id,
+            local_tag,
+            remote_tag,
+            local,
+            remote,
+            remote_target,
             local_cseq: std::str::from_utf8(&lines.next()?).ok()?.parse().ok()?,
             routes: lines.collect(),
             remote_cseq: 0,
@@ -165,23 +180,33 @@ impl Dialog {
         }
     }
 
-    /// The address our requests go to, and the transport when one is asked for, when the next hop names an
-    /// IP address. There is no DNS here: a name leads back to where the peer's requests come from. So does a
-    /// private address named by a public source, which is a peer behind NAT.
-    pub(crate) fn next_hop(&self, source: SocketAddr) -> (SocketAddr, Option<Transport>) {
+    /// The host of the other side's address of record, from To or From.
+    pub(crate) fn remote_host(&self) -> Option<&[u8]> {
+        NameAddr::parse(&self.remote).map(|party| party.uri.host).filter(|host| !host.is_empty())
+    }
+
+    /// The address our requests go to, and by which transport, when the next hop names an IP address. There is no
+    /// DNS here: a name leads back to where the peer's requests come from. So does a private address named by a
+    /// public source, which is a peer behind NAT. What came over TLS stays there, whatever the peer names.
+    pub(crate) fn next_hop(&self, source: SocketAddr, by: Transport) -> (SocketAddr, Transport) {
         let uri = match self.routes.first() {
             Some(route) => NameAddr::parse(route).map(|route| route.uri),
             None => Uri::parse(&self.remote_target).ok(),
         };
         let named = uri.and_then(|uri| {
             let ip = std::str::from_utf8(uri.host).ok()?.parse().ok()?;
-            let transport = uri.param("transport").and_then(Transport::from_param);
-            Some((SocketAddr::new(ip, uri.port.unwrap_or(5060)), transport))
+            let transport = match (uri.scheme, by) {
+                (Scheme::Sips, _) | (_, Transport::Tls) => Transport::Tls,
+                _ => uri.param("transport").and_then(Transport::from_param).unwrap_or(by),
+            };
+            // RFC 3261 §19.1.2.
+            let usual = if transport == Transport::Tls { 5061 } else { 5060 };
+            Some((SocketAddr::new(ip, uri.port.unwrap_or(usual)), transport))
         });
         match named {
-            Some((named, _)) if is_private(named) && !is_private(source) => (source, None),
+            Some((named, _)) if is_private(named) && !is_private(source) => (source, by),
             Some((named, transport)) if named.is_ipv4() == source.is_ipv4() => (named, transport),
-            _ => (source, None),
+            _ => (source, by),
         }
     }
 
@@ -228,6 +253,10 @@ impl Dialog {
         write!(out, "CSeq: {cseq} {name}\r\n").ok();
         cseq
     }
+}
+
+fn is_secure(uri: &[u8]) -> bool {
+    uri.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"sips:"))
 }
 
 fn is_private(address: SocketAddr) -> bool {

@@ -15,8 +15,11 @@ use std::{
 
 use arc_swap::ArcSwap;
 use dashmap::DashMap;
+use sip_proto::endpoint::Transport;
 use vestibule_config::compile::{Trunk, Trunks};
 use vestibule_routing::id::TrunkId;
+
+use super::tls::Identities;
 
 /// The gate; shared by the SIP thread and the TCP listeners.
 #[derive(Debug, Default)]
@@ -105,9 +108,17 @@ impl Gate {
         self.trunks.store(trunks);
     }
 
-    /// Whether an address belongs to any trunk, or to somebody whom we have called.
+    /// Whether an address belongs to any trunk that asks for no certificate, or to somebody whom we have called.
     pub(super) fn knows(&self, source: IpAddr) -> bool {
         self.trunks.load().find(source).is_some() || self.guests.has(source)
+    }
+
+    /// The same for a connection: over TLS, trunks that ask for a certificate count too.
+    pub(super) fn knows_over(&self, transport: Transport, source: IpAddr) -> bool {
+        match transport {
+            Transport::Udp | Transport::Tcp => self.knows(source),
+            Transport::Tls => self.trunks.load().may_prove(source) || self.guests.has(source),
+        }
     }
 
     /// Lets a host in for as long as we call it.
@@ -121,9 +132,9 @@ impl Gate {
         self.secrets.load().get(trunk).map(|secret| secret.0.clone())
     }
 
-    /// The trunk an address belongs to.
-    pub(super) fn trunk_of(&self, source: IpAddr) -> Option<Arc<Trunk>> {
-        self.trunks.load().find(source).cloned()
+    /// The trunk an address belongs to, once it has proven this much of itself.
+    pub(super) fn trunk_of(&self, source: IpAddr, proven: &Identities) -> Option<Arc<Trunk>> {
+        self.trunks.load().find_proven(source, proven.iter()).cloned()
     }
 
     /// Takes a place for a new call.
@@ -203,6 +214,7 @@ mod tests {
             id: "tr_a".into(),
             name: String::new(),
             networks: Vec::new(),
+            tls_identity: None,
             digest: None,
             codecs: Vec::new(),
             calls_per_second_max: rate,

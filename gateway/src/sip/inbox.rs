@@ -14,6 +14,7 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use prometheus::IntCounter;
 use sip_proto::endpoint::{Command, Path};
 
+use super::tls::Identities;
 use crate::leg::{CallRef, Placing, SignalLeg, SignalSink};
 
 /// One thing for the SIP thread to do.
@@ -25,10 +26,10 @@ pub(super) enum Item {
     Place { id: u64, placing: Box<Placing>, signals: SignalSink },
     /// A message came over a stream.
     Message(Path, Bytes),
-    /// A connection is there, and may be written to.
-    Opened(u64, tokio::sync::mpsc::Sender<Bytes>),
+    /// A connection is there, and may be written to; whom its other side has proven to be.
+    Opened(Path, tokio::sync::mpsc::Sender<Bytes>, Identities),
     /// A connection is gone.
-    Closed(u64),
+    Closed(Path),
     /// No connection could be made.
     Unreachable(Path),
     /// Stop.

@@ -1,10 +1,11 @@
-//! SIP over TCP: each connection is a task that frames messages and hands them to the SIP thread.
+//! SIP over TCP and TLS: each connection is a task that frames messages and hands them to the SIP thread.
 //!
 //! Framing is by Content-Length (RFC 3261 §18.3); keep-alives are answered here (RFC 5626 §3.5.1). What
-//! the thread sends comes over a bounded channel; a peer that does not read loses its connection.
+//! the thread sends comes over a bounded channel; a peer that does not read loses its connection. Its place among
+//! those allowed is taken before the TLS handshake, which costs more than all that follows.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     net::IpAddr,
     sync::{
         Arc, Mutex, PoisonError,
@@ -19,18 +20,20 @@ use sip_proto::{
     message::{Framing, STREAM_MESSAGE_BYTES_MAX, frame},
 };
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     sync::mpsc,
 };
+use tokio_rustls::TlsStream;
 
 use super::{
     gate::Gate,
     inbox::{Item, SipInbox},
+    tls::{self, HandshakeError, Identities, Tls},
 };
 use crate::telemetry::SipMetrics;
 
-/// Bounds of the TCP edge.
+/// Bounds of connections.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TcpLimits {
     pub(super) connections_max: usize,
@@ -41,6 +44,9 @@ pub(super) struct TcpLimits {
 /// Longest set-up of a connection of ours.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 
+/// Longest time that a peer may take to read what it is sent.
+const WRITTEN_WITHIN: Duration = Duration::from_secs(10);
+
 /// Messages that wait for a slow peer.
 const WRITES_MAX: usize = 256;
 
@@ -49,15 +55,39 @@ const WRITES_MAX: usize = 256;
 pub(super) struct Connections {
     inbox: SipInbox,
     gate: Arc<Gate>,
+    tls: Option<Arc<Tls>>,
     limits: TcpLimits,
     metrics: SipMetrics,
-    open: Open,
+    open: Arc<Mutex<Open>>,
     next: Arc<AtomicU64>,
 }
 
+/// Why a connection was not made.
+#[derive(Debug, thiserror::Error)]
+enum NotMade {
+    #[error("its source is on no trunk, and called by nobody")]
+    Stranger,
+    #[error("there are as many connections as may be")]
+    Full,
+    #[error("it could not be connected to: {0}")]
+    Refused(#[from] std::io::Error),
+    #[error("it could not be connected to in time")]
+    TimedOut,
+    #[error("there is no TLS here")]
+    NoTls,
+    #[error(transparent)]
+    Handshake(#[from] HandshakeError),
+}
+
 impl Connections {
-    pub(super) fn new(inbox: SipInbox, gate: Arc<Gate>, limits: TcpLimits, metrics: SipMetrics) -> Self {
-        Self { inbox, gate, limits, metrics, open: Arc::default(), next: Arc::new(AtomicU64::new(1)) }
+    pub(super) fn new(
+        inbox: SipInbox,
+        gate: Arc<Gate>,
+        tls: Option<Arc<Tls>>,
+        limits: TcpLimits,
+        metrics: SipMetrics,
+    ) -> Self {
+        Self { inbox, gate, tls, limits, metrics, open: Arc::default(), next: Arc::new(AtomicU64::new(1)) }
     }
 
     /// A name for a connection that is to be made.
@@ -65,50 +95,101 @@ impl Connections {
         self.next.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Serves a connection; false when nothing was made of it.
-    fn start(&self, stream: TcpStream, path: Path) -> bool {
+    fn place(&self, path: Path) -> Result<Place, NotMade> {
         // Sources of no trunk get no byte at all.
-        if !self.gate.knows(path.peer.ip()) {
-            return false;
+        if !self.gate.knows_over(path.transport, path.peer.ip()) {
+            return Err(NotMade::Stranger);
         }
-        let Some(place) = Place::take(&self.open, path.peer.ip(), self.limits, &self.metrics) else {
-            return false;
-        };
-        tokio::spawn(connection(stream, path, self.inbox.clone(), place, self.limits.idle));
-        true
+        Place::take(&self.open, path.peer.ip(), self.limits, &self.metrics).ok_or(NotMade::Full)
+    }
+
+    /// Serves one who has connected, as long as the connection lasts.
+    async fn serve(self, stream: TcpStream, path: Path, place: Place) {
+        match path.transport {
+            Transport::Tls => match self.accept(stream).await {
+                Ok(stream) => {
+                    let proven = tls::proven(&stream);
+                    self.connection(stream, path, proven, place).await;
+                }
+                Err(why) => tracing::debug!(%why, "a TLS connection was not made"),
+            },
+            Transport::Udp | Transport::Tcp => {
+                self.connection(stream, path, Identities::default(), place).await;
+            }
+        }
+    }
+
+    async fn accept(&self, stream: TcpStream) -> Result<TlsStream<TcpStream>, NotMade> {
+        stream.set_nodelay(true)?;
+        Ok(self.tls.as_ref().ok_or(NotMade::NoTls)?.accept(stream).await?)
     }
 
     /// Connects to where a request goes (RFC 3261 §18.1.1); [`Item::Opened`] or [`Item::Unreachable`] tells
-    /// what came of it.
-    pub(super) async fn dial(self, path: Path) {
-        // What a caller's Contact names need not be a trunk's.
-        let opened = self.gate.knows(path.peer.ip()) && {
-            match tokio::time::timeout(CONNECT_WITHIN, TcpStream::connect(path.peer)).await {
-                Ok(Ok(stream)) => self.start(stream, path),
-                Ok(Err(error)) => {
-                    tracing::debug!(%error, "a SIP peer could not be connected to");
-                    false
-                }
-                Err(_) => {
-                    tracing::debug!("a SIP peer could not be connected to in time");
-                    false
-                }
-            }
-        };
-        if !opened {
+    /// what came of it. Over TLS the other side must prove to be that domain, or the address where there is none.
+    pub(super) async fn dial(self, path: Path, domain: Option<Arc<str>>) {
+        if let Err(why) = self.dialled(path, domain).await {
+            tracing::debug!(%why, "a SIP peer could not be connected to");
             self.inbox.push(Item::Unreachable(path));
         }
+    }
+
+    async fn dialled(&self, path: Path, domain: Option<Arc<str>>) -> Result<(), NotMade> {
+        // What a caller's Contact names need not be a trunk's.
+        let place = self.place(path)?;
+        let stream = tokio::time::timeout(CONNECT_WITHIN, TcpStream::connect(path.peer))
+            .await
+            .map_err(|_| NotMade::TimedOut)??;
+        stream.set_nodelay(true)?;
+        let connections = self.clone();
+        match path.transport {
+            Transport::Tls => {
+                let tls = self.tls.as_ref().ok_or(NotMade::NoTls)?;
+                let host = domain.map_or_else(|| path.peer.ip().to_string(), |domain| domain.to_string());
+                let stream = tls.connect(stream, &host).await?;
+                let proven = tls::proven(&stream);
+                tokio::spawn(async move { connections.connection(stream, path, proven, place).await });
+            }
+            Transport::Udp | Transport::Tcp => {
+                let nobody = Identities::default();
+                tokio::spawn(async move { connections.connection(stream, path, nobody, place).await });
+            }
+        }
+        Ok(())
+    }
+
+    async fn connection<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        stream: S,
+        path: Path,
+        proven: Identities,
+        place: Place,
+    ) {
+        let (writer, writes) = mpsc::channel(WRITES_MAX);
+        if self.inbox.push(Item::Opened(path, writer, proven)) {
+            if let Err(why) = converse(stream, path, &self.inbox, writes, self.limits.idle).await {
+                tracing::debug!(%why, "a SIP connection ended");
+            }
+            self.inbox.push(Item::Closed(path));
+        }
+        drop(place);
     }
 }
 
 /// Accepts connections until the process ends.
-pub(super) async fn listen(listener: TcpListener, index: u16, connections: Connections) {
+pub(super) async fn listen(
+    listener: TcpListener,
+    transport: Transport,
+    index: u16,
+    connections: Connections,
+) {
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
-                let connection = Some(connections.next_id());
-                let path = Path { transport: Transport::Tcp, peer, listener: index, connection };
-                connections.start(stream, path);
+                let path = Path { transport, peer, listener: index, connection: Some(connections.next_id()) };
+                match connections.place(path) {
+                    Ok(place) => drop(tokio::spawn(connections.clone().serve(stream, path, place))),
+                    Err(why) => tracing::debug!(%why, "a SIP connection was not taken"),
+                }
             }
             Err(error) => {
                 // Out of descriptors, most likely: accepting again at once would spin.
@@ -119,26 +200,13 @@ pub(super) async fn listen(listener: TcpListener, index: u16, connections: Conne
     }
 }
 
-async fn connection(stream: TcpStream, path: Path, inbox: SipInbox, place: Place, idle: Duration) {
-    let id = path.connection.unwrap_or_default();
-    let (writer, writes) = mpsc::channel(WRITES_MAX);
-    if inbox.push(Item::Opened(id, writer)) {
-        if let Err(why) = converse(stream, path, &inbox, writes, idle).await {
-            tracing::debug!(%why, "a SIP connection ended");
-        }
-        inbox.push(Item::Closed(id));
-    }
-    drop(place);
-}
-
-async fn converse(
-    mut stream: TcpStream,
+async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
+    mut stream: S,
     path: Path,
     inbox: &SipInbox,
     mut writes: mpsc::Receiver<Bytes>,
     idle: Duration,
 ) -> std::io::Result<()> {
-    stream.set_nodelay(true)?;
     let mut buffer = BytesMut::with_capacity(4096);
     loop {
         tokio::select! {
@@ -154,22 +222,30 @@ async fn converse(
                 }
             }
             write = writes.recv() => match write {
-                Some(bytes) => {
-                    let written = tokio::time::timeout(Duration::from_secs(10), stream.write_all(&bytes)).await;
-                    written.map_err(|_| std::io::Error::other("the peer does not read"))??;
-                }
+                Some(bytes) => send(&mut stream, &bytes).await?,
                 None => return Ok(()),
             }
         }
     }
 }
 
+/// Sends all of it, as far as the peer's side of the connection; TLS keeps back what is not flushed.
+async fn send<S: AsyncWrite + Unpin>(stream: &mut S, bytes: &[u8]) -> std::io::Result<()> {
+    let sent = async {
+        stream.write_all(bytes).await?;
+        stream.flush().await
+    };
+    tokio::time::timeout(WRITTEN_WITHIN, sent)
+        .await
+        .map_err(|_| std::io::Error::other("the peer does not read"))?
+}
+
 /// Hands every whole message on; false when the stream cannot go on.
-async fn take_messages(
+async fn take_messages<S: AsyncRead + AsyncWrite + Unpin>(
     buffer: &mut BytesMut,
     path: Path,
     inbox: &SipInbox,
-    stream: &mut TcpStream,
+    stream: &mut S,
 ) -> std::io::Result<bool> {
     loop {
         match frame(buffer) {
@@ -179,7 +255,7 @@ async fn take_messages(
             }
             Framing::Ping => {
                 buffer.advance(4);
-                stream.write_all(b"\r\n").await?;
+                send(stream, b"\r\n").await?;
             }
             Framing::Pong => buffer.advance(2),
             Framing::Message(length) => {
@@ -200,24 +276,35 @@ async fn take_messages(
     }
 }
 
-type Open = Arc<Mutex<HashMap<IpAddr, usize>>>;
+/// How many connections there are.
+#[derive(Debug, Default)]
+struct Open {
+    total: usize,
+    by_source: HashMap<IpAddr, usize>,
+}
 
 /// A connection's place among those allowed.
+#[derive(Debug)]
 struct Place {
-    open: Open,
+    open: Arc<Mutex<Open>>,
     source: IpAddr,
     metrics: SipMetrics,
 }
 
 impl Place {
-    fn take(open: &Open, source: IpAddr, limits: TcpLimits, metrics: &SipMetrics) -> Option<Self> {
+    fn take(
+        open: &Arc<Mutex<Open>>,
+        source: IpAddr,
+        limits: TcpLimits,
+        metrics: &SipMetrics,
+    ) -> Option<Self> {
         let mut counts = open.lock().unwrap_or_else(PoisonError::into_inner);
-        let total: usize = counts.values().sum();
-        let count = counts.entry(source).or_default();
-        if total >= limits.connections_max || *count >= limits.per_source_max {
+        let of_source = counts.by_source.get(&source).copied().unwrap_or_default();
+        if counts.total >= limits.connections_max || of_source >= limits.per_source_max {
             return None;
         }
-        *count += 1;
+        counts.total += 1;
+        counts.by_source.insert(source, of_source + 1);
         metrics.connections.inc();
         Some(Self { open: open.clone(), source, metrics: metrics.clone() })
     }
@@ -226,12 +313,16 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         let mut counts = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = counts.get_mut(&self.source) {
-            *count -= 1;
-            if *count == 0 {
-                counts.remove(&self.source);
+        counts.total = counts.total.saturating_sub(1);
+        if let Entry::Occupied(mut count) = counts.by_source.entry(self.source) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
             }
         }
         self.metrics.connections.dec();
     }
 }
+
+#[cfg(test)]
+mod tests;

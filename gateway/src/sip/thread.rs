@@ -33,6 +33,7 @@ use super::{
     socket::{BATCH, BatchSocket, Batches, SocketOptions},
     survivors::Survivors,
     tcp::{self, Connections, TcpLimits},
+    tls::Tls,
 };
 use crate::{
     hub::Hub,
@@ -54,30 +55,44 @@ pub struct Sip {
     thread: Option<JoinHandle<()>>,
 }
 
+/// The sockets that take SIP, bound already.
+#[derive(Debug, Default)]
+pub struct Sockets {
+    /// Datagrams.
+    pub udp: Vec<UdpSocket>,
+    /// TCP.
+    pub tcp: Vec<std::net::TcpListener>,
+    /// TCP with TLS on it.
+    pub tls: Vec<std::net::TcpListener>,
+}
+
 impl Sip {
-    /// Starts the thread and the TCP listeners' tasks.
+    /// Starts the thread and the tasks of the TCP and TLS listeners.
     ///
     /// # Errors
     /// When a socket cannot be set up or a thread not started.
     pub fn start(
         settings: &vestibule_config::settings::Sip,
-        udp: Vec<UdpSocket>,
-        tcp: Vec<std::net::TcpListener>,
+        (listening, tls): (Sockets, Option<Arc<Tls>>),
         (hub, gate, metrics): (Hub, Arc<Gate>, SipMetrics),
         capture: Capture,
         (survivors, orphans): (Survivors, Vec<SavedDialog>),
     ) -> Result<Self, SipError> {
         let options = SocketOptions { buffer_bytes: settings.socket_buffer_bytes, dscp: settings.dscp };
-        let sockets: Vec<BatchSocket> = udp
+        let sockets: Vec<BatchSocket> = listening
+            .udp
             .into_iter()
             .map(|socket| BatchSocket::new(socket, options))
             .collect::<Result<_, _>>()
             .map_err(SipError::Socket)?;
         let mut reach: Vec<Reach> =
             sockets.iter().map(|socket| Reach { transport: Transport::Udp, bound: socket.local() }).collect();
-        for socket in &tcp {
+        let tcp = listening.tcp.into_iter().map(|socket| (Transport::Tcp, socket));
+        let streams: Vec<_> =
+            tcp.chain(listening.tls.into_iter().map(|socket| (Transport::Tls, socket))).collect();
+        for (transport, socket) in &streams {
             let bound = socket.local_addr().map_err(SipError::Socket)?;
-            reach.push(Reach { transport: Transport::Tcp, bound });
+            reach.push(Reach { transport: *transport, bound });
         }
         let listeners = reach.iter().map(|own| own.listener(settings.advertised_address)).collect();
         let (inbox, items, wake) =
@@ -88,12 +103,12 @@ impl Sip {
             per_source_max: settings.limits.tcp_connections_per_source_max,
             idle: Duration::from_secs(settings.limits.tcp_idle_seconds),
         };
-        let connections = Connections::new(inbox.clone(), gate.clone(), limits, metrics.clone());
-        for (index, listener) in (0_u16..).zip(tcp) {
+        let connections = Connections::new(inbox.clone(), gate.clone(), tls, limits, metrics.clone());
+        for (index, (transport, listener)) in (0_u16..).zip(streams) {
             listener.set_nonblocking(true).map_err(SipError::Socket)?;
             let listener = TcpListener::from_std(listener).map_err(SipError::Socket)?;
             let index = index + u16::try_from(sockets.len()).unwrap_or(u16::MAX);
-            hub.runtime().spawn(tcp::listen(listener, index, connections.clone()));
+            hub.runtime().spawn(tcp::listen(listener, transport, index, connections.clone()));
         }
         let endpoint =
             Endpoint::new(endpoint_settings(settings, listeners), StdRng::from_os_rng(), Instant::now());
@@ -316,10 +331,13 @@ impl SipThread {
                 self.capture.note(false, path, &bytes);
                 self.endpoint.receive(now, path, &bytes, &mut self.out);
             }
-            Item::Opened(id, writer) => self.streams.opened(id, writer),
-            Item::Closed(id) => self.streams.closed(id),
+            Item::Opened(path, writer, proven) => self.streams.opened(path, writer, proven),
+            Item::Closed(path) => {
+                self.streams.closed(path);
+                self.endpoint.unreachable(path, &mut self.out);
+            }
             Item::Unreachable(path) => {
-                self.streams.closed(path.connection.unwrap_or_default());
+                self.streams.unreachable(path);
                 self.endpoint.unreachable(path, &mut self.out);
             }
             Item::Stop => {
@@ -335,12 +353,15 @@ impl SipThread {
             if let Some(status) = response_status(bytes) {
                 self.metrics.responses.of(StatusClass::of(status)).inc();
             }
-            if path.connection.is_some() && self.streams.send(path, bytes) == Sent::NotConnected {
-                self.hub.runtime().spawn(self.connections.clone().dial(path));
+            if path.transport.is_reliable()
+                && let Sent::NotConnected(path, domain) =
+                    self.streams.send(path, bytes, || self.connections.next_id())
+            {
+                self.hub.runtime().spawn(self.connections.clone().dial(path, domain));
             }
         }
         for (index, socket) in self.sockets.iter().enumerate() {
-            let mine = |path: &Path| path.connection.is_none() && usize::from(path.listener) == index;
+            let mine = |path: &Path| !path.transport.is_reliable() && usize::from(path.listener) == index;
             let batch: Vec<(SocketAddr, &[u8])> = self
                 .out
                 .messages()

@@ -8,11 +8,13 @@ mod labels;
 use std::sync::Arc;
 
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
+    Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
 };
 
 pub use self::labels::{
     DigitSource, JournalRefusal, Label, OutcomeLabel, SipMethod, SipRejection, StatusClass, TakeResult,
+    TlsFailure,
 };
 
 /// Counters of one family, one for each value of a closed label; looked up by index, not by text.
@@ -72,10 +74,12 @@ macro_rules! families {
     )*};
     (@type counter $args:tt) => { IntCounter };
     (@type gauge $args:tt) => { IntGauge };
+    (@type gauges $args:tt) => { IntGaugeVec };
     (@type seconds $args:tt) => { Histogram };
     (@type counters ($name:literal, $help:literal, $label:literal: $kind:ty)) => { Counters<$kind> };
     (@make $r:ident counter ($name:literal, $help:literal)) => { counter($r, $name, $help)? };
     (@make $r:ident gauge ($name:literal, $help:literal)) => { gauge($r, $name, $help)? };
+    (@make $r:ident gauges ($name:literal, $help:literal, $label:literal)) => { gauges($r, $name, $help, $label)? };
     (@make $r:ident seconds ($name:literal, $help:literal, $buckets:expr)) => { seconds($r, $name, $help, $buckets)? };
     (@make $r:ident counters ($name:literal, $help:literal, $label:literal: $kind:ty)) => {
         counters::<$kind>($r, $name, $help, $label)?
@@ -107,6 +111,12 @@ families! {
         dialogs: gauge("vestibule_sip_dialogs", "Dialogs alive."),
         /// TCP and TLS connections open.
         connections: gauge("vestibule_sip_connections", "Stream connections open."),
+        /// TLS handshakes that led to no connection, with those who connect and those whom we connect to.
+        tls_handshakes_failed: counters("vestibule_sip_tls_handshakes_failed_total", "TLS handshakes that led to no connection.", "reason": TlsFailure),
+        /// Files of `[sip.tls]` that could not be used when they were read again.
+        tls_files_failed: counter("vestibule_sip_tls_files_failed_total", "Files of [sip.tls] that could not be used when they were read again."),
+        /// When each of our certificates expires.
+        tls_certificate_expiry: gauges("vestibule_sip_tls_certificate_expiry_timestamp_seconds", "When a certificate of ours expires, in seconds since 1970.", "name"),
     }
     /// Calls, from INVITE past admission to their record.
     CallMetrics {
@@ -269,6 +279,10 @@ impl Metrics {
         use std::fmt::Write as _;
 
         let mut page = String::from(REFERENCE_HEAD);
+        // A family whose label is a name of the settings has no series by itself, and would not be shown.
+        let example = &self.sip.tls_certificate_expiry;
+        let shown = example.with_label_values(&[""]);
+        shown.set(0);
         for family in self.registry.gather() {
             let kind = format!("{:?}", family.get_field_type()).to_lowercase();
             let labels = family.get_metric().first().map_or(String::new(), |metric| {
@@ -280,6 +294,8 @@ impl Metrics {
             let _ok = writeln!(page, "| `{}` | {kind} | {labels} | {} |", family.name(), family.help());
         }
         page.push_str(&labels::reference());
+        // Nothing can be wrong but that it is gone already.
+        let _gone = example.remove_label_values(&[""]).is_err();
         page
     }
 }
@@ -294,6 +310,13 @@ fn gauge(registry: &Registry, name: &str, help: &str) -> prometheus::Result<IntG
     let gauge = IntGauge::new(name, help)?;
     registry.register(Box::new(gauge.clone()))?;
     Ok(gauge)
+}
+
+/// One series for each name of the settings: few, and none that callers could choose.
+fn gauges(registry: &Registry, name: &str, help: &str, label_name: &str) -> prometheus::Result<IntGaugeVec> {
+    let gauges = IntGaugeVec::new(Opts::new(name, help), &[label_name])?;
+    registry.register(Box::new(gauges.clone()))?;
+    Ok(gauges)
 }
 
 fn seconds(registry: &Registry, name: &str, help: &str, buckets: &[f64]) -> prometheus::Result<Histogram> {

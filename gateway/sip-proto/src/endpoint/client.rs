@@ -46,11 +46,11 @@ impl Endpoint {
         if call.refresh.is_some() || call.unacknowledged.is_some() {
             return;
         }
-        let (update, path) = (call.peer.update, call.path);
+        let (update, path, secure) = (call.peer.update, call.path, call.dialog.secure);
         // In a request of ours we are the uac.
         let expires = format!("{};refresher=uac", timer.seconds);
         let min_se = (call.min_se > 0).then(|| call.min_se.to_string());
-        let contact = self.contact(path);
+        let contact = self.contact(path, secure);
         let mut extra = vec![
             ("Session-Expires", expires.as_str()),
             ("Supported", "timer"),
@@ -177,18 +177,17 @@ impl Endpoint {
                 }
             }
         };
-        let hop = dialog.next_hop(source.peer);
+        let hop = dialog.next_hop(source.peer, source.transport);
         self.path_to(source, hop)
     }
 
     pub(super) fn path_of(&self, dialog: &Dialog, source: Path) -> Path {
-        self.path_to(source, dialog.next_hop(source.peer))
+        self.path_to(source, dialog.next_hop(source.peer, source.transport))
     }
 
     /// A reliable transport's connection is used while it lasts; the peer is where to open the next one.
-    fn path_to(&self, source: Path, (peer, transport): (SocketAddr, Option<Transport>)) -> Path {
-        let path = Path { peer, ..source };
-        transport.map_or(path, |transport| self.path_over(path, transport))
+    fn path_to(&self, source: Path, (peer, transport): (SocketAddr, Transport)) -> Path {
+        self.path_over(Path { peer, ..source }, transport)
     }
 
     /// A response: to one of our requests, or to nothing, and then it is dropped.

@@ -61,7 +61,7 @@ impl Endpoint {
 
     fn progress(&mut self, now: Instant, handle: Handle, status: u16, out: &mut Outputs) {
         let Some(call) = self.calls.entry(handle) else { return };
-        let path = call.path;
+        let (path, secure) = (call.path, call.dialog.secure);
         let Some(incoming) = call.incoming() else { return };
         incoming.trying_at = None;
         if incoming.reliable.pending.is_some() {
@@ -73,7 +73,7 @@ impl Endpoint {
             incoming.reliable.next_rseq = incoming.reliable.next_rseq.wrapping_add(1);
             incoming.reliable.next_rseq
         });
-        let contact = self.contact(path);
+        let contact = self.contact(path, secure);
         let number = rseq.map(|rseq| rseq.to_string());
         let mut extra = vec![("Contact", contact.as_str())];
         if let Some(number) = &number {
@@ -145,8 +145,8 @@ impl Endpoint {
     ) {
         let Some(call) = self.calls.entry(handle) else { return };
         let headers = call.session.as_ref().map(session_timer::headers).unwrap_or_default();
-        let call_path = call.path;
-        let contact = self.contact(call_path);
+        let (call_path, secure) = (call.path, call.dialog.secure);
+        let contact = self.contact(call_path, secure);
         let mut extra: Vec<Extra<'_>> =
             vec![("Contact", contact.as_str()), ("Allow", ALLOW), ("Supported", SUPPORTED)];
         extra.extend(headers.iter().map(|(name, value)| (*name, value.as_str())));
@@ -199,13 +199,15 @@ impl Endpoint {
         }
     }
 
-    /// The value of a Contact header for a peer on this path.
-    pub(super) fn contact(&self, path: Path) -> String {
+    /// The value of a Contact header for a peer on this path: `sips` where the dialog was begun by such a URI
+    /// (RFC 3261 §8.1.1.8, §12.1.1), which alone says the transport.
+    pub(super) fn contact(&self, path: Path, secure: bool) -> String {
         let host = self.contact_host(path.listener, path.peer);
         match path.transport {
+            _ if secure => format!("<sips:{host}>"),
             Transport::Udp => format!("<sip:{host}>"),
             Transport::Tcp => format!("<sip:{host};transport=tcp>"),
-            Transport::Tls => format!("<sips:{host};transport=tls>"),
+            Transport::Tls => format!("<sip:{host};transport=tls>"),
         }
     }
 }

@@ -251,7 +251,8 @@ impl Endpoint {
         }
         let timer = call.session.filter(|_| call.phase == Phase::Answered);
         let headers = timer.as_ref().map(session_timer::headers).unwrap_or_default();
-        let contact = self.contact(path);
+        let secure = call.dialog.secure;
+        let contact = self.contact(path, secure);
         let mut extra: Vec<(&str, &str)> = headers.iter().map(|(n, v)| (*n, v.as_str())).collect();
         extra.push(("Contact", &contact));
         let body = described.as_ref().map(|(text, _)| ("application/sdp", text.as_bytes()));

@@ -132,13 +132,14 @@ impl Endpoint {
         Ok(handle)
     }
 
-    /// Says that nothing can be sent to a peer by this transport: INVITEs that wait for a first answer from
-    /// there, and requests outside calls, fail at once with 503 (RFC 3261 §8.1.3.1), everything else by its timers.
+    /// Says that a connection could not be made, or is gone (without a connection: that nothing can be sent to a
+    /// peer by this transport). INVITEs that wait for a first answer by it, and requests outside calls, fail at once
+    /// with 503 (RFC 3261 §8.1.3.1), everything else by its timers.
     pub fn unreachable(&mut self, path: Path, out: &mut Outputs) {
         let same = |other: &Path| {
             other.transport == path.transport
-                && other.peer == path.peer
                 && other.connection == path.connection
+                && (other.peer == path.peer || path.connection.is_some())
         };
         let stuck = self
             .clients
@@ -167,7 +168,8 @@ impl Endpoint {
     /// Sends the INVITE, for the first time or with what another try needs.
     fn send_invite(&mut self, now: Instant, handle: Handle, out: &mut Outputs) {
         let Some(call) = self.calls.entry(handle) else { return };
-        let (path, min_se, body) = (call.path, call.min_se, call.description.to_string());
+        let (path, secure) = (call.path, call.dialog.secure);
+        let (min_se, body) = (call.min_se, call.description.to_string());
         let Some(outgoing) = call.outgoing() else { return };
         outgoing.tries = outgoing.tries.saturating_add(1);
         outgoing.proceeding = false;
@@ -175,7 +177,7 @@ impl Endpoint {
         let forks = std::mem::take(&mut outgoing.forks);
         self.forget_forks(&forks);
         let expires = self.settings.session_expires_seconds.max(min_se).to_string();
-        let (contact, min_se) = (self.contact(path), min_se.to_string());
+        let (contact, min_se) = (self.contact(path, secure), min_se.to_string());
         let mut extra = vec![
             ("Contact", contact.as_str()),
             ("Allow", ALLOW),

@@ -47,7 +47,8 @@ impl Endpoint {
             trim(value).eq_ignore_ascii_case(b"false")
         });
         call.referral = Some(Referral { id, quiet });
-        let contact = self.contact(path);
+        let secure = call.dialog.secure;
+        let contact = self.contact(path, secure);
         let mut extra = vec![("Contact", contact.as_str())];
         if quiet {
             extra.push(("Refer-Sub", "false"));
@@ -67,9 +68,9 @@ impl Endpoint {
 
     fn notify(&mut self, now: Instant, handle: Handle, (status, state): (u16, &str), out: &mut Outputs) {
         let Some(call) = self.calls.entry(handle) else { return };
-        let path = call.path;
+        let (path, secure) = (call.path, call.dialog.secure);
         let Some(Referral { id, quiet: false }) = call.referral else { return };
-        let (contact, event) = (self.contact(path), format!("refer;id={id}"));
+        let (contact, event) = (self.contact(path, secure), format!("refer;id={id}"));
         let extra = [("Event", event.as_str()), ("Subscription-State", state), ("Contact", contact.as_str())];
         let body = format!("SIP/2.0 {status} {}\r\n", reason_phrase(status));
         let body = Some(("message/sipfrag;version=2.0", body.as_bytes()));

@@ -48,6 +48,13 @@ impl SavedDialog {
         self.path
     }
 
+    /// The domain of the other side, which its certificate has to name when a connection is made anew; none when it
+    /// is known by an address only.
+    pub fn peer_domain(&self) -> Option<String> {
+        let host = std::str::from_utf8(self.dialog.remote_host()?).ok()?;
+        host.parse::<std::net::IpAddr>().is_err().then(|| host.to_ascii_lowercase())
+    }
+
     /// The same by another listener and connection: those of the process before are gone.
     #[must_use]
     pub fn by(self, listener: u16, connection: Option<u64>) -> Self {

@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     net::{IpAddr, SocketAddr},
+    sync::Arc,
     time::Instant,
 };
 
@@ -13,7 +14,7 @@ use sip_proto::{
 use vestibule_config::{compile::Trunk, document as config_codec};
 use vestibule_routing::digit::Digit;
 
-use super::SipThread;
+use super::{SipThread, streams::Peer};
 use crate::{
     leg::{ArrivingCall, CallRef, Destination, LegId, Placing, Signal, SignalLeg, SignalSink},
     sip::{
@@ -79,9 +80,9 @@ impl Reach {
         Listener { transport: self.transport, advertised: address }
     }
 
-    fn reaches(self, to: Destination) -> bool {
-        let (own, peer) = (self.bound.ip(), to.peer.ip());
-        self.transport == to.transport
+    fn reaches(self, transport: Transport, to: SocketAddr) -> bool {
+        let (own, peer) = (self.bound.ip(), to.ip());
+        self.transport == transport
             && own.is_ipv4() == peer.is_ipv4()
             && (own.is_unspecified() || own.is_loopback() == peer.is_loopback())
     }
@@ -102,15 +103,16 @@ impl SipThread {
     /// Places a call for a contact.
     pub(super) fn place(&mut self, now: Instant, id: u64, placing: Placing, signals: SignalSink) {
         let Placing { to, uri, from, media, codecs, srtp, login, headers, max_forwards } = placing;
-        let own = (0_u16..).zip(&self.listeners).find(|(_, own)| own.reaches(to));
+        let own = (0_u16..).zip(&self.listeners).find(|(_, own)| own.reaches(to.transport, to.peer));
         let Some((listener, _)) = own else {
             tracing::warn!(transport = to.transport.as_str(), "no listener of ours reaches a target");
             return self.not_placed(&signals, 503);
         };
-        let connection = (to.transport != Transport::Udp).then(|| self.connections.next_id());
-        let path = Path { transport: to.transport, peer: to.peer, listener, connection };
+        let Destination { transport, peer, domain } = to;
+        let path =
+            Path { transport, peer, listener, connection: self.connection_to(transport, peer, domain) };
         let target = Target { path, uri, from, media, codecs, srtp, login, headers, max_forwards };
-        let guest = self.gate.invite(to.peer.ip());
+        let guest = self.gate.invite(peer.ip());
         match self.endpoint.call(now, target, &mut self.out) {
             Ok(key) => {
                 let call = LiveCall { signals, placed: Some(id), _trunk: None, _guest: Some(guest) };
@@ -121,6 +123,18 @@ impl SipThread {
                 self.not_placed(&signals, status_of(error));
             }
         }
+    }
+
+    /// The connection that requests to a peer go by; none for datagrams.
+    fn connection_to(
+        &mut self,
+        transport: Transport,
+        address: SocketAddr,
+        domain: Option<Arc<str>>,
+    ) -> Option<u64> {
+        let connections = &self.connections;
+        let peer = Peer { transport, address, domain };
+        transport.is_reliable().then(|| self.streams.name(peer, || connections.next_id()))
     }
 
     /// New calls go to the hub, everything else to the contact task that looks after the call.
@@ -184,10 +198,10 @@ impl SipThread {
         for _ in 0..ORPHANS_PER_TURN {
             let Some(orphan) = self.orphans.pop() else { return false };
             let path = orphan.path();
-            let to = Destination { transport: path.transport, peer: path.peer };
-            let own = (0_u16..).zip(&self.listeners).find(|(_, own)| own.reaches(to));
+            let own = (0_u16..).zip(&self.listeners).find(|(_, own)| own.reaches(path.transport, path.peer));
             let Some((listener, _)) = own else { continue };
-            let connection = (path.transport != Transport::Udp).then(|| self.connections.next_id());
+            let domain = orphan.peer_domain().map(Into::into);
+            let connection = self.connection_to(path.transport, path.peer, domain);
             let orphan = orphan.by(listener, connection);
             // Its answer is let in for a while; it need not be on a trunk.
             drop(self.gate.invite(path.peer.ip()));
@@ -224,8 +238,9 @@ impl SipThread {
             let command = Command::Reject { status, retry_after_seconds };
             this.endpoint.command(now, call, command, &mut this.out);
         };
-        // The trunk may have been taken away between the datagram and here; over TCP this is the check.
-        let Some(trunk) = self.gate.trunk_of(invite.path.peer.ip()) else {
+        // The trunk may have been taken away between the datagram and here; over TCP and TLS this is the check.
+        let proven = self.streams.proven(invite.path);
+        let Some(trunk) = self.gate.trunk_of(invite.path.peer.ip(), &proven) else {
             return refuse(self, 403, SipRejection::Acl);
         };
         match self.credentials.judge(&self.gate, &trunk, &invite, now) {
@@ -286,7 +301,7 @@ mod tests {
     fn a_socket_reaches_its_own_kind_of_addresses_only() {
         let reaches = |bound: &str, transport, peer: &str| {
             let own = Reach { transport: Transport::Udp, bound: bound.parse().unwrap() };
-            own.reaches(Destination { transport, peer: peer.parse().unwrap() })
+            own.reaches(transport, peer.parse().unwrap())
         };
         assert!(reaches("0.0.0.0:5060", Transport::Udp, "192.0.2.1:5060"));
         assert!(reaches("127.0.0.1:5060", Transport::Udp, "127.0.0.9:5060"));

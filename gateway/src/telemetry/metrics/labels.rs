@@ -89,6 +89,27 @@ labels! {
         /// Credentials were missing or wrong.
         Auth = "auth",
     }
+    /// Why a TLS handshake failed.
+    TlsFailure {
+        /// It took too long.
+        TimedOut = "timed_out",
+        /// The other side went away.
+        Disconnected = "disconnected",
+        /// The other side refused ours: its certificate, version or ciphers.
+        Refused = "refused",
+        /// A client had no certificate, and needs one.
+        NoCertificate = "no_certificate",
+        /// Its certificate is not valid now.
+        Expired = "expired",
+        /// Its certificate comes from nobody whom we believe.
+        Untrusted = "untrusted",
+        /// Its certificate names somebody else (RFC 5922).
+        WrongName = "wrong_name",
+        /// Its certificate cannot be used otherwise.
+        BadCertificate = "bad_certificate",
+        /// No common version or cipher, or no TLS at all.
+        Protocol = "protocol",
+    }
     /// How a key came.
     DigitSource {
         /// As a telephone event (RFC 4733).
@@ -172,6 +193,7 @@ pub(super) fn reference() -> String {
     values::<SipMethod>("`method`", &mut page);
     values::<StatusClass>("`class`", &mut page);
     values::<SipRejection>("`reason` of `vestibule_sip_rejected_total`", &mut page);
+    values::<TlsFailure>("`reason` of `vestibule_sip_tls_handshakes_failed_total`", &mut page);
     values::<JournalRefusal>("`reason` of `vestibule_journal_refused_total`", &mut page);
     values::<DigitSource>("`source`", &mut page);
     page.push_str(
