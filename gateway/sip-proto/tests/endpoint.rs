@@ -401,6 +401,27 @@ fn on_tcp_nothing_is_repeated_but_the_200() {
 }
 
 #[test]
+fn a_caller_who_asks_for_sips_gets_a_sips_contact() {
+    for (uri, extra, wanted) in [
+        ("sip:+14155550100@198.51.100.9", "", "<sip:198.51.100.9:5060;transport=tls>"),
+        ("sips:+14155550100@198.51.100.9", "", "<sips:198.51.100.9:5060>"),
+        (
+            "sip:+14155550100@198.51.100.9",
+            "Record-Route: <sips:192.0.2.20;lr>\r\n",
+            "<sips:198.51.100.9:5060>",
+        ),
+    ] {
+        let mut bench = Bench::new(Transport::Tls);
+        let invite = request("INVITE", "z9hG4bKinvite", 1, None, &[], OFFER);
+        let (_, rest) = invite.split_once("\r\n").unwrap();
+        bench.receive(&format!("INVITE {uri} SIP/2.0\r\n{extra}{rest}"));
+        let call = bench.incoming();
+        let ok = bench.answer(call);
+        assert_eq!(header(&ok, HeaderName::Contact).as_deref(), Some(wanted), "{uri} {extra}");
+    }
+}
+
+#[test]
 fn every_torture_message_gets_the_answer_its_rfc_wants() {
     let folder = std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/torture");
     let index: serde_json::Value =

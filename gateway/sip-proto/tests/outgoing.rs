@@ -36,7 +36,8 @@ impl Bench {
             transport,
             advertised: format!("198.51.100.9:{port}").parse().unwrap(),
         };
-        let listeners = vec![listen(Transport::Udp, 5060), listen(Transport::Tcp, 5062)];
+        let listeners =
+            vec![listen(Transport::Udp, 5060), listen(Transport::Tcp, 5062), listen(Transport::Tls, 5063)];
         let settings = Settings { listeners, ..Settings::default() };
         let peer = "192.0.2.7:5070".parse().unwrap();
         Self {
@@ -386,6 +387,69 @@ fn the_transport_that_a_contact_names_is_used() {
     assert_eq!((path.transport, path.listener), (Transport::Tcp, 1));
     assert_eq!(path.peer, "192.0.2.7:5080".parse().unwrap());
     assert!(line(&bye, "Via").starts_with("SIP/2.0/TCP 198.51.100.9:5062;"));
+}
+
+/// A bench whose calls go over TLS.
+fn over_tls() -> Bench {
+    let mut bench = Bench::new();
+    bench.path = Path { transport: Transport::Tls, listener: 2, connection: Some(7), ..bench.path };
+    bench
+}
+
+#[test]
+fn a_call_to_a_sips_uri_says_so_in_contact_and_one_over_tls_alone_does_not() {
+    let mut bench = over_tls();
+    let (_, invite) = bench.call(bench.target());
+    assert_eq!(line(&invite, "Contact"), "<sip:198.51.100.9:5063;transport=tls>");
+    assert!(line(&invite, "Via").starts_with("SIP/2.0/TLS 198.51.100.9:5063;"));
+    let (_, invite) = bench.call(Target { uri: "sips:agent@pbx.example".into(), ..bench.target() });
+    assert!(invite.starts_with("INVITE sips:agent@pbx.example "), "{invite}");
+    assert_eq!(line(&invite, "Contact"), "<sips:198.51.100.9:5063>");
+}
+
+#[test]
+fn what_began_over_tls_stays_there_whatever_the_contact_names() {
+    for (contact, peer) in [
+        ("sip:agent@192.0.2.7:5080;transport=udp", "192.0.2.7:5080"),
+        ("sip:agent@192.0.2.7", "192.0.2.7:5061"),
+        ("sips:agent@192.0.2.7", "192.0.2.7:5061"),
+        ("sip:agent@pbx.example", "192.0.2.7:5070"),
+    ] {
+        let mut bench = over_tls();
+        let (call, _) = bench.established(&format!("Contact: <{contact}>\r\n"));
+        let (path, _) = bench.hang_up(call).remove(0);
+        assert_eq!((path.transport, path.connection), (Transport::Tls, Some(7)), "{contact}");
+        assert_eq!(path.peer, peer.parse().unwrap(), "{contact}");
+    }
+}
+
+#[test]
+fn a_sips_contact_leads_to_tls_from_any_transport() {
+    let mut bench = Bench::new();
+    let (call, _) = bench.established("Contact: <sips:agent@192.0.2.7>\r\n");
+    let (path, bye) = bench.hang_up(call).remove(0);
+    assert_eq!((path.transport, path.listener, path.connection), (Transport::Tls, 2, None));
+    assert_eq!(path.peer, "192.0.2.7:5061".parse().unwrap());
+    assert!(line(&bye, "Via").starts_with("SIP/2.0/TLS 198.51.100.9:5063;"));
+}
+
+#[test]
+fn a_connection_that_is_lost_fails_the_calls_that_wait_for_a_first_answer_by_it() {
+    let mut bench = over_tls();
+    let (_, waiting) = bench.call(bench.target());
+    let (_, ringing) = bench.call(bench.target());
+    bench.receive(&response(&ringing, "180 Ringing", "b1", CONTACT, ""));
+    bench.events.clear();
+    let mut out = Outputs::default();
+    let elsewhere = Path { connection: Some(8), ..bench.path };
+    bench.endpoint.unreachable(elsewhere, &mut out);
+    // The far end of the same connection may have been known by another address.
+    let peer = "192.0.2.99:5061".parse().unwrap();
+    bench.endpoint.unreachable(Path { peer, ..bench.path }, &mut out);
+    bench.collect(out);
+    assert_eq!(bench.failed().0, 503);
+    assert!(bench.events.is_empty(), "the one that rings goes on");
+    assert_eq!(bench.endpoint.sizes().calls, 1, "{waiting}");
 }
 
 #[test]
