@@ -76,6 +76,8 @@ pub struct Sip {
     pub overload: SipOverload,
     /// Certificates of TLS listeners and connections.
     pub tls: SipTls,
+    /// Whether trunks are there.
+    pub ping: SipPing,
 }
 
 /// `[sip.limits]`.
@@ -136,6 +138,18 @@ pub enum ClientCertificates {
     Optional,
     /// Without a good one there is no connection.
     Required,
+}
+
+/// `[sip.ping]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SipPing {
+    /// Seconds between two pings of a trunk; 0 for none.
+    pub every_seconds: u64,
+    /// Seconds for which an answer is waited for.
+    pub answer_seconds: u64,
+    /// Losses in a row after which a trunk is down.
+    pub losses_max: u32,
 }
 
 /// `[media]`.

@@ -17,6 +17,7 @@ pub mod readiness;
 pub mod recordings;
 pub mod routing;
 pub mod server;
+pub mod trunks;
 
 mod guard;
 
@@ -60,6 +61,8 @@ pub struct AppState {
     pub recordings: crate::recordings::Recordings,
     /// Agents available to inboxes.
     pub availability: crate::availability::Availability,
+    /// What is known of trunks.
+    pub trunks: crate::trunks::Trunks,
     /// Whom contacts may be handed to.
     pub hand_off: std::sync::Arc<vestibule_config::settings::HandOff>,
 }
@@ -145,6 +148,7 @@ fn described() -> OpenApiRouter<AppState> {
         .merge(contacts::routes())
         .merge(hand_off::routes())
         .merge(inboxes::routes())
+        .merge(trunks::routes())
         .merge(recordings::routes())
         .merge(routing::routes())
         .merge(prompts::routes())

@@ -40,6 +40,7 @@ use crate::{
     sip::{Capture, Gate, Sip, Sockets, Survivors, Tls},
     sound::Library,
     telemetry::{self, Metrics, SipMetrics},
+    trunks::Trunks,
 };
 
 mod housekeeping;
@@ -80,6 +81,7 @@ async fn run(settings: &Settings, runtime: &Runtime) -> anyhow::Result<()> {
     let live = LiveContacts::default();
     let (queues, dialler, availability) = (Queues::default(), Dialler::default(), Availability::default());
     let hand_off = Arc::new(settings.hand_off.clone());
+    let trunks = Trunks::new(settings.sip.ping, metrics.trunk.clone());
     let recordings = Recordings::open(&settings.data_dir, settings.recordings)?;
     let (keys, new_key) = Keys::open(&settings.data_dir)?;
     let services = Services {
@@ -95,6 +97,7 @@ async fn run(settings: &Settings, runtime: &Runtime) -> anyhow::Result<()> {
         recordings: recordings.clone(),
         places: open_places(settings, &journal).await?,
         dialler: dialler.clone(),
+        trunks: trunks.clone(),
         hand_off: hand_off.clone(),
         repeats: repeats.clone(),
         metrics: metrics.clone(),
@@ -107,6 +110,7 @@ async fn run(settings: &Settings, runtime: &Runtime) -> anyhow::Result<()> {
     let shared = (hub.clone(), gate, metrics.sip.clone());
     let mut background = JoinSet::new();
     let sip = start_sip(settings, bound.sip, shared, capture.clone(), &mut background)?;
+    background.spawn(trunks.clone().follow(store.clone(), sip.inbox()));
     background.spawn(dialler.run(live.clone(), hand_off.clone()));
     background.spawn(repeats.clone().settle(journal.clone()));
     let state = AppState {
@@ -122,6 +126,7 @@ async fn run(settings: &Settings, runtime: &Runtime) -> anyhow::Result<()> {
         queues: queues.clone(),
         availability,
         recordings: recordings.clone(),
+        trunks,
         hand_off,
     };
     let http_address = bound.http.as_ref().and_then(|listener| listener.local_addr().ok());
@@ -131,13 +136,33 @@ async fn run(settings: &Settings, runtime: &Runtime) -> anyhow::Result<()> {
     readiness.set(Phase::Ready);
     greet(settings, &store, &sip_addresses, http_address, new_key.as_ref());
 
+    let running = Running { hub, readiness, sip, api, background, repeats, journal };
     stop_asked().await?;
-    drain(&hub, &readiness).await;
-    readiness.set(Phase::Stopping);
-    stop_edges(sip, api, background).await;
-    repeats.end_due(&journal, jiff::Timestamp::MAX);
-    tokio::task::spawn_blocking(move || journal.close()).await?;
-    Ok(())
+    running.stop().await
+}
+
+/// What goes on until the process is told to stop.
+struct Running {
+    hub: Hub,
+    readiness: Readiness,
+    sip: Sip,
+    api: Option<tokio::task::JoinHandle<()>>,
+    background: JoinSet<()>,
+    repeats: Repeats,
+    journal: Journal,
+}
+
+impl Running {
+    /// Drains, and ends everything in order.
+    async fn stop(self) -> anyhow::Result<()> {
+        let Self { hub, readiness, sip, api, background, repeats, journal } = self;
+        drain(&hub, &readiness).await;
+        readiness.set(Phase::Stopping);
+        stop_edges(sip, api, background).await;
+        repeats.end_due(&journal, jiff::Timestamp::MAX);
+        tokio::task::spawn_blocking(move || journal.close()).await?;
+        Ok(())
+    }
 }
 
 /// Makes what new routing needs before it is active, and hands it out when it is.

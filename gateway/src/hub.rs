@@ -30,6 +30,7 @@ use crate::{
     repeats::Repeats,
     sound::Library,
     telemetry::Metrics,
+    trunks::Trunks,
 };
 
 /// What contact tasks work with.
@@ -59,6 +60,8 @@ pub struct Services {
     pub recordings: Recordings,
     /// Calls the telephones of inboxes.
     pub dialler: Dialler,
+    /// What is known of trunks.
+    pub trunks: Trunks,
     /// Whom contacts may be handed to.
     pub hand_off: Arc<HandOff>,
     /// Contacts of before a restart whose INVITE may come again.

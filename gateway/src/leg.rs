@@ -17,7 +17,7 @@ use vestibule_routing::{
     journey::{RequestId, TargetIndex},
 };
 
-use crate::sip::SipInbox;
+use crate::{sip::SipInbox, trunks::Way};
 
 /// Which of a contact's legs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -117,6 +117,18 @@ pub struct Placing {
     pub headers: Vec<(&'static str, String)>,
     /// Hops that the INVITE may make.
     pub max_forwards: u8,
+}
+
+impl Placing {
+    /// Places it in another way.
+    pub fn go_by(&mut self, way: Way) {
+        let Way { to, uri, login } = way;
+        self.to = to;
+        self.login = login;
+        if let Some(uri) = uri {
+            self.uri = uri;
+        }
+    }
 }
 
 /// How the SIP thread knows a call: a placed one has no key before the thread comes to it.

@@ -26,3 +26,4 @@ pub mod repeats;
 pub mod sip;
 pub mod sound;
 pub mod telemetry;
+pub mod trunks;

@@ -18,7 +18,7 @@ mod tls;
 
 pub use capture::{Capture, Captured};
 pub use gate::{Gate, TrunkPlace};
-pub use inbox::SipInbox;
+pub use inbox::{Inquiring, SipInbox};
 pub use locate::{LocateError, locate, locate_named};
 pub use survivors::Survivors;
 pub use thread::{Sip, SipError, Sockets};

@@ -11,7 +11,7 @@ pub use self::{
     metrics::{
         ApiMetrics, CallMetrics, Counters, DigitSource, HandOffMetrics, JournalMetrics, JournalRefusal,
         Label, MediaMetrics, Metrics, OutcomeLabel, QueueMetrics, SipMethod, SipMetrics, SipRejection,
-        StatusClass, TakeResult, TlsFailure,
+        StatusClass, TakeResult, TlsFailure, TrunkGauges, TrunkMetrics,
     },
     pii::Pii,
 };

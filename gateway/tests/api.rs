@@ -63,6 +63,10 @@ impl Gateway {
             live,
             keys,
             readiness,
+            trunks: vestibule::trunks::Trunks::new(
+                settings::SipPing { every_seconds: 0, answer_seconds: 1, losses_max: 1 },
+                metrics.trunk.clone(),
+            ),
             metrics,
             store: store.into(),
             capture: Capture::new(1 << 20),
@@ -319,7 +323,7 @@ async fn a_request_reaches_the_contact_and_its_answer_comes_back() {
             let Wish::Request(asked) = entry.wish().await else { panic!("a request") };
             let Wanted::Take(callee) = asked.request else { panic!("a take: {:?}", asked.request) };
             assert_eq!((callee.by.as_str(), callee.ring), ("ann", Duration::from_secs(20)));
-            assert_eq!(asked.targets[0].destinations[0].peer.to_string(), "127.0.0.1:5070");
+            assert_eq!(asked.targets[0].ways[0].to.peer.to_string(), "127.0.0.1:5070");
             asked.reply.send(reply).unwrap();
         };
         let ask = gateway.ask("POST", "/api/v1/contacts/ct_1/take", Some(take.clone()));
@@ -549,4 +553,14 @@ async fn calls_are_simulated_and_numbers_listed() {
     assert_eq!(page["next"], "+14155550101");
     assert_eq!(gateway.get("/api/v1/numbers/%2B14155550100").await.1["audit"][0]["action"], "number.added");
     assert_eq!(gateway.get("/api/v1/numbers/%2B4412345").await.0, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn trunks_are_listed_and_one_that_was_never_asked_is_neither_up_nor_down() {
+    let gateway = Gateway::new();
+    let (status, body) = gateway.get("/api/v1/trunks").await;
+    assert_eq!(status, StatusCode::OK);
+    let trunk = &body["trunks"][0];
+    assert_eq!((&trunk["id"], &trunk["reach"]), (&json!("tr_local"), &json!("unknown")));
+    assert_eq!((&trunk["outbound"], &trunk["reach_since"]), (&json!(false), &Value::Null));
 }

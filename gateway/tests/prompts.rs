@@ -78,6 +78,10 @@ impl Gateway {
             live,
             keys,
             readiness,
+            trunks: vestibule::trunks::Trunks::new(
+                settings::SipPing { every_seconds: 0, answer_seconds: 1, losses_max: 1 },
+                metrics.trunk.clone(),
+            ),
             metrics,
             store: store.clone(),
             capture: Capture::new(0),

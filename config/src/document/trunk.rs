@@ -46,14 +46,37 @@ pub struct Outbound {
     /// Where the secret of that user is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<SecretRef>,
+    /// Whether it is asked now and then, by OPTIONS, if it is there.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub ping: bool,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+const fn is_yes(value: &bool) -> bool {
+    *value
 }
 
 impl Outbound {
+    /// The SIP URI of the trunk itself.
+    pub fn uri(&self) -> String {
+        let (scheme, host) = self.scheme_and_host();
+        format!("{scheme}:{host}")
+    }
+
     /// The SIP URI by which a number (`+14155550100`) is called.
     pub fn uri_of(&self, number: &str) -> String {
-        let (scheme, rest) = self.target.split_once(':').unwrap_or(("sip", &self.target));
-        let host = rest.rsplit('@').next().unwrap_or(rest);
+        let (scheme, host) = self.scheme_and_host();
         format!("{scheme}:{number}@{host}")
+    }
+
+    /// The scheme of the target, and its host, port and parameters.
+    fn scheme_and_host(&self) -> (&str, &str) {
+        let (scheme, rest) = self.target.split_once(':').unwrap_or(("sip", &self.target));
+        (scheme, rest.rsplit('@').next().unwrap_or(rest))
     }
 }
 

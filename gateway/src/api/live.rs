@@ -8,14 +8,13 @@ use std::{
 use dashmap::{DashMap, Entry};
 use jiff::Timestamp;
 use serde::Serialize;
-use sip_proto::digest::Login;
 use tokio::sync::{Notify, oneshot};
 use vestibule_routing::{
     id::{ContactId, InboxId, IvrId, NodeId, PromptId},
     journey::{Refusal, Request},
 };
 
-use crate::{dialler::PhoneInUse, journal::Event, leg::Destination, queue::PlaceInQueue};
+use crate::{dialler::PhoneInUse, journal::Event, leg::Destination, queue::PlaceInQueue, trunks::Way};
 
 /// All live contacts of the process.
 #[derive(Clone, Debug, Default)]
@@ -105,21 +104,22 @@ pub struct Asked {
 #[derive(Debug)]
 pub struct Located {
     /// The first, or the next when that one does not answer.
-    pub destinations: Vec<Destination>,
+    pub ways: Vec<Way>,
     /// Kept until the call is over: the phone is in use.
     pub phone: Option<PhoneInUse>,
     /// The call whose place it takes there (RFC 3891).
     pub replaces: Option<String>,
-    /// The URI that is called instead of the target, which is a number.
-    pub uri: Option<String>,
-    /// What proves us there.
-    pub login: Option<Login>,
 }
 
 impl Located {
     /// A target that is called by its own URI.
     pub fn at(destinations: Vec<Destination>) -> Self {
-        Self { destinations, phone: None, replaces: None, uri: None, login: None }
+        Self::by(destinations.into_iter().map(Way::from).collect())
+    }
+
+    /// A target that is called in these ways.
+    pub fn by(ways: Vec<Way>) -> Self {
+        Self { ways, phone: None, replaces: None }
     }
 }
 

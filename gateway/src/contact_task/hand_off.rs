@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use sip_proto::{
-    digest::Login,
-    endpoint::{HangUpCause, Refer},
-};
+use sip_proto::endpoint::{HangUpCause, Refer};
 use vestibule_config::settings::HandOff;
 use vestibule_routing::{
     address::E164,
@@ -23,7 +20,7 @@ use crate::{
     hub::Services,
     leg::Signal,
     media::{DigitSource, MediaEvent},
-    sip::{locate, locate_named},
+    sip::locate,
     telemetry::TakeResult,
 };
 
@@ -228,20 +225,7 @@ async fn forward_to(services: &Services, trunk: Option<&TrunkId>, target: &str) 
     }
     let number = E164::parse(target).map_err(|error| error.to_string())?;
     let trunks = services.routing.active().load().trunks.clone();
-    // By the way it came, if that goes both ways.
-    let own = trunk.and_then(|id| trunks.get(id)).filter(|trunk| trunk.outbound.is_some());
-    let trunk = own.or_else(|| trunks.iter().find(|trunk| trunk.outbound.is_some()));
-    let outbound =
-        trunk.and_then(|trunk| trunk.outbound.clone()).ok_or("no trunk calls numbers (outbound)")?;
-    let login = match (&outbound.user, &outbound.secret) {
-        (Some(user), Some(secret)) => {
-            Some(Login::new(user, &secret.reveal().map_err(|error| error.to_string())?))
-        }
-        (None, _) | (_, None) => None,
-    };
-    let uri = outbound.uri_of(&number.to_string());
-    let destinations = locate_named(&uri).await.map_err(|error| error.to_string())?;
-    Ok(Located { uri: Some(uri), login, ..Located::at(destinations) })
+    Ok(Located::by(services.trunks.ways_to(&number, trunk, &trunks).await?))
 }
 
 /// What the end of a taker's call means for the contact.

@@ -18,8 +18,9 @@ use crate::{
     api::live::Located,
     dialler::PhoneInUse,
     hub::Services,
-    leg::{ArrivingCall, Destination, LegId, Placing, Signal, SignalLeg, SignalSink},
+    leg::{ArrivingCall, LegId, Placing, Signal, SignalLeg, SignalSink},
     media::MediaEvent,
+    trunks::Way,
 };
 
 /// All legs but the caller's, and what new ones are made of.
@@ -58,7 +59,7 @@ pub(super) struct Taker {
     events: mpsc::Receiver<MediaEvent>,
     placing: Placing,
     /// Where to call when the target does not answer where it was called.
-    others: VecDeque<Destination>,
+    others: VecDeque<Way>,
     held: bool,
     /// The phone is in use as long as the leg is.
     phone: Option<PhoneInUse>,
@@ -166,17 +167,17 @@ impl Takers {
         located: Located,
         (services, caller, leg): (&Services, &MediaLeg, &SignalLeg),
     ) -> Option<Taker> {
-        let mut others: VecDeque<_> = located.destinations.into();
-        let to = others.pop_front()?;
+        let mut others: VecDeque<_> = located.ways.into();
+        let way = others.pop_front()?;
         let (sender, events) = mpsc::channel(MEDIA_EVENTS_MAX);
-        let mut media = MediaLeg::new(sender, to.peer.ip());
+        let mut media = MediaLeg::new(sender, way.to.peer.ip());
         // Before the caller is answered, his leg belongs beside the first of these.
         let beside = if caller.is_open() { Some(caller) } else { self.media_beside() };
         let replaces = located.replaces.map(|value| ("Replaces", value));
         let placing = Placing {
-            to,
-            uri: located.uri.unwrap_or_else(|| uri.to_owned()),
-            login: located.login,
+            to: way.to,
+            uri: way.uri.unwrap_or_else(|| uri.to_owned()),
+            login: way.login,
             from: self.from.clone(),
             media: media.open(services, beside)?,
             codecs: codecs(caller.codec()),
@@ -196,8 +197,8 @@ impl Takers {
     /// The call failed: whether the target is called somewhere else now.
     pub(super) fn call_elsewhere(&mut self, id: TakerId, leg: &SignalLeg) -> bool {
         let Some(mut taker) = self.take_ringing(id) else { return false };
-        let Some(to) = taker.others.pop_front() else { return false };
-        taker.placing.to = to;
+        let Some(way) = taker.others.pop_front() else { return false };
+        taker.placing.go_by(way);
         let Some(signal) = self.place(id, &taker.placing, leg) else { return false };
         taker.signal = signal;
         self.ringing.push(taker);

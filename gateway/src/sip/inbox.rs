@@ -7,15 +7,21 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
     },
+    time::Duration,
 };
 
 use bytes::Bytes;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use prometheus::IntCounter;
-use sip_proto::endpoint::{Command, Path};
+use sip_proto::{
+    digest::Login,
+    endpoint::{Command, Path, Reply, Series},
+    message::Method,
+};
+use tokio::sync::oneshot;
 
 use super::tls::Identities;
-use crate::leg::{CallRef, Placing, SignalLeg, SignalSink};
+use crate::leg::{CallRef, Destination, Placing, SignalLeg, SignalSink};
 
 /// One thing for the SIP thread to do.
 #[derive(Debug)]
@@ -24,6 +30,8 @@ pub(super) enum Item {
     Command(CallRef, Command),
     /// A contact wants a call placed, and names it.
     Place { id: u64, placing: Box<Placing>, signals: SignalSink },
+    /// A request outside calls is to be sent.
+    Inquire(Box<Inquiring>, oneshot::Sender<Reply>),
     /// A message came over a stream.
     Message(Path, Bytes),
     /// A connection is there, and may be written to; whom its other side has proven to be.
@@ -34,6 +42,31 @@ pub(super) enum Item {
     Unreachable(Path),
     /// Stop.
     Stop,
+}
+
+/// A request outside calls; see [`sip_proto::endpoint::Inquiry`].
+#[derive(Clone, Debug)]
+pub struct Inquiring {
+    /// Where it goes.
+    pub to: Destination,
+    /// Its method.
+    pub method: Method,
+    /// The Request-URI.
+    pub uri: String,
+    /// The URI of From; empty stands for our own address.
+    pub from: String,
+    /// The URI of To.
+    pub to_uri: String,
+    /// The user part of a Contact header with our own address; none for no such header.
+    pub contact_user: Option<String>,
+    /// Further headers.
+    pub headers: Vec<(&'static str, String)>,
+    /// What proves us, if the other side asks.
+    pub login: Option<Login>,
+    /// What it goes on.
+    pub series: Option<Series>,
+    /// How long an answer is waited for.
+    pub patience: Duration,
 }
 
 /// The way to the SIP thread; cheap to clone.
@@ -73,6 +106,13 @@ impl SipInbox {
         let id = self.placed.fetch_add(1, Ordering::Relaxed);
         let item = Item::Place { id, placing: Box::new(placing), signals };
         self.push(item).then(|| SignalLeg { call: CallRef::Placed(id), inbox: self.clone() })
+    }
+
+    /// Sends a request outside calls, and waits for what comes of it; none when it could not be sent.
+    pub async fn inquire(&self, inquiring: Inquiring) -> Option<Reply> {
+        let (reply, answer) = oneshot::channel();
+        self.push(Item::Inquire(Box::new(inquiring), reply));
+        answer.await.ok()
     }
 
     /// Whether the item was taken.

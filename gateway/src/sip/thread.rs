@@ -19,9 +19,11 @@ use sip_proto::{
 use tokio::net::TcpListener;
 
 mod calls;
+mod inquiries;
 mod streams;
 
 use calls::{Calls, Reach};
+use inquiries::Inquiries;
 use streams::{Sent, Streams};
 
 use super::{
@@ -120,6 +122,7 @@ impl Sip {
             inbox: inbox.clone(),
             out: Outputs::default(),
             calls: Calls::default(),
+            inquiries: Inquiries::default(),
             streams: Streams::default(),
             listeners: reach,
             connections,
@@ -144,6 +147,11 @@ impl Sip {
             .spawn(move || thread.run())
             .map_err(SipError::Socket)?;
         Ok(Self { inbox, thread: Some(thread) })
+    }
+
+    /// The way to the thread.
+    pub fn inbox(&self) -> SipInbox {
+        self.inbox.clone()
     }
 
     /// Stops the thread; calls that are still there are ended, without waiting for their answers.
@@ -176,6 +184,7 @@ struct SipThread {
     inbox: SipInbox,
     out: Outputs,
     calls: Calls,
+    inquiries: Inquiries,
     streams: Streams,
     listeners: Vec<Reach>,
     connections: Connections,
@@ -253,6 +262,7 @@ impl SipThread {
             let more = self.do_items() | self.end_orphans(Instant::now());
             self.endpoint.handle_timeout(Instant::now(), &mut self.out);
             self.tell_contacts();
+            self.tell_inquirers();
             self.send(&mut batches);
             if self.stopping {
                 return;
@@ -326,6 +336,7 @@ impl SipThread {
         match item {
             Item::Command(call, command) => self.command(now, call, command),
             Item::Place { id, placing, signals } => self.place(now, id, *placing, signals),
+            Item::Inquire(inquiring, reply) => self.inquire(now, *inquiring, reply),
             Item::Message(path, bytes) => {
                 count_request(&self.metrics, &bytes);
                 self.capture.note(false, path, &bytes);

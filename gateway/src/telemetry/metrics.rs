@@ -1,11 +1,13 @@
 //! Every metric family, in one struct.
 //!
-//! Names are `vestibule_<noun>_<unit>[_total]` in base units. Labels are closed enums: no number, address
-//! or Call-ID ever becomes a label, so the number of series is known beforehand.
+//! Names are `vestibule_<noun>_<unit>[_total]` in base units. Labels are closed enums, or the ids of trunks, of which
+//! routing has few: no number, address or Call-ID ever becomes a label, so the number of series stays small.
 
 mod labels;
 
 use std::sync::Arc;
+
+use vestibule_routing::id::TrunkId;
 
 use prometheus::{
     Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
@@ -32,6 +34,23 @@ impl<L: Label> Counters<L> {
     }
 }
 
+/// Gauges of one family, one for each trunk that there is something to say of.
+#[derive(Clone, Debug)]
+pub struct TrunkGauges(IntGaugeVec);
+
+impl TrunkGauges {
+    /// Sets the gauge of a trunk.
+    pub fn set(&self, trunk: &TrunkId, value: i64) {
+        self.0.with_label_values(&[trunk.as_str()]).set(value);
+    }
+
+    /// There is nothing more to say of a trunk.
+    pub fn forget(&self, trunk: &TrunkId) {
+        // It fails when there was nothing to say before either.
+        self.0.remove_label_values(&[trunk.as_str()]).unwrap_or_default();
+    }
+}
+
 /// All families of the process. Cloning shares them.
 #[derive(Clone, Debug)]
 pub struct Metrics {
@@ -43,6 +62,8 @@ pub struct Metrics {
     pub queue: QueueMetrics,
     /// Hand-offs to those who take contacts.
     pub hand_off: HandOffMetrics,
+    /// Trunks.
+    pub trunk: TrunkMetrics,
     /// Media.
     pub media: MediaMetrics,
     /// The journal.
@@ -76,10 +97,12 @@ macro_rules! families {
     (@type gauge $args:tt) => { IntGauge };
     (@type gauges $args:tt) => { IntGaugeVec };
     (@type seconds $args:tt) => { Histogram };
+    (@type by_trunk $args:tt) => { TrunkGauges };
     (@type counters ($name:literal, $help:literal, $label:literal: $kind:ty)) => { Counters<$kind> };
     (@make $r:ident counter ($name:literal, $help:literal)) => { counter($r, $name, $help)? };
     (@make $r:ident gauge ($name:literal, $help:literal)) => { gauge($r, $name, $help)? };
     (@make $r:ident gauges ($name:literal, $help:literal, $label:literal)) => { gauges($r, $name, $help, $label)? };
+    (@make $r:ident by_trunk ($name:literal, $help:literal)) => { by_trunk($r, $name, $help)? };
     (@make $r:ident seconds ($name:literal, $help:literal, $buckets:expr)) => { seconds($r, $name, $help, $buckets)? };
     (@make $r:ident counters ($name:literal, $help:literal, $label:literal: $kind:ty)) => {
         counters::<$kind>($r, $name, $help, $label)?
@@ -150,6 +173,11 @@ families! {
     HandOffMetrics {
         /// Takes that were tried, by what became of them.
         takes: counters("vestibule_takes_total", "Takes of contacts that were tried, by result.", "result": TakeResult),
+    }
+    /// Trunks.
+    TrunkMetrics {
+        /// Whether a trunk answers pings.
+        up: by_trunk("vestibule_trunk_up", "1 when a trunk answers pings, 0 when it is down; none for a trunk that is not pinged."),
     }
     /// Media.
     MediaMetrics {
@@ -257,6 +285,7 @@ impl Metrics {
             call: CallMetrics::register(&registry)?,
             queue: QueueMetrics::register(&registry)?,
             hand_off: HandOffMetrics::register(&registry)?,
+            trunk: TrunkMetrics::register(&registry)?,
             media: MediaMetrics::register(&registry)?,
             journal: JournalMetrics::register(&registry)?,
             api: ApiMetrics::register(&registry)?,
@@ -319,6 +348,10 @@ fn gauges(registry: &Registry, name: &str, help: &str, label_name: &str) -> prom
     Ok(gauges)
 }
 
+fn by_trunk(registry: &Registry, name: &str, help: &str) -> prometheus::Result<TrunkGauges> {
+    gauges(registry, name, help, "trunk").map(TrunkGauges)
+}
+
 fn seconds(registry: &Registry, name: &str, help: &str, buckets: &[f64]) -> prometheus::Result<Histogram> {
     let histogram = Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec()))?;
     registry.register(Box::new(histogram.clone()))?;
@@ -348,8 +381,8 @@ const REFERENCE_HEAD: &str = "\
 # Metrics
 
 What `/metrics` shows, in the Prometheus text format. The page is made from the code
-(`Metrics::reference`) and checked by a test. Labels are closed: no number, address or Call-ID is
-ever one.
+(`Metrics::reference`) and checked by a test. Labels are closed, or the id of a trunk: no number, address or Call-ID
+is ever one.
 
 | Name | Kind | Labels | Meaning |
 | --- | --- | --- | --- |

@@ -202,12 +202,17 @@ impl Endpoint {
     /// The value of a Contact header for a peer on this path: `sips` where the dialog was begun by such a URI
     /// (RFC 3261 §8.1.1.8, §12.1.1), which alone says the transport.
     pub(super) fn contact(&self, path: Path, secure: bool) -> String {
+        self.contact_as("", path, secure)
+    }
+
+    /// The same with what stands before the host: a user and `@`, or nothing.
+    pub(super) fn contact_as(&self, user: &str, path: Path, secure: bool) -> String {
         let host = self.contact_host(path.listener, path.peer);
         match path.transport {
-            _ if secure => format!("<sips:{host}>"),
-            Transport::Udp => format!("<sip:{host}>"),
-            Transport::Tcp => format!("<sip:{host};transport=tcp>"),
-            Transport::Tls => format!("<sip:{host};transport=tls>"),
+            _ if secure => format!("<sips:{user}{host}>"),
+            Transport::Udp => format!("<sip:{user}{host}>"),
+            Transport::Tcp => format!("<sip:{user}{host};transport=tcp>"),
+            Transport::Tls => format!("<sip:{user}{host};transport=tls>"),
         }
     }
 }

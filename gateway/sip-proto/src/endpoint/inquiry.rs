@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    Endpoint, Outputs, Path, Transport,
+    Endpoint, Outputs, Path,
     outgoing::{CallError, retry_after, target_uri},
     tables::{ClientMachine, Handle},
 };
@@ -194,12 +194,8 @@ impl Endpoint {
 
     fn own_contact(&self, inquiry: &Inquiry) -> Option<String> {
         let user = inquiry.contact_user.as_ref()?;
-        let host = self.contact_host(inquiry.path.listener, inquiry.path.peer);
-        Some(match inquiry.path.transport {
-            Transport::Udp => format!("<sip:{user}@{host}>"),
-            Transport::Tcp => format!("<sip:{user}@{host};transport=tcp>"),
-            Transport::Tls => format!("<sips:{user}@{host};transport=tls>"),
-        })
+        let secure = inquiry.uri.starts_with("sips:");
+        Some(self.contact_as(&format!("{user}@"), inquiry.path, secure))
     }
 
     fn own_uri(&self, inquiry: &Inquiry) -> String {

@@ -80,7 +80,7 @@ impl Reach {
         Listener { transport: self.transport, advertised: address }
     }
 
-    fn reaches(self, transport: Transport, to: SocketAddr) -> bool {
+    pub(super) fn reaches(self, transport: Transport, to: SocketAddr) -> bool {
         let (own, peer) = (self.bound.ip(), to.ip());
         self.transport == transport
             && own.is_ipv4() == peer.is_ipv4()
@@ -126,7 +126,7 @@ impl SipThread {
     }
 
     /// The connection that requests to a peer go by; none for datagrams.
-    fn connection_to(
+    pub(super) fn connection_to(
         &mut self,
         transport: Transport,
         address: SocketAddr,

@@ -19,7 +19,10 @@ fn every_family_has_a_name_by_the_rules_and_stands_once() {
 
 #[test]
 fn the_reference_page_is_what_the_code_says() {
-    let page = Metrics::new().unwrap().reference();
+    let metrics = Metrics::new().unwrap();
+    // Families by trunk show nothing while there is no trunk.
+    metrics.trunk.up.set(&TrunkId::new("tr_a"), 1);
+    let page = metrics.reference();
     if std::env::var_os("UPDATE_REFERENCE").is_some() {
         std::fs::write(reference_path(), &page).unwrap();
     }
@@ -34,4 +37,15 @@ fn a_counter_of_a_label_counts_under_that_label() {
     let text = String::from_utf8(metrics.text().unwrap()).unwrap();
     assert!(text.contains("vestibule_sip_rejected_total{reason=\"overload\"} 3"), "{text}");
     assert!(text.contains("vestibule_sip_rejected_total{reason=\"acl\"} 0"), "{text}");
+}
+
+#[test]
+fn a_trunk_that_is_gone_leaves_no_series() {
+    let metrics = Metrics::new().unwrap();
+    let shown = || String::from_utf8(metrics.text().unwrap()).unwrap().contains("tr_a");
+    metrics.trunk.up.set(&TrunkId::new("tr_a"), 1);
+    assert!(shown());
+    metrics.trunk.up.forget(&TrunkId::new("tr_a"));
+    metrics.trunk.up.forget(&TrunkId::new("tr_a"));
+    assert!(!shown());
 }
