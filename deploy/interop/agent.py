@@ -14,8 +14,9 @@ class Agent(Call):
     """One phone. `status` is its final answer, given after `ring_s` seconds; none: it rings for ever."""
 
     def __init__(self, name="agent", *, status=200, ring_s=0.3, payload_types=(0, 8), telephone_event=101,
-                 login=None):
-        super().__init__(1, name, caller=name, payload_types=payload_types, telephone_event=telephone_event)
+                 login=None, line=None, scheme="sip"):
+        super().__init__(1, name, caller=name, payload_types=payload_types, telephone_event=telephone_event, line=line,
+                         scheme=scheme)
         self.status, self.ring_s = status, ring_s
         self.login = login  # user and secret that callers must prove, if any
         self.invite, self.invited_at, self.cancelled_at = None, None, None
@@ -164,7 +165,7 @@ class Agent(Call):
                  *[f"Record-Route: {route}" for route in request.all("record-route")],
                  f"From: {request.first('from')}", f"To: {self._own}", f"Call-ID: {request.first('call-id')}",
                  f"CSeq: {request.first('cseq')}",
-                 f"Contact: <sip:{self.caller}@127.0.0.1:{self.sip.getsockname()[1]}>",
+                 f"Contact: {self._contact()}",
                  "Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, REFER, NOTIFY"]
         if body:
             lines.append("Content-Type: application/sdp")

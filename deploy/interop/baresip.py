@@ -70,14 +70,14 @@ def _press(control, keys):
             time.sleep(0.5)
 
 
-def _start(folder, seconds, listen, account, hertz, *arguments):
+def _start(folder, seconds, listen, account, hertz, *arguments, more=""):
     """Starts baresip in a folder of its own; its port for commands, and the process."""
     modules = next((path for path in MODULES if pathlib.Path(path).is_dir()), None)
     check(shutil.which("baresip") and modules, "baresip is not installed: deploy/setup")
     rtp, control = _free(socket.SOCK_DGRAM) & ~1, _free(socket.SOCK_STREAM)
     (folder / "config").write_text(CONFIG.format(
         folder=folder, player=folder / "heard.wav", port=rtp, port_end=rtp + 8, modules=modules, control=control,
-        listen=listen))
+        listen=listen) + more)
     (folder / "accounts").write_text(account)
     (folder / "contacts").write_text("")
     _quiet_hum(folder / "said.wav", seconds + 5, hertz)
@@ -97,14 +97,17 @@ def _heard(folder):
     return found[0], said
 
 
-def call(folder, port, number, seconds, account="", user="interop", keys="", keys_after=5.0, hertz=200):
+def call(folder, port, number, seconds, account="", user="interop", keys="", keys_after=5.0, hertz=200,
+         transport="udp", authority=None):
     """Calls a number, listens for so long, hangs up; presses keys after a while.
 
     Gives back the recording and what baresip printed of the call.
     """
     folder = pathlib.Path(folder)
-    account = f"<sip:{user}@127.0.0.1;transport=udp>;regint=0;audio_codecs=PCMU,PCMA{account}\n"
-    control, phone = _start(folder, seconds, 0, account, hertz, "-e", f"/dial sip:{number}@127.0.0.1:{port}")
+    account = f"<sip:{user}@127.0.0.1;transport={transport}>;regint=0;audio_codecs=PCMU,PCMA{account}\n"
+    more = f"sip_cafile {authority}\nsip_verify_server yes\n" if authority else ""
+    by = "" if transport == "udp" else f";transport={transport}"
+    control, phone = _start(folder, seconds, 0, account, hertz, "-e", f"/dial sip:{number}@127.0.0.1:{port}{by}", more=more)
     try:
         if keys:
             time.sleep(keys_after)

@@ -1,4 +1,4 @@
-"""A SIP caller that listens: one call over UDP with its audio recorded in memory. Loopback only.
+"""A SIP caller that listens: one call over UDP or TLS with its audio recorded in memory. Loopback only.
 
 Not a SIP stack: it does what the interop cases need, strictly enough that a wrong answer is noticed.
 `Call` runs a thread of its own from `dial()` to the end of the call; everything else may be called from outside.
@@ -82,7 +82,7 @@ class Call:
     """One call. `to` is the user part that is dialled."""
 
     def __init__(self, port, to, *, host="127.0.0.1", source=None, caller=None, payload_types=(0, 8),
-                 late_offer=False, telephone_event=101, extra_headers=(), rtp=True):
+                 late_offer=False, telephone_event=101, extra_headers=(), rtp=True, line=None, scheme="sip"):
         for address in (host, source or host):
             if not ipaddress.ip_address(address).is_loopback:
                 raise ValueError(f"{address}: loopback only")
@@ -90,8 +90,12 @@ class Call:
         self.v6 = ":" in host
         family = socket.AF_INET6 if self.v6 else socket.AF_INET
         self.local = source or host
-        self.sip = socket.socket(family, socket.SOCK_DGRAM)
-        self.sip.bind((self.local, 0))
+        if line:  # a `tls.Line` or `tls.Listener`: what a datagram socket does, over a connection
+            self.sip = line
+        else:
+            self.sip = socket.socket(family, socket.SOCK_DGRAM)
+            self.sip.bind((self.local, 0))
+        self.transport, self.scheme = ("TLS" if line else "UDP"), scheme
         self.rtp = socket.socket(family, socket.SOCK_DGRAM)
         self.rtp.bind((self.local, 0))
         self.caller = caller or f"+1212555{random.randrange(10000):04d}"
@@ -259,7 +263,7 @@ class Call:
     # -- SIP ---------------------------------------------------------------------------------------------------
 
     def _uri(self, user):
-        return f"sip:{user}@{self._host(self.host)}:{self.port};user=phone"
+        return f"{self.scheme}:{user}@{self._host(self.host)}:{self.port};user=phone"
 
     @staticmethod
     def _host(address):
@@ -282,10 +286,10 @@ class Call:
     def _request(self, method, uri, cseq, branch, body=b"", content_type="application/sdp"):
         host, port = self._host(self.local), self.sip.getsockname()[1]
         in_dialog = method not in ("CANCEL",) and self.remote_to
-        lines = [f"{method} {uri} SIP/2.0", f"Via: SIP/2.0/UDP {host}:{port};branch={branch};rport",
+        lines = [f"{method} {uri} SIP/2.0", f"Via: SIP/2.0/{self.transport} {host}:{port};branch={branch};rport",
                  "Max-Forwards: 70", f"From: {self._own_party()}",
                  f"To: {self.remote_to if in_dialog else f'<{self._uri(self.to)}>'}", f"Call-ID: {self.call_id}",
-                 f"CSeq: {cseq} {method}", f"Contact: <sip:{self.caller}@{host}:{port}>"]
+                 f"CSeq: {cseq} {method}", f"Contact: {self._contact()}"]
         if in_dialog:
             lines += [f"Route: {route}" for route in self.routes]
         if method == "INVITE":
@@ -295,6 +299,11 @@ class Call:
             lines.append(f"Content-Type: {content_type}")
         lines.append(f"Content-Length: {len(body)}")
         return ("\r\n".join(lines) + "\r\n\r\n").encode() + body
+
+    def _contact(self):
+        plain = self.scheme == "sip" and self.transport == "TLS"
+        return (f"<{self.scheme}:{self.caller}@{self._host(self.local)}:{self.sip.getsockname()[1]}"
+                f"{';transport=tls' if plain else ''}>")
 
     def _own_party(self):
         host, port = self._host(self.local), self.sip.getsockname()[1]
@@ -374,7 +383,7 @@ class Call:
         lines = ["SIP/2.0 200 OK", *[f"Via: {via}" for via in message.all("via")], f"From: {message.first('from')}",
                  f"To: {message.first('to')}", f"Call-ID: {message.first('call-id')}",
                  f"CSeq: {message.first('cseq')}",
-                 f"Contact: <sip:{self.caller}@{self._host(self.local)}:{self.sip.getsockname()[1]}>"]
+                 f"Contact: {self._contact()}"]
         if body:
             lines.append("Content-Type: application/sdp")
         lines.append(f"Content-Length: {len(body)}")

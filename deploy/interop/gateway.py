@@ -37,8 +37,9 @@ def free_port(host="127.0.0.1"):
 
 
 class Gateway:
-    def __init__(self, binary, host="127.0.0.1", name="gateway"):
+    def __init__(self, binary, host="127.0.0.1", name="gateway", settings=None):
         self.binary, self.host, self.name = str(binary), host, name
+        self.settings = settings or {}  # by their path: {"sip.listen": "udp:…"}; listeners replace our own
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="vestibule-interop-"))
         self.data = self.folder / "data"
         self.sip, self.http = free_port(host), free_port()
@@ -52,11 +53,13 @@ class Gateway:
         """Starts the process; gives back the seconds until it takes calls."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         began = time.monotonic()
+        listen = [] if "sip.listen" in self.settings else ["--sip", f"{host}:{self.sip}"]
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("VESTIBULE_")}
+        for key, value in self.settings.items():
+            environment[f"VESTIBULE_{key.replace('.', '_').upper()}"] = str(value)
         self.process = subprocess.Popen(
-            [self.binary, "serve", "--data-dir", str(self.data), "--sip", f"{host}:{self.sip}",
-             "--http", f"127.0.0.1:{self.http}"],
-            stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, cwd=self.folder,
-            env={key: value for key, value in os.environ.items() if not key.startswith("VESTIBULE_")})
+            [self.binary, "serve", "--data-dir", str(self.data), *listen, "--http", f"127.0.0.1:{self.http}"],
+            stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, cwd=self.folder, env=environment)
         while time.monotonic() - began < seconds:
             if self.process.poll() is not None:
                 raise Failure(f"the gateway ended with {self.process.returncode}: {self.last_words()}")
