@@ -148,9 +148,11 @@ catalogue! {
     /// Two nodes of one IVR, or two rows of one schedule, share a name.
     DuplicateName = "R-1214", Error, "give each its own name";
     /// A node whose behaviour this version does not have.
-    UnsupportedNode = "R-1215", Error, "remove the node; it needs a part of the gateway that is not there yet";
+    UnsupportedNode = "R-1215", Error, "remove the node; it needs messages, which this version does not send";
     /// A data dip that cannot be made.
     DataDipTarget = "R-1216", Error, "give the data dip an http or https URL";
+    /// An IVR that is a part of itself, or of too many others.
+    IvrWithinItself = "R-1217", Error, "let no IVR lead into itself by sub_ivr, and no more than 8 lie within each other";
     /// A Queue IVR linked as an Initial IVR, or the other way round.
     WrongIvrKind = "R-1301", Error, "link an Initial IVR as initial_ivr and a Queue IVR as queue_ivr";
     /// The wait before the Queue IVR is out of range.

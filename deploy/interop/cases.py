@@ -51,7 +51,7 @@ def prompts():
 
 def best_match(heard, least=0.8):
     """The built-in words that are heard best: (name, start in seconds, likeness)."""
-    words = {name: samples for name, samples in prompts().items() if "music" not in name and len(samples) >= 2000}
+    words = {name: samples for name, samples in prompts().items() if "music" not in name and len(samples) >= 12000}
     # Counting is done in another process, so that calls going on in this one keep their pace.
     tasks = {name: COUNTING.submit(sound.find, heard, samples) for name, samples in words.items()}
     found = [(task.result()[1], name, task.result()[0]) for name, task in tasks.items()]

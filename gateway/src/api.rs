@@ -3,6 +3,7 @@
 //! Handlers read the journal, the live contacts and the plan; they never touch SIP or media. Groups of
 //! endpoints are modules with a `routes()`; [`router`] merges them.
 
+pub mod callbacks;
 pub mod contacts;
 pub mod events;
 pub mod extract;
@@ -59,6 +60,8 @@ pub struct AppState {
     pub queues: crate::queue::Queues,
     /// Recordings of calls.
     pub recordings: crate::recordings::Recordings,
+    /// Callers who are to be called back.
+    pub callbacks: crate::callbacks::Callbacks,
     /// Agents available to inboxes.
     pub availability: crate::availability::Availability,
     /// What is known of trunks.
@@ -149,6 +152,7 @@ fn described() -> OpenApiRouter<AppState> {
         .merge(hand_off::routes())
         .merge(inboxes::routes())
         .merge(trunks::routes())
+        .merge(callbacks::routes())
         .merge(recordings::routes())
         .merge(routing::routes())
         .merge(prompts::routes())

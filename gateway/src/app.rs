@@ -26,10 +26,12 @@ use crate::{
         readiness::{Phase, Readiness},
     },
     availability::Availability,
+    callbacks::Callbacks,
     cli::{open_store, say},
     data_dip::DataDips,
     dialler::Dialler,
     feed::Feed,
+    handling::HandleTimes,
     hub::{Hub, Services},
     journal::{self, Journal},
     media::{Media, MediaSettings},
@@ -71,77 +73,12 @@ pub fn serve(settings: Settings) -> anyhow::Result<()> {
 }
 
 async fn run(settings: &Settings, runtime: &Runtime) -> anyhow::Result<()> {
-    let metrics = Metrics::new().context("the metric families could not be registered")?;
-    let store = Arc::new(open_store(settings)?);
-    let (journal, repeats) = open_journal(settings, &metrics)?;
-    let sounds = Library::open(settings.data_dir.clone(), settings.tts.clone())?;
-    let gate = follow_routing(&store, &sounds);
-    let media = Media::start(media_settings(&settings.media), runtime.handle())?;
-    let readiness = Readiness::default();
-    let live = LiveContacts::default();
-    let (queues, dialler, availability) = (Queues::default(), Dialler::default(), Availability::default());
-    let hand_off = Arc::new(settings.hand_off.clone());
-    let trunks = Trunks::new(settings.sip.ping, metrics.trunk.clone());
-    let recordings = Recordings::open(&settings.data_dir, settings.recordings)?;
-    let (keys, new_key) = Keys::open(&settings.data_dir)?;
-    let services = Services {
-        routing: store.clone(),
-        journal: journal.clone(),
-        live: live.clone(),
-        media: media.clone(),
-        media_address: settings.media.advertised_address,
-        dips: DataDips::new(settings.data_dip.allowed_url_prefixes.clone())?,
-        sounds,
-        queues: queues.clone(),
-        availability: availability.clone(),
-        recordings: recordings.clone(),
-        places: open_places(settings, &journal).await?,
-        dialler: dialler.clone(),
-        trunks: trunks.clone(),
-        hand_off: hand_off.clone(),
-        repeats: repeats.clone(),
-        metrics: metrics.clone(),
-        readiness: readiness.clone(),
-    };
-    let hub = Hub::new(services, runtime.handle().clone(), settings.media.calls_max);
-    let bound = Bound::open(settings)?;
-    let sip_addresses = bound.describe();
-    let capture = Capture::new(settings.sip.limits.capture_bytes_max);
-    let shared = (hub.clone(), gate, metrics.sip.clone());
-    let mut background = JoinSet::new();
-    let sip = start_sip(settings, bound.sip, shared, capture.clone(), &mut background)?;
-    background.spawn(trunks.clone().follow(store.clone(), sip.inbox()));
-    background.spawn(dialler.run(live.clone(), hand_off.clone()));
-    background.spawn(repeats.clone().settle(journal.clone()));
-    let state = AppState {
-        feed: Feed::new(journal.clone(), "vestibule"),
-        journal: journal.clone(),
-        live,
-        keys,
-        readiness: readiness.clone(),
-        metrics: metrics.clone(),
-        store: store.clone(),
-        capture,
-        limits: http_limits(&settings.http),
-        queues: queues.clone(),
-        availability,
-        recordings: recordings.clone(),
-        trunks,
-        hand_off,
-    };
-    let http_address = bound.http.as_ref().and_then(|listener| listener.local_addr().ok());
-    let api = bound.http.map(|listener| start_api(listener, state)).transpose()?;
-    background.spawn(measure::go_on(media, queues, metrics));
-    background.spawn(housekeeping::go_on(store.clone(), recordings, settings.clone()));
-    readiness.set(Phase::Ready);
-    greet(settings, &store, &sip_addresses, http_address, new_key.as_ref());
-
-    let running = Running { hub, readiness, sip, api, background, repeats, journal };
+    let running = start(settings, runtime).await?;
     stop_asked().await?;
     running.stop().await
 }
 
-/// What goes on until the process is told to stop.
+/// What is stopped in its order.
 struct Running {
     hub: Hub,
     readiness: Readiness,
@@ -153,15 +90,97 @@ struct Running {
 }
 
 impl Running {
-    /// Drains, and ends everything in order.
     async fn stop(self) -> anyhow::Result<()> {
-        let Self { hub, readiness, sip, api, background, repeats, journal } = self;
-        drain(&hub, &readiness).await;
-        readiness.set(Phase::Stopping);
-        stop_edges(sip, api, background).await;
-        repeats.end_due(&journal, jiff::Timestamp::MAX);
-        tokio::task::spawn_blocking(move || journal.close()).await?;
+        drain(&self.hub, &self.readiness).await;
+        self.readiness.set(Phase::Stopping);
+        stop_edges(self.sip, self.api, self.background).await;
+        self.repeats.end_due(&self.journal, jiff::Timestamp::MAX);
+        tokio::task::spawn_blocking(move || self.journal.close()).await?;
         Ok(())
+    }
+}
+
+async fn start(settings: &Settings, runtime: &Runtime) -> anyhow::Result<Running> {
+    let metrics = Metrics::new().context("the metric families could not be registered")?;
+    let services = open_services(settings, runtime, &metrics).await?;
+    let gate = follow_routing(&services.routing, &services.sounds);
+    let (keys, new_key) = Keys::open(&settings.data_dir)?;
+    let capture = Capture::new(settings.sip.limits.capture_bytes_max);
+    let state = state_of(&services, (keys, capture.clone()), settings);
+    let Services { journal, repeats, readiness, media, queues, recordings, .. } = services.clone();
+    let Services { callbacks, dialler, availability, live, hand_off, trunks, .. } = services.clone();
+    let store = services.routing.clone();
+    let hub = Hub::new(services, runtime.handle().clone(), settings.media.calls_max);
+    let bound = Bound::open(settings)?;
+    let sip_addresses = bound.describe();
+    let shared = (hub.clone(), gate, metrics.sip.clone());
+    let mut background = JoinSet::new();
+    let sip = start_sip(settings, bound.sip, shared, capture, &mut background)?;
+    background.spawn(trunks.follow(store.clone(), sip.inbox()));
+    background.spawn(callbacks.run(hub.clone(), sip.inbox(), (availability, dialler.clone())));
+    background.spawn(dialler.run(live, hand_off));
+    background.spawn(repeats.clone().settle(journal.clone()));
+    let http_address = bound.http.as_ref().and_then(|listener| listener.local_addr().ok());
+    let api = bound.http.map(|listener| start_api(listener, state)).transpose()?;
+    background.spawn(measure::go_on(media, queues, metrics));
+    background.spawn(housekeeping::go_on(store.clone(), recordings, settings.clone()));
+    readiness.set(Phase::Ready);
+    greet(settings, &store, &sip_addresses, http_address, new_key.as_ref());
+    Ok(Running { hub, readiness, sip, api, background, repeats, journal })
+}
+
+/// Opens what contacts work with.
+async fn open_services(
+    settings: &Settings,
+    runtime: &Runtime,
+    metrics: &Metrics,
+) -> anyhow::Result<Services> {
+    let routing = Arc::new(open_store(settings)?);
+    let (journal, repeats) = open_journal(settings, metrics)?;
+    let queues = Queues::default();
+    let callbacks = Callbacks::new(journal.clone(), queues.clone(), metrics.callback.clone());
+    callbacks.load().await?;
+    Ok(Services {
+        routing,
+        live: LiveContacts::default(),
+        media: Media::start(media_settings(&settings.media), runtime.handle())?,
+        media_address: settings.media.advertised_address,
+        dips: DataDips::new(settings.data_dip.allowed_url_prefixes.clone())?,
+        sounds: Library::open(settings.data_dir.clone(), settings.tts.clone())?,
+        queues,
+        availability: Availability::default(),
+        handling: HandleTimes::default(),
+        callbacks,
+        recordings: Recordings::open(&settings.data_dir, settings.recordings)?,
+        places: open_places(settings, &journal).await?,
+        dialler: Dialler::default(),
+        trunks: Trunks::new(settings.sip.ping, metrics.trunk.clone()),
+        hand_off: Arc::new(settings.hand_off.clone()),
+        repeats,
+        metrics: metrics.clone(),
+        readiness: Readiness::default(),
+        journal,
+    })
+}
+
+/// What the API works with.
+fn state_of(services: &Services, (keys, capture): (Keys, Capture), settings: &Settings) -> AppState {
+    AppState {
+        feed: Feed::new(services.journal.clone(), "vestibule"),
+        journal: services.journal.clone(),
+        live: services.live.clone(),
+        keys,
+        readiness: services.readiness.clone(),
+        metrics: services.metrics.clone(),
+        store: services.routing.clone(),
+        capture,
+        limits: http_limits(&settings.http),
+        queues: services.queues.clone(),
+        callbacks: services.callbacks.clone(),
+        availability: services.availability.clone(),
+        recordings: services.recordings.clone(),
+        trunks: services.trunks.clone(),
+        hand_off: services.hand_off.clone(),
     }
 }
 

@@ -9,7 +9,7 @@ use std::{collections::VecDeque, sync::Arc, time::Instant};
 use rand::{Rng, rngs::StdRng};
 use tokio::sync::{mpsc, watch};
 use vestibule_routing::{
-    id::ContactId,
+    id::{ContactId, InboxId},
     journey::{Action, Callee, Event, FeedEvent, Journey, Playback, RequestId, Sound},
     outcome::{Outcome, Reason, Side},
     time::Now,
@@ -18,20 +18,23 @@ use vestibule_routing::{
 use crate::{
     api::live::{LiveEntry, Located, Stage},
     availability::Told,
+    callbacks::Attempt,
     contact_id::new_contact_id,
     dialler::DialWait,
     hub::{Place, Services},
     journal::{ContactEnd, ContactProgress, ContactUpdate, Entry, JournalError},
     leg::{ArrivingCall, LegId, Signal, SignalLeg},
-    media::{self, MediaEvent},
+    media::{self, MediaEvent, Recording},
     queue::Ticket,
     sound::Prompts,
     telemetry::{DigitSource, OutcomeLabel, TakeResult},
 };
 
 mod arrival;
+pub(crate) mod called_back;
 mod hand_off;
 mod media_leg;
+mod message;
 mod queueing;
 mod record;
 mod recording;
@@ -52,8 +55,8 @@ const ANSWERS_MAX: usize = 4;
 /// What a contact has asked of others.
 #[derive(Debug)]
 enum Answer {
-    /// Of a web service.
-    Dip(Event),
+    /// Of a web service, or a recorder.
+    Event(Event),
     /// Where a forwarded call goes.
     Located { request: RequestId, callee: Callee, targets: Vec<Located> },
 }
@@ -75,42 +78,45 @@ pub(crate) async fn run(
     let continued = services.repeats.take(&start);
     let record = Record::new(start, continued.is_some());
     contact.id = continued.unwrap_or(contact.id);
-    let id = contact.id.clone();
-    let Some(live) = services.live.enter(id.clone()) else { return call.leg.reject(500, None) };
+    let Some(live) = services.live.enter(contact.id.clone()) else { return call.leg.reject(500, None) };
     let sounds = services.sounds.of(&routing.prompts);
     let mut actions = Vec::new();
     let journey = Journey::new(routing.plan.clone(), contact, now, &mut actions);
     drop(routing);
     let (media_events, media_receiver) = mpsc::channel(MEDIA_EVENTS_MAX);
-    let (answers, answer_receiver) = mpsc::channel(ANSWERS_MAX);
-    services.metrics.call.started.inc();
-    let mut task = ContactTask {
+    let begun = Begun {
         media: MediaLeg::new(media_events, call.invite.path.peer.ip()),
-        takers: Takers::new(&call, &journey, back),
+        max_forwards: call.invite.max_forwards.saturating_sub(1),
         leg: call.leg,
         codecs: call.codecs,
         srtp: call.srtp,
-        sounds,
         journey,
         actions,
-        pending: VecDeque::new(),
         record,
-        recording: TalkRecording::default(),
-        ticket: None,
-        dial_wait: None,
-        agents: None,
-        waits_since: now.wall,
-        queued_at: None,
+        sounds,
         live,
-        answers,
-        responded: false,
-        ended: false,
-        arrived: now.mono,
-        services,
-        id,
-        _place: place,
+        waits_since: now.wall,
+        attempt: None,
     };
-    task.drive(signals, media_receiver, answer_receiver).await;
+    let (mut task, answers) = ContactTask::new(services, begun, back, place);
+    task.drive(signals, media_receiver, answers).await;
+}
+
+/// A contact that begins.
+struct Begun {
+    leg: SignalLeg,
+    codecs: Vec<sip_proto::sdp::Codec>,
+    srtp: sip_proto::sdp::Srtp,
+    media: MediaLeg,
+    journey: Journey,
+    actions: Vec<Action>,
+    record: Record,
+    sounds: Prompts,
+    live: LiveEntry,
+    waits_since: jiff::Timestamp,
+    max_forwards: u8,
+    /// The callback by which we called.
+    attempt: Option<Attempt>,
 }
 
 /// What one contact's task owns.
@@ -130,6 +136,14 @@ struct ContactTask {
     pending: VecDeque<Event>,
     record: Record,
     recording: TalkRecording,
+    /// The message that the caller leaves.
+    message: Option<Recording>,
+    /// Messages so far.
+    messages: u32,
+    /// Since when somebody who took the contact talks to the caller, and for which inbox.
+    talk_since: Option<(Instant, InboxId)>,
+    /// The callback by which we called, until they wait in their place.
+    attempt: Option<Attempt>,
     ticket: Option<Ticket>,
     dial_wait: Option<DialWait>,
     /// Agents available to the inbox that the contact waits in.
@@ -148,6 +162,49 @@ struct ContactTask {
 }
 
 impl ContactTask {
+    fn new(
+        services: Arc<Services>,
+        begun: Begun,
+        back: mpsc::WeakSender<(LegId, Signal)>,
+        place: Place,
+    ) -> (Self, mpsc::Receiver<Answer>) {
+        let (answers, receiver) = mpsc::channel(ANSWERS_MAX);
+        services.metrics.call.started.inc();
+        let Begun { journey, record, .. } = begun;
+        let task = Self {
+            id: journey.contact().id.clone(),
+            arrived: journey.contact().arrived.mono,
+            takers: Takers::new(begun.max_forwards, &journey, back),
+            // Whom we called has heard enough already.
+            responded: record.progress.answered.is_some(),
+            leg: begun.leg,
+            codecs: begun.codecs,
+            srtp: begun.srtp,
+            media: begun.media,
+            sounds: begun.sounds,
+            journey,
+            actions: begun.actions,
+            pending: VecDeque::new(),
+            record,
+            recording: TalkRecording::default(),
+            message: None,
+            messages: 0,
+            talk_since: None,
+            attempt: begun.attempt,
+            ticket: None,
+            dial_wait: None,
+            agents: None,
+            waits_since: begun.waits_since,
+            queued_at: None,
+            live: begun.live,
+            answers,
+            ended: false,
+            services,
+            _place: place,
+        };
+        (task, receiver)
+    }
+
     async fn drive(
         &mut self,
         mut signals: mpsc::Receiver<(LegId, Signal)>,
@@ -190,7 +247,7 @@ impl ContactTask {
 
     fn answered(&mut self, answer: Answer) -> Option<Event> {
         match answer {
-            Answer::Dip(event) => Some(event),
+            Answer::Event(event) => Some(event),
             Answer::Located { request, callee, targets } => {
                 self.located(request, &callee, targets);
                 None
@@ -288,6 +345,7 @@ impl ContactTask {
             let Action::Emit(event) = action else { continue };
             self.record.note(event);
             self.count(event);
+            self.follow(event);
             match event {
                 // It was said before the restart, under the same id.
                 FeedEvent::Started if self.record.continued => {
@@ -389,13 +447,17 @@ impl ContactTask {
                 self.enter_queue(&inbox, priority, length_max);
             }
             Action::LeaveQueue => self.leave_queue(),
+            Action::LookAtQueue => self.look_at_queue(),
+            Action::Record(message) => self.record_message(message),
+            Action::EndRecording => self.end_message(),
+            Action::StoreCallback(callback) => self.store_callback(callback),
             Action::DataDip(dip) => {
                 let (services, answers) = (self.services.clone(), self.answers.clone());
                 tokio::spawn(async move {
                     let request = dip.request;
                     let values = services.dips.ask(&dip).await;
                     // The contact may be gone by now, and nobody wants the answer.
-                    answers.send(Answer::Dip(Event::DataDip { request, values })).await.unwrap_or_default();
+                    answers.send(Answer::Event(Event::DataDip { request, values })).await.unwrap_or_default();
                 });
             }
             Action::Call { request, callee } => self.call(request, &callee),
@@ -429,6 +491,7 @@ impl ContactTask {
                     None => return self.not_played(playback, "a prompt is missing"),
                 },
                 Sound::Ringback => sounds.push(media::Sound::Audio(self.services.sounds.ringback())),
+                Sound::Beep => sounds.push(media::Sound::Audio(self.services.sounds.beep())),
                 Sound::Silence(length) => {
                     let samples = u32::try_from(length.as_millis().saturating_mul(8)).unwrap_or(u32::MAX);
                     sounds.push(media::Sound::Silence { samples });

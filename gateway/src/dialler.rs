@@ -83,6 +83,12 @@ struct Phone {
     rests_until: Option<Instant>,
 }
 
+impl Phone {
+    fn is_free(self, now: Instant) -> bool {
+        !self.in_use && self.rests_until.is_none_or(|at| at <= now)
+    }
+}
+
 /// A contact's wait for telephones; dropping it ends the wait.
 #[derive(Debug)]
 pub struct DialWait {
@@ -132,6 +138,16 @@ impl Dialler {
         self.inner.lock().waiting.entry(inbox.clone()).or_default().insert(place.clone(), waiting);
         self.inner.bell.notify_one();
         DialWait { inner: self.inner.clone(), inbox: inbox.clone(), place }
+    }
+
+    /// How many telephones could be called now.
+    pub fn free(&self, dial: &Dial) -> u32 {
+        let (now, state) = (Instant::now(), self.inner.lock());
+        let free = dial
+            .targets
+            .iter()
+            .filter(|target| state.phones.get(*target).is_none_or(|phone| phone.is_free(now)));
+        u32::try_from(free.count()).unwrap_or(u32::MAX)
     }
 
     /// Calls telephones for as long as the process runs.
@@ -234,10 +250,7 @@ impl Inner {
 /// The telephones that are called next.
 fn choose(dial: &Dial, phones: &HashMap<String, Phone>, turn: &mut usize, now: Instant) -> Vec<String> {
     let state = |target: &String| phones.get(target).copied().unwrap_or_default();
-    let free = |target: &&String| {
-        let phone = state(target);
-        !phone.in_use && phone.rests_until.is_none_or(|at| at <= now)
-    };
+    let free = |target: &&String| state(target).is_free(now);
     match dial.strategy {
         Strategy::RingAll => dial.targets.iter().filter(free).cloned().collect(),
         Strategy::RoundRobin => {

@@ -11,6 +11,7 @@ use std::sync::{
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use tokio::{runtime::Handle, sync::mpsc};
 use vestibule_config::{settings::HandOff, store::Store};
+use vestibule_routing::plan::Plan;
 
 use crate::{
     api::{
@@ -18,9 +19,11 @@ use crate::{
         readiness::{Phase, Readiness},
     },
     availability::Availability,
-    contact_task,
+    callbacks::{Attempt, Callbacks},
+    contact_task::{self, called_back},
     data_dip::DataDips,
     dialler::Dialler,
+    handling::HandleTimes,
     journal::Journal,
     leg::{ArrivingCall, LegId, Signal},
     media::Media,
@@ -28,13 +31,14 @@ use crate::{
     queue::Queues,
     recordings::Recordings,
     repeats::Repeats,
+    sip::SipInbox,
     sound::Library,
     telemetry::Metrics,
     trunks::Trunks,
 };
 
 /// What contact tasks work with.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Services {
     /// The store, which holds the active routing.
     pub routing: Arc<Store>,
@@ -54,8 +58,12 @@ pub struct Services {
     pub queues: Queues,
     /// Agents available to inboxes.
     pub availability: Availability,
+    /// How long talks last.
+    pub handling: HandleTimes,
     /// Places that callers may get back.
     pub places: Places,
+    /// Callers who are called back.
+    pub callbacks: Callbacks,
     /// Recordings of calls.
     pub recordings: Recordings,
     /// Calls the telephones of inboxes.
@@ -113,9 +121,28 @@ impl Hub {
         self.inner.calls.load(Ordering::Relaxed)
     }
 
-    /// Takes a call, or says by `None` that it must be refused with 503: drain, journal down, media threads
-    /// busy, or as many calls as the limit allows.
-    pub fn arrive(&self, call: ArrivingCall) -> Option<mpsc::Sender<(LegId, Signal)>> {
+    /// The routing that is active.
+    pub fn plan(&self) -> Arc<Plan> {
+        self.inner.services.routing.active().load().plan.clone()
+    }
+
+    /// Calls somebody back; the attempt comes back when there is no room for it.
+    pub fn call_back(&self, attempt: Attempt, sip: SipInbox) -> Option<Attempt> {
+        let Some(place) = self.place() else { return Some(attempt) };
+        let (signals, receiver) = mpsc::channel(SIGNALS_MAX);
+        let work = called_back::run(
+            self.inner.services.clone(),
+            attempt,
+            (receiver, signals),
+            (place, self.rng()),
+            sip,
+        );
+        self.inner.runtime.spawn(work);
+        None
+    }
+
+    /// A place for another call; none when no call is taken.
+    fn place(&self) -> Option<Place> {
         let services = &self.inner.services;
         let takes = services.readiness.phase() == Phase::Ready
             && services.journal.is_ready()
@@ -123,16 +150,26 @@ impl Hub {
         if !takes {
             return None;
         }
-        let Some(place) = Place::take(&self.inner) else {
+        let place = Place::take(&self.inner);
+        if place.is_none() {
             services.metrics.call.full.inc();
-            return None;
-        };
+        }
+        place
+    }
+
+    fn rng(&self) -> StdRng {
+        StdRng::seed_from_u64(self.inner.seed.fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::Relaxed))
+    }
+
+    /// Takes a call, or says by `None` that it must be refused with 503: drain, journal down, media threads
+    /// busy, or as many calls as the limit allows.
+    pub fn arrive(&self, call: ArrivingCall) -> Option<mpsc::Sender<(LegId, Signal)>> {
+        let place = self.place()?;
         let (signals, receiver) = mpsc::channel(SIGNALS_MAX);
-        let rng = StdRng::seed_from_u64(self.inner.seed.fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::Relaxed));
-        let services = services.clone();
+        let services = self.inner.services.clone();
         // Weak: the contact sees the SIP thread go by the end of the channel.
         let ears = (receiver, signals.downgrade());
-        self.inner.runtime.spawn(contact_task::run(services, call, ears, (place, rng)));
+        self.inner.runtime.spawn(contact_task::run(services, call, ears, (place, self.rng())));
         Some(signals)
     }
 }

@@ -4,6 +4,7 @@
 //! (a 200 to an INVITE, a 2xx to a webhook) needs a [`Receipt`], and a receipt comes out of nothing but a
 //! commit that the disk has confirmed. This module decides nothing about routing, and sends nothing.
 
+mod callback;
 mod contact;
 mod event;
 mod queue;
@@ -25,6 +26,7 @@ use tokio::sync::{oneshot, watch};
 use vestibule_routing::id::ContactId;
 
 pub use self::{
+    callback::{CallbackRow, CallbackUpdate},
     contact::{ContactEnd, ContactProgress, ContactStart, ContactUpdate, Place},
     event::{Entry, Event, EventKind},
     reader::{ContactFilter, ContactRow, ContactState, FeedRow, Page, Reader},

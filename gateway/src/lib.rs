@@ -9,12 +9,14 @@
 pub mod api;
 pub mod app;
 pub mod availability;
+pub mod callbacks;
 pub mod cli;
 mod contact_id;
 mod contact_task;
 pub mod data_dip;
 pub mod dialler;
 pub mod feed;
+pub mod handling;
 pub mod hub;
 pub mod journal;
 pub mod leg;

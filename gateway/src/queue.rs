@@ -65,6 +65,19 @@ impl Queues {
         Ok(Ticket(PlaceInQueue { queues: self.clone(), inbox: inbox.clone(), place }))
     }
 
+    /// Takes a place, however long the queue is: for who has had one.
+    pub fn keep(
+        &self,
+        inbox: &InboxId,
+        contact: &ContactId,
+        arrived: jiff::Timestamp,
+        priority: u8,
+    ) -> Ticket {
+        let place = Place { rank: 9_u8.saturating_sub(priority), arrived, contact: contact.clone() };
+        self.lock().entry(inbox.clone()).or_default().insert(place.clone());
+        Ticket(PlaceInQueue { queues: self.clone(), inbox: inbox.clone(), place })
+    }
+
     /// Contacts waiting, by inbox; only inboxes with at least one.
     pub fn lengths(&self) -> Vec<(InboxId, usize)> {
         self.lock().iter().map(|(inbox, queue)| (inbox.clone(), queue.len())).collect()
@@ -101,6 +114,11 @@ impl Ticket {
     /// Our position; 1 is next.
     pub fn position(&self) -> u32 {
         self.0.position()
+    }
+
+    /// The priority, 0 (lowest) to 9.
+    pub fn priority(&self) -> u8 {
+        9_u8.saturating_sub(self.0.place.rank)
     }
 
     /// The place, for others to look at.

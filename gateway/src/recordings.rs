@@ -1,7 +1,8 @@
 //! Recordings of calls: where the files are, and what the feed says of them.
 //!
-//! A file is `<contact>-<number>.wav` in a folder of its own. It is made by the recorder of the media engine; when it is
-//! whole the feed has `recording.stored`, and `recording.failed` when there will be none.
+//! A file is `<contact>-<number>.wav` in a folder of its own, or `<contact>-voicemail-<number>.wav` for a message that a
+//! caller left. It is made by the recorder of the media engine; when it is whole the feed has `recording.stored` or
+//! `voicemail.recorded`, and `recording.failed` when there will be none.
 
 use std::{
     fs, io,
@@ -14,7 +15,10 @@ use serde::Serialize;
 use serde_json::json;
 use tokio::sync::mpsc;
 use vestibule_config::settings;
-use vestibule_routing::id::ContactId;
+use vestibule_routing::{
+    id::{ContactId, InboxId},
+    journey::{Event as JourneyEvent, Message, Recorded},
+};
 
 use crate::{
     journal::{Entry, Event, EventKind, Journal},
@@ -31,11 +35,23 @@ pub struct Recordings {
     longest: Duration,
 }
 
+/// What was recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RecordingKind {
+    /// A talk: the caller left, the taker right.
+    Talk,
+    /// A message that the caller left.
+    Voicemail,
+}
+
 /// A recording that is kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct StoredRecording {
     /// The name of its file.
     pub file: String,
+    /// What it is.
+    pub kind: RecordingKind,
     /// Its length in bytes.
     pub bytes: u64,
 }
@@ -57,8 +73,11 @@ impl Recordings {
     }
 
     /// Where the next recording of a contact goes.
-    pub fn path(&self, contact: &ContactId, number: u32) -> PathBuf {
-        self.folder.join(format!("{contact}-{number}.wav"))
+    pub fn path(&self, contact: &ContactId, kind: RecordingKind, number: u32) -> PathBuf {
+        self.folder.join(match kind {
+            RecordingKind::Talk => format!("{contact}-{number}.wav"),
+            RecordingKind::Voicemail => format!("{contact}-{VOICEMAIL}{number}.wav"),
+        })
     }
 
     /// The recordings of a contact, in their order.
@@ -71,12 +90,18 @@ impl Recordings {
         for entry in fs::read_dir(&self.folder)? {
             let entry = entry?;
             let Ok(file) = entry.file_name().into_string() else { continue };
-            let number = file.strip_prefix(&prefix).and_then(|rest| rest.strip_suffix(".wav"));
-            if let Some(number) = number.and_then(|number| number.parse::<u32>().ok()) {
-                found.push((number, StoredRecording { bytes: entry.metadata()?.len(), file }));
+            let Some(name) = file.strip_prefix(&prefix).and_then(|rest| rest.strip_suffix(".wav")) else {
+                continue;
+            };
+            let (kind, number) = match name.strip_prefix(VOICEMAIL) {
+                Some(number) => (RecordingKind::Voicemail, number),
+                None => (RecordingKind::Talk, name),
+            };
+            if let Ok(number) = number.parse::<u32>() {
+                found.push((number, StoredRecording { kind, bytes: entry.metadata()?.len(), file }));
             }
         }
-        found.sort_by_key(|(number, _)| *number);
+        found.sort_by_key(|(number, recording)| (recording.kind, *number));
         Ok(found.into_iter().map(|(_, recording)| recording).collect())
     }
 
@@ -104,12 +129,64 @@ impl Recordings {
     }
 }
 
+/// What stands between the contact and the number of a message.
+const VOICEMAIL: &str = "voicemail-";
+
+/// A message that is being recorded: who is told of it, and what makes it one.
+#[derive(Debug)]
+pub struct MessageReport {
+    /// Whose message it is.
+    pub contact: ContactId,
+    /// What was asked for.
+    pub message: Message,
+    /// Where the feed is written.
+    pub journal: Journal,
+}
+
+impl MessageReport {
+    /// Waits for the end of the recording, keeps it or not, and tells the feed. `told` hears of silence, and at last
+    /// what came of it; the feed has the message before.
+    pub async fn run(self, mut events: mpsc::Receiver<RecordingEvent>, told: impl AsyncFn(JourneyEvent)) {
+        while let Some(event) = events.recv().await {
+            match event {
+                RecordingEvent::Silence { .. } => told(JourneyEvent::RecordingSilent).await,
+                RecordingEvent::Ended(summary) => {
+                    return told(JourneyEvent::Recorded(self.ended(summary).await)).await;
+                }
+            }
+        }
+        told(JourneyEvent::Recorded(Recorded::Failed)).await;
+    }
+
+    async fn ended(&self, summary: RecordingSummary) -> Recorded {
+        let failed = matches!(summary.end, RecordingEnd::Failed { .. });
+        let least = u64::from(self.message.seconds_min).saturating_mul(1000);
+        if !failed && (summary.voice_ms == 0 || summary.duration_ms < least) {
+            if let Some(Err(error)) = summary.path.as_ref().map(fs::remove_file) {
+                tracing::warn!(%error, "a message that is none could not be removed");
+            }
+            return Recorded::TooShort;
+        }
+        let mut entry = Entry::new(self.contact.clone());
+        let inbox = Some(&self.message.inbox);
+        entry.events.push(event_of(&summary, (EventKind::VoicemailRecorded, inbox)));
+        match self.journal.append(entry).await {
+            Ok(_receipt) if !failed => Recorded::Kept,
+            Ok(_receipt) => Recorded::Failed,
+            Err(error) => {
+                tracing::error!(contact = %self.contact, %error, "a message could not be journalled");
+                Recorded::Failed
+            }
+        }
+    }
+}
+
 /// Waits for the end of a recording, and tells the feed.
 pub async fn report(contact: ContactId, journal: Journal, mut events: mpsc::Receiver<RecordingEvent>) {
     while let Some(event) = events.recv().await {
         let RecordingEvent::Ended(summary) = event else { continue };
         let mut entry = Entry::new(contact.clone());
-        entry.events.push(event_of(&summary));
+        entry.events.push(event_of(&summary, (EventKind::RecordingStored, None)));
         if let Err(error) = journal.append_later(entry) {
             tracing::error!(%contact, %error, "the end of a recording could not be journalled");
         }
@@ -117,10 +194,10 @@ pub async fn report(contact: ContactId, journal: Journal, mut events: mpsc::Rece
     }
 }
 
-fn event_of(summary: &RecordingSummary) -> Event {
+fn event_of(summary: &RecordingSummary, (kind, inbox): (EventKind, Option<&InboxId>)) -> Event {
     let file = summary.path.as_ref().and_then(|path| path.file_name()).map(|name| name.to_string_lossy());
     if let RecordingEnd::Failed { error } = &summary.end {
-        let data = json!({"file": file, "reason": error.to_string()});
+        let data = json!({"inbox": inbox, "file": file, "reason": error.to_string()});
         return Event::new(EventKind::RecordingFailed, Timestamp::now(), &data);
     }
     let pauses: Vec<_> = summary
@@ -129,13 +206,14 @@ fn event_of(summary: &RecordingSummary) -> Event {
         .map(|pause| json!({"at_ms": pause.at_ms, "lasted_ms": pause.lasted_ms}))
         .collect();
     let data = json!({
+        "inbox": inbox,
         "file": file,
         "bytes": summary.bytes,
         "duration_ms": summary.duration_ms,
         "lost_ms": summary.lost_ms,
         "pauses": pauses,
     });
-    Event::new(EventKind::RecordingStored, Timestamp::now(), &data)
+    Event::new(kind, Timestamp::now(), &data)
 }
 
 #[cfg(test)]
@@ -148,12 +226,17 @@ mod tests {
     fn recordings_are_found_by_their_contact_and_go_when_they_are_old() {
         let folder = tempfile::tempdir().unwrap();
         let recordings = Recordings::open(folder.path(), SETTINGS).unwrap();
-        for (contact, number) in [("ct_a", 10), ("ct_a", 2), ("ct_ab", 1)] {
-            fs::write(recordings.path(&contact.into(), number), b"RIFF").unwrap();
+        for (contact, kind, number) in [
+            ("ct_a", RecordingKind::Voicemail, 1),
+            ("ct_a", RecordingKind::Talk, 10),
+            ("ct_a", RecordingKind::Talk, 2),
+            ("ct_ab", RecordingKind::Talk, 1),
+        ] {
+            fs::write(recordings.path(&contact.into(), kind, number), b"RIFF").unwrap();
         }
         fs::write(folder.path().join("recordings/ct_a-x.wav"), b"").unwrap();
         let files: Vec<String> = recordings.of("ct_a").unwrap().into_iter().map(|one| one.file).collect();
-        assert_eq!(files, ["ct_a-2.wav", "ct_a-10.wav"]);
+        assert_eq!(files, ["ct_a-2.wav", "ct_a-10.wav", "ct_a-voicemail-1.wav"]);
         assert!(recordings.find("ct_a", "ct_a-2.wav").is_some());
         for (contact, file) in
             [("ct_a", "ct_ab-1.wav"), ("ct_a", "../recordings/ct_a-2.wav"), ("", "ct_a-2.wav")]
@@ -161,6 +244,6 @@ mod tests {
             assert_eq!(recordings.find(contact, file), None, "{file}");
         }
         assert_eq!(recordings.prune(SystemTime::now() - Duration::from_secs(60)).unwrap(), 0);
-        assert_eq!(recordings.prune(SystemTime::now() + Duration::from_secs(60)).unwrap(), 4);
+        assert_eq!(recordings.prune(SystemTime::now() + Duration::from_secs(60)).unwrap(), 5);
     }
 }

@@ -37,6 +37,12 @@ pub use speech::SpeechError;
 /// Tables kept ready: the active one, and those whose publish is under way.
 const TABLES_MAX: usize = 4;
 
+/// The tone after which a message is recorded.
+const BEEP: tone::Tone = tone::Tone { frequency: 1000.0, level_dbm0: -15.0 };
+
+/// Its length.
+const BEEP_MS: u32 = 400;
+
 /// Level of the ringing tone.
 const RINGBACK_DBM0: f64 = -19.0;
 
@@ -174,6 +180,13 @@ impl Library {
             .unwrap_or_default()
     }
 
+    /// The tone after which a message is recorded.
+    pub fn beep(&self) -> Audio {
+        static TONE: OnceLock<Audio> = OnceLock::new();
+        let samples = (SAMPLE_RATE / 1000 * BEEP_MS) as usize;
+        TONE.get_or_init(|| Audio::encode(&tone::mix(&[BEEP], samples))).clone()
+    }
+
     /// One cadence of the North American ringing tone: 2 s on, 4 s off.
     pub fn ringback(&self) -> Audio {
         static RINGBACK: OnceLock<Audio> = OnceLock::new();
@@ -269,6 +282,52 @@ fn builtin(name: &str) -> &'static [u8] {
         "transfer",
         "goodbye",
         "queue_message",
+        "voicemail_greeting",
+        "voicemail_thanks",
+        "position_next",
+        "position_before",
+        "position_after",
+        "wait_under_a_minute",
+        "wait_before",
+        "wait_minute",
+        "wait_minutes",
+        "wait_over_an_hour",
+        "callback_offer",
+        "callback_number",
+        "callback_keys",
+        "callback_keys_or_other",
+        "callback_enter",
+        "callback_stored",
+        "callback_greeting",
+        "number_0",
+        "number_1",
+        "number_2",
+        "number_3",
+        "number_4",
+        "number_5",
+        "number_6",
+        "number_7",
+        "number_8",
+        "number_9",
+        "number_10",
+        "number_11",
+        "number_12",
+        "number_13",
+        "number_14",
+        "number_15",
+        "number_16",
+        "number_17",
+        "number_18",
+        "number_19",
+        "number_20",
+        "number_30",
+        "number_40",
+        "number_50",
+        "number_60",
+        "number_70",
+        "number_80",
+        "number_90",
+        "number_100",
         "queue_music",
         "hold_music",
     }

@@ -9,9 +9,9 @@ mod pii;
 pub use self::{
     logs::{LogFormat, LogsError, start_logs},
     metrics::{
-        ApiMetrics, CallMetrics, Counters, DigitSource, HandOffMetrics, JournalMetrics, JournalRefusal,
-        Label, MediaMetrics, Metrics, OutcomeLabel, QueueMetrics, SipMethod, SipMetrics, SipRejection,
-        StatusClass, TakeResult, TlsFailure, TrunkGauges, TrunkMetrics,
+        ApiMetrics, CallMetrics, CallbackMetrics, CallbackResult, Counters, DigitSource, HandOffMetrics,
+        JournalMetrics, JournalRefusal, Label, MediaMetrics, Metrics, OutcomeLabel, QueueMetrics, SipMethod,
+        SipMetrics, SipRejection, StatusClass, TakeResult, TlsFailure, TrunkGauges, TrunkMetrics,
     },
     pii::Pii,
 };

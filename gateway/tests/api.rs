@@ -23,6 +23,7 @@ use vestibule::{
         live::{LiveContacts, Stage, Wish},
         readiness::{Phase, Readiness},
     },
+    callbacks::Callbacks,
     feed::Feed,
     journal::{ContactEnd, ContactStart, Entry, Journal, Options},
     recordings::Recordings,
@@ -57,7 +58,9 @@ impl Gateway {
         let store = vestibule_config::store::Store::open(folder.path(), options).unwrap();
         store.seed(vestibule_config::sample::SAMPLE).unwrap();
         let live = LiveContacts::default();
+        let callbacks = Callbacks::new(journal.clone(), Default::default(), metrics.callback.clone());
         let state = AppState {
+            callbacks,
             journal,
             feed,
             live,
@@ -137,6 +140,7 @@ impl Gateway {
             revision: Some(1),
             trunk: None,
             call_id: None,
+            callback: None,
         };
         self.state.journal.append(Entry::started(id.into(), start)).await.unwrap();
     }

@@ -41,6 +41,7 @@ fn start() -> ContactStart {
         revision: Some(7),
         trunk: None,
         call_id: Some("a@b".into()),
+        callback: None,
     }
 }
 

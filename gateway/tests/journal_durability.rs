@@ -40,6 +40,7 @@ fn start() -> ContactStart {
         revision: None,
         trunk: None,
         call_id: None,
+        callback: None,
     }
 }
 

@@ -23,6 +23,7 @@ use vestibule::{
         live::LiveContacts,
         readiness::{Phase, Readiness},
     },
+    callbacks::Callbacks,
     feed::Feed,
     journal::{Journal, Options},
     media::{Media, MediaSettings, OpenLeg, Remote, Sound},
@@ -72,7 +73,9 @@ impl Gateway {
         store.active().subscribe(move |routing| active.install(&routing.prompts));
         let feed = Feed::new(journal.clone(), "/test");
         let live = LiveContacts::default();
+        let callbacks = Callbacks::new(journal.clone(), Default::default(), metrics.callback.clone());
         let state = AppState {
+            callbacks,
             journal,
             feed,
             live,

@@ -5,6 +5,7 @@
 //! | `InIvr` | the Initial IVR runs | exit → `Waiting`, hang-up → `Ended`, failure → fallback |
 //! | `Waiting` | in an inbox's queue | taken → `Connected`, limits' treatments, hang-up → `Ended` |
 //! | `Connected` | somebody talks to the caller | hang-up of either → `Ended`, transfer → `Waiting` |
+//! | `Voicemail` | a treatment has the caller leave a message | stored, or nothing said → `Ended`, failed → `Waiting` |
 //! | `LastWords` | a prompt plays before the end | its end, told or overdue → `Ended` |
 //! | `Ended` | nothing follows | – |
 //!
@@ -19,20 +20,24 @@ mod ivr_run;
 mod prompting;
 mod queue_wait;
 mod scope;
+mod settle;
+mod spoken;
 mod told;
 pub mod trace;
+mod voicemail;
 
-pub use action::{Action, Actions, DataDip, FeedEvent, Playback, PlaybackId, Sound};
-pub use event::Event;
+pub use action::{Action, Actions, Callback, DataDip, FeedEvent, Message, Playback, PlaybackId, Sound};
+pub use event::{Event, QueueView, Recorded};
 pub use hand_off::{BUILT_IN_HOLD_MUSIC, Callee, HoldBy, Refusal, Request, RequestId, TargetIndex};
 pub use prompting::PROMPT_SECONDS_MAX;
 pub use trace::{Step, Trace};
 
 use crate::{
+    address::Address,
     contact::Contact,
-    id::{InboxId, PromptId},
+    id::{InboxId, IvrId, NodeId, PromptId},
     outcome::{Outcome, Reason, Side},
-    plan::{AnswerMode, Ivr, NumberVoice, Plan, Treatment},
+    plan::{AnswerMode, Ivr, IvrKind, NumberVoice, Plan, Treatment, node::Node},
     resolve::Route,
     time::Now,
 };
@@ -42,9 +47,22 @@ use prompting::Prompting;
 use queue_wait::QueueWait;
 use scope::Scope;
 use told::Told;
+use voicemail::Voicemail;
 
 /// The music of the gateway itself, heard where nobody named another.
 pub const BUILT_IN_MUSIC: &str = "builtin:queue_music";
+
+/// The IVR of the gateway itself that who is called back runs through.
+pub const CALLBACK_IVR: &str = "builtin:callback";
+
+/// What is heard before a message is recorded that a treatment asks for.
+pub const BUILT_IN_GREETING: &str = "builtin:voicemail_greeting";
+
+/// The longest message that a treatment asks for, in seconds.
+const MESSAGE_SECONDS_MAX: u32 = 180;
+
+/// What is shorter is no message, in seconds.
+const MESSAGE_SECONDS_MIN: u32 = 2;
 
 /// Treatments applied one after the other before a contact is let go.
 const TREATMENTS_MAX: u32 = 8;
@@ -74,6 +92,12 @@ pub enum Timer {
     WaitMax,
     /// A phone has rung long enough.
     TakeTimeout,
+    /// The queue was not seen in time.
+    QueueLookTimeout,
+    /// The end of a recording was never told.
+    RecordingOverdue,
+    /// A callback could not be stored in time.
+    CallbackTimeout,
 }
 
 /// One contact's run. See the module's text.
@@ -89,6 +113,12 @@ pub struct Journey {
     ringing: Option<Ringing>,
     /// Calls forwarded so far.
     forwards: u32,
+    /// The caller is gone, and what was recorded until then is still on its way: until when it is waited for.
+    hung_up: Option<(Outcome, Instant)>,
+    /// Where a caller who was called back had waited.
+    returns_to: Option<InboxId>,
+    /// Nobody is available, which was told while the caller could not be led away.
+    nobody: bool,
     stage: Stage,
 }
 
@@ -97,6 +127,7 @@ enum Stage {
     InIvr(IvrRun),
     Waiting(QueueWait),
     Connected(Talk),
+    Voicemail { voicemail: Voicemail, inbox: InboxId, outcome: Outcome },
     LastWords { prompt: Prompting, outcome: Outcome },
     Ended(Outcome),
 }
@@ -106,16 +137,7 @@ impl Journey {
     pub fn new(plan: Arc<Plan>, contact: Contact, now: Now, out: &mut Actions) -> Self {
         let route = plan.resolve_voice(&contact);
         let refused = Outcome::new(Side::Plan, Reason::VoiceOff);
-        let mut journey = Self {
-            scope: Scope::new(plan, contact),
-            number: Arc::new(NumberVoice::default()),
-            answered: false,
-            treatments: 0,
-            fell_back: false,
-            ringing: None,
-            forwards: 0,
-            stage: Stage::Ended(refused),
-        };
+        let mut journey = Self::at(Scope::new(plan, contact), Stage::Ended(refused));
         out.push(Action::Emit(FeedEvent::Started));
         match route {
             Route::Reject { status, reason } => {
@@ -136,6 +158,50 @@ impl Journey {
         journey
     }
 
+    /// Begins with a caller who was called back and has answered: asked for a key, so that no answering machine
+    /// gets into the line, and then in the queue of the inbox waited in before.
+    pub fn called_back(
+        plan: Arc<Plan>,
+        contact: Contact,
+        inbox: InboxId,
+        now: Now,
+        out: &mut Actions,
+    ) -> Self {
+        let refused = Outcome::new(Side::Gateway, Reason::Failed);
+        let mut journey = Self::at(Scope::new(plan, contact), Stage::Ended(refused));
+        if let Address::Number(number) = &journey.scope.contact.to
+            && let Some(number) = journey.scope.plan.numbers.get(number)
+        {
+            journey.number = number.clone();
+        }
+        journey.answered = true;
+        journey.returns_to = Some(inbox);
+        out.push(Action::Emit(FeedEvent::Started));
+        journey.scope.note(now, "called back");
+        match greeting_ivr() {
+            Some(ivr) => journey.run_ivr(now, Arc::new(ivr), out),
+            None => journey.technical_failure(now, "there is no greeting", out),
+        }
+        journey.settle(now, out);
+        journey
+    }
+
+    fn at(scope: Scope, stage: Stage) -> Self {
+        Self {
+            scope,
+            number: Arc::new(NumberVoice::default()),
+            answered: false,
+            treatments: 0,
+            fell_back: false,
+            ringing: None,
+            forwards: 0,
+            hung_up: None,
+            returns_to: None,
+            nobody: false,
+            stage,
+        }
+    }
+
     /// Tells the journey what happened.
     pub fn handle(&mut self, now: Now, event: Event, out: &mut Actions) {
         if matches!(self.stage, Stage::Ended(_)) {
@@ -150,9 +216,16 @@ impl Journey {
     fn settle(&mut self, now: Now, out: &mut Actions) {
         self.settle_ringing(out);
         self.grant_forward(now, out);
+        if self.nobody && !self.is_committed() {
+            self.nobody = false;
+            self.no_one_available(now, out);
+        }
     }
 
     fn happened(&mut self, now: Now, event: Event, out: &mut Actions) {
+        if let Some((outcome, until)) = self.hung_up {
+            return self.settle_message((now, until), outcome, &event, out);
+        }
         match event {
             Event::HungUp(outcome) => return self.gone(now, outcome, out),
             Event::HangUpRequested => {
@@ -160,6 +233,10 @@ impl Journey {
             }
             Event::QueueFull => return self.queue_full(now, out),
             // Whose phone rings is not available: that is no reason to lead the caller away.
+            Event::Availability(agents) if self.is_committed() => {
+                self.nobody = agents == Some(0);
+                return;
+            }
             Event::Availability(Some(0)) if !self.is_ringing() => return self.no_one_available(now, out),
             Event::PlaybackFailed(id, why) if !self.scope.hears(id) => {
                 return self.scope.note(now, format!("{why}: no longer heard"));
@@ -173,7 +250,10 @@ impl Journey {
             | Event::PlaybackDone(_)
             | Event::PlaybackFailed(..)
             | Event::DataDip { .. }
-            | Event::Position(_)
+            | Event::InQueue(_)
+            | Event::RecordingSilent
+            | Event::Recorded(_)
+            | Event::CallbackStored(_)
             | Event::Availability(_)
             | Event::Deadline => {}
         }
@@ -193,6 +273,11 @@ impl Journey {
                     self.ivr_ended(now, end, out);
                 }
             }
+            Stage::Voicemail { voicemail, .. } => {
+                let left =
+                    Told::of(&event).and_then(|told| voicemail.handle(now, told, &mut self.scope, out));
+                self.message_left(now, left, out);
+            }
             Stage::Waiting(_) => self.waiting(now, &event, out),
             // Keys belong to the two who talk; hold music that fails is silence.
             Stage::Connected(_) | Stage::Ended(_) => {}
@@ -201,9 +286,13 @@ impl Journey {
 
     /// When [`Event::Deadline`] is due, and why.
     pub fn deadline(&self) -> Option<(Instant, Timer)> {
+        if let Some((_, until)) = self.hung_up {
+            return Some((until, Timer::RecordingOverdue)).filter(|_| self.outcome().is_none());
+        }
         let of_stage = match &self.stage {
             Stage::InIvr(run) => Some(run.deadline()),
             Stage::Waiting(wait) => wait.deadline(),
+            Stage::Voicemail { voicemail, .. } => Some(voicemail.deadline()),
             Stage::LastWords { prompt, .. } => Some((prompt.overdue, Timer::PlaybackOverdue)),
             Stage::Connected(_) | Stage::Ended(_) => None,
         };
@@ -214,7 +303,11 @@ impl Journey {
     pub fn outcome(&self) -> Option<Outcome> {
         match &self.stage {
             Stage::Ended(outcome) => Some(*outcome),
-            Stage::InIvr(_) | Stage::Waiting(_) | Stage::Connected(_) | Stage::LastWords { .. } => None,
+            Stage::InIvr(_)
+            | Stage::Waiting(_)
+            | Stage::Connected(_)
+            | Stage::Voicemail { .. }
+            | Stage::LastWords { .. } => None,
         }
     }
 
@@ -241,6 +334,7 @@ impl Journey {
             Stage::Connected(talk) => {
                 ("connected", talk.inbox.as_ref().map(ToString::to_string).unwrap_or_default())
             }
+            Stage::Voicemail { inbox, .. } => ("voicemail", inbox.to_string()),
             Stage::LastWords { .. } => ("last_words", String::new()),
             Stage::Ended(_) => ("ended", String::new()),
         }
@@ -256,7 +350,7 @@ impl Journey {
     fn run_ivr(&mut self, now: Now, ivr: Arc<Ivr>, out: &mut Actions) {
         self.answer(out);
         self.scope.emit(FeedEvent::IvrEntered { ivr: ivr.id.clone(), queue: false }, out);
-        let (run, end) = IvrRun::begin(ivr, self.music(None), now, &mut self.scope, out);
+        let (run, end) = IvrRun::begin(ivr, (self.music(None), false), now, &mut self.scope, out);
         self.stage = Stage::InIvr(run);
         self.ivr_ended(now, end, out);
     }
@@ -264,10 +358,18 @@ impl Journey {
     /// The Initial IVR went on, or ended.
     fn ivr_ended(&mut self, now: Now, end: Option<RunEnd>, out: &mut Actions) {
         let (Some(end), Stage::InIvr(run)) = (end, &self.stage) else { return };
-        let ivr = run.ivr.id.clone();
+        let ivr = run.whole().id.clone();
+        let called_back = run.is_called_back();
         match end {
+            end if called_back => {
+                // Only Queue IVRs have callbacks: this one was let through by a plan of other making.
+                let (node, failure) = end.parts();
+                self.scope.emit(FeedEvent::IvrExited { ivr, node, inbox: None, failure }, out);
+                self.end(now, Outcome::new(Side::Plan, Reason::CallbackRequested), 200, out);
+            }
             RunEnd::Exit(node) => {
-                let inbox = self.scope.plan.exit_inbox(&ivr, &node);
+                let back = self.returns_to.take();
+                let inbox = back.or_else(|| self.scope.plan.exit_inbox(&ivr, &node));
                 let exited =
                     FeedEvent::IvrExited { ivr, node: Some(node), inbox: inbox.clone(), failure: None };
                 self.scope.emit(exited, out);
@@ -280,6 +382,11 @@ impl Journey {
                 self.scope
                     .emit(FeedEvent::IvrExited { ivr, node: Some(node), inbox: None, failure: None }, out);
                 self.end(now, Outcome::new(Side::Plan, Reason::HungUpByIvr), sip_status, out);
+            }
+            RunEnd::LeftVoicemail(node) => {
+                self.scope
+                    .emit(FeedEvent::IvrExited { ivr, node: Some(node), inbox: None, failure: None }, out);
+                self.end(now, Outcome::new(Side::Plan, Reason::LeftVoicemail), 200, out);
             }
             RunEnd::Continue(node) => {
                 let why = "continue outside a queue";
@@ -298,6 +405,9 @@ impl Journey {
     /// A caller is never dropped for a broken IVR: the number's fallback, else its direct inbox.
     fn technical_failure(&mut self, now: Now, why: &'static str, out: &mut Actions) {
         self.scope.note(now, format!("the IVR failed: {why}"));
+        if let Some(inbox) = self.returns_to.take() {
+            return self.enter_queue(now, inbox, out);
+        }
         let fallback = if self.fell_back { None } else { self.number.fallback.clone() };
         self.fell_back = true;
         match fallback {
@@ -341,6 +451,7 @@ impl Journey {
             queue_wait::Next::HangUp(sip_status) => {
                 self.end(now, Outcome::new(Side::Plan, Reason::HungUpByIvr), sip_status, out);
             }
+            queue_wait::Next::Ended(reason) => self.end(now, Outcome::new(Side::Plan, reason), 200, out),
             queue_wait::Next::WaitedTooLong => {
                 let treatment =
                     self.inbox_limit(|inbox| inbox.wait_max.clone().map(|(_, treatment)| treatment));
@@ -431,8 +542,16 @@ impl Journey {
             }
             Treatment::SipCode(status) => self.end(now, outcome, *status, out),
             Treatment::Voicemail(inbox) => {
-                self.scope.note(now, "voicemail is not available: queued for its inbox");
-                self.enter_queue(now, inbox.clone(), out);
+                self.leave_queue(out);
+                self.answer(out);
+                let message = Message {
+                    inbox: inbox.clone(),
+                    seconds_max: MESSAGE_SECONDS_MAX,
+                    seconds_min: MESSAGE_SECONDS_MIN,
+                };
+                let greeting = PromptId::from(BUILT_IN_GREETING);
+                let voicemail = Voicemail::begin(now, &greeting, message, &mut self.scope, out);
+                self.stage = Stage::Voicemail { voicemail, inbox: inbox.clone(), outcome };
             }
             Treatment::Forward(to) => {
                 // The caller waits in a queue until somebody answers there, and after nobody has.
@@ -449,12 +568,9 @@ impl Journey {
     fn can(&self, treatment: &Treatment) -> bool {
         match treatment {
             Treatment::Ivr(ivr) => self.scope.plan.ivrs.contains_key(ivr),
-            // Without recording, who waits is better kept by the voicemail's inbox than dropped.
-            Treatment::Voicemail(inbox) => {
-                matches!(&self.stage, Stage::Waiting(wait) if wait.inbox() != inbox)
-            }
             Treatment::PromptThenHangUp(_)
             | Treatment::Inbox(_)
+            | Treatment::Voicemail(_)
             | Treatment::Forward(_)
             | Treatment::SipCode(_) => true,
         }
@@ -464,16 +580,6 @@ impl Journey {
         if matches!(self.stage, Stage::Waiting(_)) {
             out.push(Action::LeaveQueue);
         }
-    }
-
-    /// The call is gone: say where it was left.
-    fn gone(&mut self, now: Now, outcome: Outcome, out: &mut Actions) {
-        let reason = match (outcome.side, outcome.reason, &self.stage) {
-            (Side::Caller, Reason::Completed, Stage::InIvr(_)) => Reason::AbandonedInIvr,
-            (Side::Caller, Reason::Completed, Stage::Waiting(_)) => Reason::AbandonedInQueue,
-            (_, reason, _) => reason,
-        };
-        self.end(now, Outcome::new(outcome.side, reason), 0, out);
     }
 
     fn end(&mut self, now: Now, outcome: Outcome, sip_status: u16, out: &mut Actions) {
@@ -488,6 +594,29 @@ impl Journey {
     fn music(&self, inbox: Option<&InboxId>) -> PromptId {
         music(self.number.queue_music.as_ref(), inbox, &self.scope.plan)
     }
+}
+
+/// What who is called back hears: a key is asked for, twice again if need be.
+fn greeting_ivr() -> Option<Ivr> {
+    let prompt = PromptId::from("builtin:callback_greeting");
+    let key = NodeId::from("key");
+    let menu = Node::Menu {
+        prompt,
+        timeout_seconds: 6,
+        retries: 2,
+        no_input_prompt: None,
+        no_match_prompt: None,
+        barge_in: true,
+        choices: [("1".to_owned(), NodeId::from("line"))].into(),
+        default: NodeId::from("nobody"),
+        error: None,
+    };
+    let nodes = [
+        (key.clone(), menu),
+        (NodeId::from("line"), Node::Exit {}),
+        (NodeId::from("nobody"), Node::HangUp { sip_status: 200, prompt: None }),
+    ];
+    Ivr::build(IvrId::from(CALLBACK_IVR), "Callback".to_owned(), IvrKind::Initial, &key, &nodes).ok()
 }
 
 /// The number's music, else the inbox's, else the built-in one.

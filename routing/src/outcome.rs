@@ -30,6 +30,10 @@ pub enum Reason {
     AbandonedInIvr,
     /// The caller hung up while waiting in a queue.
     AbandonedInQueue,
+    /// The caller left a message.
+    LeftVoicemail,
+    /// The caller is to be called back.
+    CallbackRequested,
     /// An IVR's hang-up node was reached.
     HungUpByIvr,
     /// Nobody holds this number.

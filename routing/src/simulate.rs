@@ -1,6 +1,7 @@
 //! What would happen to a contact: a journey in virtual time, with scripted keys.
 
 use std::{
+    collections::VecDeque,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -11,7 +12,7 @@ use crate::{
     contact::Contact,
     digit::Digit,
     id::{InboxId, IvrId, NodeId},
-    journey::{Action, Event, FeedEvent, Journey, PlaybackId, Step},
+    journey::{Action, Event, FeedEvent, Journey, PlaybackId, QueueView, Recorded, Step},
     outcome::{Outcome, Reason, Side},
     plan::{Plan, node::Node},
     time::Now,
@@ -62,7 +63,7 @@ pub fn simulate(plan: Arc<Plan>, script: &Script) -> Simulation {
             outcome: Outcome::new(Side::Gateway, Reason::Failed),
         },
         playback: None,
-        dip: None,
+        answers: VecDeque::new(),
     };
     let start = script.contact.arrived;
     let mut out = Vec::new();
@@ -93,8 +94,8 @@ struct Run {
     result: Simulation,
     /// The playback under way, and when it ends.
     playback: Option<(Instant, PlaybackId)>,
-    /// A data dip to be answered: the simulation asks nobody, so it fails.
-    dip: Option<(Instant, u32)>,
+    /// What comes back of what was asked for, in its order.
+    answers: VecDeque<(Instant, Event)>,
 }
 
 impl Run {
@@ -108,12 +109,12 @@ impl Run {
         let deadline = journey.deadline().map(|(at, _)| at);
         let key = keys.last().map(|(at, _)| *at);
         let playback = self.playback.map(|(at, _)| at);
-        let dip = self.dip.map(|(at, _)| at);
-        let soonest = [deadline, key, playback, dip, Some(end)].into_iter().flatten().min().unwrap_or(end);
-        if dip == Some(soonest)
-            && let Some((at, request)) = self.dip.take()
+        let answer = self.answers.front().map(|(at, _)| *at);
+        let soonest = [deadline, key, playback, answer, Some(end)].into_iter().flatten().min().unwrap_or(end);
+        if answer == Some(soonest)
+            && let Some(answer) = self.answers.pop_front()
         {
-            return (at, Event::DataDip { request, values: None });
+            return answer;
         }
         if playback == Some(soonest)
             && let Some((at, id)) = self.playback.take()
@@ -131,6 +132,10 @@ impl Run {
         (end, Event::HungUp(Outcome::new(Side::Caller, Reason::Completed)))
     }
 
+    fn answers(&mut self, at: Now, event: Event) {
+        self.answers.push_back((at.mono, event));
+    }
+
     fn take(&mut self, now: Now, (plan, prompt_length): (&Plan, Duration), out: &mut Vec<Action>) {
         for action in out.drain(..) {
             match action {
@@ -142,7 +147,23 @@ impl Run {
                 }
                 Action::StopPlayback => self.playback = None,
                 Action::EnterQueue { inbox, .. } => self.result.inbox = Some(inbox),
-                Action::DataDip(dip) => self.dip = Some((now.mono, dip.request)),
+                // Nobody else calls, and how long calls last is not known.
+                Action::LookAtQueue => {
+                    self.answers(now, Event::InQueue(Some(QueueView { position: 1, wait: None })));
+                }
+                // The caller speaks as long as a prompt, and then is silent.
+                Action::Record(_) => {
+                    self.answers(now.after(prompt_length.saturating_add(SILENCE)), Event::RecordingSilent);
+                }
+                Action::EndRecording => {
+                    self.answers.retain(|(_, answer)| !matches!(answer, Event::RecordingSilent));
+                    self.answers(now, Event::Recorded(Recorded::Kept));
+                }
+                Action::StoreCallback(_) => self.answers(now, Event::CallbackStored(true)),
+                // The simulation asks nobody, so it fails.
+                Action::DataDip(dip) => {
+                    self.answers(now, Event::DataDip { request: dip.request, values: None });
+                }
                 Action::Emit(FeedEvent::IvrExited { ivr, node: Some(node), .. })
                     if is_end(plan, &ivr, &node) =>
                 {
@@ -165,6 +186,9 @@ impl Run {
         }
     }
 }
+
+/// How long a caller is silent who has said all.
+const SILENCE: Duration = Duration::from_secs(10);
 
 /// Whether the node is an exit or a hang-up; a run also ends by going back to waiting.
 fn is_end(plan: &Plan, ivr: &IvrId, node: &NodeId) -> bool {

@@ -4,11 +4,13 @@
 
 mod journey {
     mod arbitrary;
+    mod asks;
     mod bench;
     mod fallback;
     mod hand_off;
     mod limits;
     mod nodes;
+    mod parts;
     mod prompts;
     mod queue;
     mod queue_nodes;

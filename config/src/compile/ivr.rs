@@ -7,7 +7,7 @@ use std::{
 
 use vestibule_routing::{
     digit::Digit,
-    id::NodeId,
+    id::{IvrId, NodeId},
     plan::{
         Ivr, IvrFault, IvrKind,
         node::{Node, Pattern},
@@ -53,8 +53,11 @@ impl Compiler<'_> {
             for prompt in node.prompts() {
                 self.prompt(prompt, &path);
             }
-            if let Node::MoveInbox { inbox, .. } = node {
+            if let Node::MoveInbox { inbox, .. } | Node::Voicemail { inbox, .. } = node {
                 self.inbox(inbox, &format!("{path}/inbox"));
+            }
+            if let Node::SubIvr { ivr, .. } = node {
+                self.part(doc.kind, ivr, &format!("{path}/ivr"));
             }
             let list = match node {
                 Node::BlockList { list, .. } => Some(list),
@@ -77,6 +80,21 @@ impl Compiler<'_> {
                     }
                 }
             }
+        }
+    }
+
+    /// An IVR that runs as a part of one of the given kind.
+    fn part(&mut self, whole: IvrKind, part: &IvrId, path: &str) {
+        let Some(doc) = self.next.parts.ivrs.get(part).cloned() else {
+            return self.findings.add(Code::UnknownIvr, path, format!("there is no IVR {part}"));
+        };
+        if whole == IvrKind::Initial && doc.kind != whole {
+            self.findings.add(Code::WrongIvrKind, path, format!("{part} is a Queue IVR"));
+        }
+        if depth(part, &self.next.parts.ivrs, &mut BTreeMap::new()).is_none_or(|depth| depth > PARTS_MAX) {
+            let sentence =
+                format!("{part} leads into itself, or more than {PARTS_MAX} IVRs lie within each other");
+            self.findings.add(Code::IvrWithinItself, path, sentence);
         }
     }
 
@@ -165,12 +183,8 @@ impl Compiler<'_> {
             Node::HangUp { sip_status, .. } if *sip_status != 200 => {
                 self.sip_code(*sip_status, &format!("{path}/sip_status"));
             }
-            Node::SendSms { .. }
-            | Node::Voicemail { .. }
-            | Node::Callback { .. }
-            | Node::SubIvr { .. }
-            | Node::Position { .. }
-            | Node::EstimatedWait { .. } => {
+            Node::Voicemail { .. } | Node::Callback { .. } => self.left_behind(node, path),
+            Node::SendSms { .. } => {
                 self.findings.add(Code::UnsupportedNode, path, format!("{id} cannot be carried out"));
             }
             Node::ChangePriority { priority, .. } => {
@@ -180,6 +194,9 @@ impl Compiler<'_> {
                 self.range("percent", u32::from(*percent), 0, 100, path);
             }
             Node::Start { .. }
+            | Node::SubIvr { .. }
+            | Node::Position { .. }
+            | Node::EstimatedWait { .. }
             | Node::MoveInbox { .. }
             | Node::Message { .. }
             | Node::SetVariable { .. }
@@ -187,6 +204,20 @@ impl Compiler<'_> {
             | Node::Continue {}
             | Node::Exit {}
             | Node::HangUp { .. } => {}
+        }
+    }
+
+    /// What callers leave: messages, and numbers to be called back at.
+    fn left_behind(&mut self, node: &Node<NodeId>, path: &str) {
+        if let Node::Voicemail { seconds_max, seconds_min, .. } = node {
+            self.range("seconds_max", *seconds_max, 5, 600, path);
+            self.range("seconds_min", *seconds_min, 0, (*seconds_max).min(30), path);
+        }
+        if let Node::Callback { attempts, gap_minutes, window_hours, prefixes, .. } = node {
+            self.range("attempts", u32::from(*attempts), 1, 10, path);
+            self.range("gap_minutes", *gap_minutes, 1, 1440, path);
+            self.range("window_hours", *window_hours, 1, 336, path);
+            self.prefixes(prefixes, path);
         }
     }
 
@@ -260,6 +291,30 @@ impl Compiler<'_> {
             }
         }
     }
+}
+
+/// IVRs within each other at most.
+const PARTS_MAX: usize = 8;
+
+/// How many IVRs lie within each other where one is run, itself counted; none when it lies within itself.
+fn depth(
+    id: &IvrId,
+    all: &BTreeMap<IvrId, Arc<IvrDoc>>,
+    known: &mut BTreeMap<IvrId, Option<usize>>,
+) -> Option<usize> {
+    if let Some(depth) = known.get(id) {
+        return *depth;
+    }
+    // Until it is known: who comes back here has come in a circle.
+    known.insert(id.clone(), None);
+    let mut deepest = 0;
+    for node in all.get(id).into_iter().flat_map(|doc| doc.nodes.values()) {
+        if let Node::SubIvr { ivr, .. } = node {
+            deepest = deepest.max(depth(ivr, all, known)?);
+        }
+    }
+    known.insert(id.clone(), Some(deepest + 1));
+    Some(deepest + 1)
 }
 
 /// A document holds its nodes by id; two with one id can only come from elsewhere.

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// The sounds that ship with the gateway, without their `builtin:`.
-pub const BUILTINS: [&str; 11] = [
+pub const BUILTINS: &[&str] = &[
     "welcome",
     "menu",
     "hours",
@@ -22,6 +22,52 @@ pub const BUILTINS: [&str; 11] = [
     "transfer",
     "goodbye",
     "queue_message",
+    "voicemail_greeting",
+    "voicemail_thanks",
+    "position_next",
+    "position_before",
+    "position_after",
+    "wait_under_a_minute",
+    "wait_before",
+    "wait_minute",
+    "wait_minutes",
+    "wait_over_an_hour",
+    "callback_offer",
+    "callback_number",
+    "callback_keys",
+    "callback_keys_or_other",
+    "callback_enter",
+    "callback_stored",
+    "callback_greeting",
+    "number_0",
+    "number_1",
+    "number_2",
+    "number_3",
+    "number_4",
+    "number_5",
+    "number_6",
+    "number_7",
+    "number_8",
+    "number_9",
+    "number_10",
+    "number_11",
+    "number_12",
+    "number_13",
+    "number_14",
+    "number_15",
+    "number_16",
+    "number_17",
+    "number_18",
+    "number_19",
+    "number_20",
+    "number_30",
+    "number_40",
+    "number_50",
+    "number_60",
+    "number_70",
+    "number_80",
+    "number_90",
+    "number_100",
     "queue_music",
     "hold_music",
 ];
@@ -53,7 +99,7 @@ impl Default for PromptTable {
     fn default() -> Self {
         let builtin =
             |name: &'static str| (PromptId::new(format!("builtin:{name}")), PromptSource::Builtin(name));
-        Self(BUILTINS.into_iter().map(builtin).collect())
+        Self(BUILTINS.iter().copied().map(builtin).collect())
     }
 }
 
@@ -116,7 +162,7 @@ impl Compiler<'_> {
                 Some(PromptSource::Text { text: text.clone(), voice: doc.voice.clone() })
             }
             (None, None, Some(name)) if doc.voice.is_none() => {
-                let known = BUILTINS.into_iter().find(|builtin| builtin == name);
+                let known = BUILTINS.iter().copied().find(|builtin| builtin == name);
                 if known.is_none() {
                     let sentence = format!("there is no builtin sound {name}");
                     self.findings.add(Code::MissingPrompt, format!("{path}/builtin"), sentence);

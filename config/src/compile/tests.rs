@@ -238,7 +238,16 @@ fn nodes_stand_where_they_belong_and_within_their_ranges() {
     for (body, code) in [
         (json!({"type": "wait_music", "seconds": 5, "next": "exit"}), "R-1209"),
         (json!({"type": "continue"}), "R-1209"),
-        (json!({"type": "voicemail", "greeting": "builtin:menu", "inbox": "ib_sales"}), "R-1215"),
+        (json!({"type": "send_sms", "text": "x", "success": "exit", "error": "exit"}), "R-1215"),
+        (json!({"type": "voicemail", "greeting": "builtin:menu", "inbox": "ib_none"}), "R-1102"),
+        (json!({"type": "voicemail", "greeting": "none", "inbox": "ib_sales"}), "R-1106"),
+        (
+            json!({"type": "voicemail", "greeting": "builtin:menu", "inbox": "ib_sales", "seconds_max": 4}),
+            "R-1211",
+        ),
+        (json!({"type": "position", "next": "exit"}), "R-1209"),
+        (json!({"type": "sub_ivr", "ivr": "ivr_none", "next": "exit", "error": "exit"}), "R-1103"),
+        (json!({"type": "sub_ivr", "ivr": "ivr_short", "next": "exit", "error": "exit"}), "R-1217"),
         (json!({"type": "data_dip", "url": "ftp://x", "next": "exit", "error": "exit"}), "R-1216"),
         (json!({"type": "loop_guard", "times_max": 0, "next": "exit", "exceeded": "exit"}), "R-1211"),
         (json!({"type": "hang_up", "sip_status": 302}), "R-1309"),

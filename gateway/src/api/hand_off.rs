@@ -258,6 +258,11 @@ fn not_callable(error: &LocateError) -> Problem {
 
 fn refused(refusal: Refusal) -> Problem {
     let (status, code, remedy) = match refusal {
+        Refusal::Committed => (
+            StatusCode::CONFLICT,
+            "contact_committed",
+            "Leave it: the caller leaves a message, or will be called back.",
+        ),
         Refusal::NotWaiting => (
             StatusCode::CONFLICT,
             "not_waiting",

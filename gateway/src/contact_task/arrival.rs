@@ -56,5 +56,6 @@ pub(super) fn start_of(call: &ArrivingCall, contact: &Contact, revision: u64) ->
         revision: Some(revision),
         trunk: Some(call.trunk.clone()),
         call_id: Some(call.invite.call_id.clone()),
+        callback: None,
     }
 }

@@ -218,7 +218,11 @@ impl ContactTask {
 }
 
 /// Where a call is forwarded to: a SIP URI that may be called, or a number by a trunk.
-async fn forward_to(services: &Services, trunk: Option<&TrunkId>, target: &str) -> Result<Located, String> {
+pub(super) async fn forward_to(
+    services: &Services,
+    trunk: Option<&TrunkId>,
+    target: &str,
+) -> Result<Located, String> {
     if target.starts_with("sip:") {
         let found = locate(target, &services.hand_off.allowed_targets).await;
         return found.map(Located::at).map_err(|error| error.to_string());

@@ -105,6 +105,11 @@ impl MediaLeg {
         media.record(settings, own, Some(other)).ok()
     }
 
+    /// Records this side alone; none when that cannot be done.
+    pub(super) fn record_alone(&self, media: &Media, settings: RecordingSettings) -> Option<Recording> {
+        media.record(settings, self.leg.as_ref()?, None).ok()
+    }
+
     /// Whether a recording has this leg on its right from now on.
     pub(super) fn is_followed_by(&self, recording: &mut Recording) -> bool {
         self.leg.as_ref().is_some_and(|leg| recording.follow(leg).is_ok())

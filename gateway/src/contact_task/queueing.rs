@@ -4,12 +4,15 @@ use std::time::Instant;
 
 use vestibule_routing::{
     id::InboxId,
-    journey::Event,
+    journey::{Callback, Event, FeedEvent, QueueView},
     outcome::{Outcome, Reason},
 };
 
-use super::ContactTask;
-use crate::{journal::ContactStart, places::LostPlace};
+use super::{Answer, ContactTask};
+use crate::{
+    journal::{CallbackRow, ContactStart},
+    places::LostPlace,
+};
 
 impl ContactTask {
     pub(super) fn enter_queue(&mut self, inbox: &InboxId, priority: u8, length_max: Option<u32>) {
@@ -20,7 +23,6 @@ impl ContactTask {
         match self.services.queues.join(inbox, &self.id, arrived, priority, length_max) {
             Ok(ticket) => {
                 self.queued_at.get_or_insert_with(Instant::now);
-                self.pending.push_back(Event::Position(ticket.position()));
                 self.ticket = Some(ticket);
                 self.wait_for_phones(inbox, priority);
                 self.watch_agents(inbox);
@@ -71,6 +73,76 @@ impl ContactTask {
         let known = agents.borrow_and_update().agents(Instant::now());
         self.pending.extend(known.map(|known| Event::Availability(Some(known))));
         self.agents = Some(agents);
+    }
+
+    /// Tells the journey where the caller stands.
+    pub(super) fn look_at_queue(&mut self) {
+        let view = self.ticket.as_ref().map(|ticket| {
+            let (inbox, position) = (ticket.inbox(), ticket.position());
+            let agents = self.services.availability.agents(inbox).or_else(|| self.telephones(inbox));
+            let wait = agents.and_then(|agents| self.services.handling.wait(inbox, position, agents));
+            QueueView { position, wait }
+        });
+        self.pending.push_back(Event::InQueue(view));
+    }
+
+    /// Telephones that are called for those who wait in the inbox: as many agents as are known of.
+    fn telephones(&self, inbox: &InboxId) -> Option<u32> {
+        let dial = self.journey.plan().inbox(inbox)?.dial.as_ref()?;
+        u32::try_from(dial.targets.len()).ok()
+    }
+
+    /// Has the caller called back, in the place that he has in the queue.
+    pub(super) fn store_callback(&mut self, callback: Callback) {
+        let Some(ticket) = &self.ticket else {
+            return self.pending.push_back(Event::CallbackStored(false));
+        };
+        let now = jiff::Timestamp::now();
+        let hours = jiff::SignedDuration::from_hours(i64::from(callback.window_hours));
+        let row = CallbackRow {
+            id: format!("cb_{}", self.id.as_str().trim_start_matches("ct_")),
+            contact: self.id.clone(),
+            number: callback.number.to_string(),
+            company: self.record.start.to.clone(),
+            trunk: self.record.start.trunk.clone(),
+            inbox: ticket.inbox().clone(),
+            priority: ticket.priority(),
+            since: self.waits_since,
+            expires: now.checked_add(hours).unwrap_or(jiff::Timestamp::MAX),
+            gap_seconds: callback.gap_minutes.saturating_mul(60),
+            attempts_left: callback.attempts,
+            attempts: 0,
+            not_before: now,
+        };
+        let (callbacks, answers) = (self.services.callbacks.clone(), self.answers.clone());
+        tokio::spawn(async move {
+            let stored = callbacks.store(row).await;
+            if let Err(error) = &stored {
+                tracing::error!(%error, "a callback could not be stored");
+            }
+            // The contact may be gone by now; the callback is made all the same.
+            answers.send(Answer::Event(Event::CallbackStored(stored.is_ok()))).await.unwrap_or_default();
+        });
+    }
+
+    /// Sees who was called back into the queue, and measures how long who took the contact talks to the caller,
+    /// transfers included.
+    pub(super) fn follow(&mut self, event: &FeedEvent) {
+        match event {
+            FeedEvent::Queued { .. } if self.attempt.is_some() => {
+                // The place passes on: from the callback to the contact, which is just about to have it.
+                if let Some(attempt) = self.attempt.take() {
+                    attempt.reached(&self.id);
+                }
+            }
+            FeedEvent::Connected { inbox, .. } => self.talk_since = Some((Instant::now(), inbox.clone())),
+            FeedEvent::Queued { .. } | FeedEvent::Ended(_) => {
+                if let Some((since, inbox)) = self.talk_since.take() {
+                    self.services.handling.note(&inbox, since.elapsed());
+                }
+            }
+            _ => {}
+        }
     }
 
     pub(super) fn leave_queue(&mut self) {

@@ -10,7 +10,7 @@ use super::ContactTask;
 use crate::{
     api::live::{NotRecorded, RecordingAction},
     media::{self, Recording, RecordingSettings},
-    recordings,
+    recordings::{self, RecordingKind},
 };
 
 /// The playback of the prompt before a recording: a name that no journey gives.
@@ -93,7 +93,7 @@ impl ContactTask {
     fn begin_recording(&mut self, mute_digits: bool) -> Result<(), NotRecorded> {
         let taker = self.takers.talking().ok_or(NotRecorded::NotConnected)?;
         self.recording.count += 1;
-        let path = self.services.recordings.path(&self.id, self.recording.count);
+        let path = self.services.recordings.path(&self.id, RecordingKind::Talk, self.recording.count);
         let (events, told) = mpsc::channel(recordings::EVENTS_MAX);
         let max = self.services.recordings.longest();
         let settings = RecordingSettings { mute_digits, max, ..RecordingSettings::new(path, events) };

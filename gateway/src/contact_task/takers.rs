@@ -18,7 +18,7 @@ use crate::{
     api::live::Located,
     dialler::PhoneInUse,
     hub::Services,
-    leg::{ArrivingCall, LegId, Placing, Signal, SignalLeg, SignalSink},
+    leg::{LegId, Placing, Signal, SignalLeg, SignalSink},
     media::MediaEvent,
     trunks::Way,
 };
@@ -67,7 +67,7 @@ pub(super) struct Taker {
 
 impl Takers {
     pub(super) fn new(
-        call: &ArrivingCall,
+        max_forwards: u8,
         journey: &Journey,
         signals: mpsc::WeakSender<(LegId, Signal)>,
     ) -> Self {
@@ -95,7 +95,7 @@ impl Takers {
             // Who calls is one of our own numbers; whose call it is stands beside it.
             from: Party { user: company, host: String::new(), display: customer },
             headers,
-            max_forwards: call.invite.max_forwards.saturating_sub(1),
+            max_forwards,
         }
     }
 

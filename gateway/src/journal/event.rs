@@ -7,7 +7,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use vestibule_routing::{id::ContactId, journey::FeedEvent};
 
-use super::contact::{ContactEnd, ContactStart, ContactUpdate};
+use super::{
+    callback::CallbackUpdate,
+    contact::{ContactEnd, ContactStart, ContactUpdate},
+};
 
 macro_rules! kinds {
     ($($(#[$doc:meta])* $variant:ident = $name:literal),* $(,)?) => {
@@ -182,18 +185,21 @@ pub struct Entry {
     pub events: Vec<Event>,
     /// The change of the contact's record, if any.
     pub record: Option<ContactUpdate>,
+    /// The change of a callback, if any.
+    pub callback: Option<CallbackUpdate>,
 }
 
 impl Entry {
     /// Events of a contact that leave its record as it is.
     pub fn new(contact: ContactId) -> Self {
-        Self { contact, events: Vec::new(), record: None }
+        Self { contact, events: Vec::new(), record: None, callback: None }
     }
 
     /// The arrival of a contact: `contact.started` and a fresh record.
     pub fn started(contact: ContactId, start: ContactStart) -> Self {
         let event = Event::new(EventKind::ContactStarted, start.arrived, &start);
-        Self { contact, events: vec![event], record: Some(ContactUpdate::Started(Box::new(start))) }
+        let record = Some(ContactUpdate::Started(Box::new(start)));
+        Self { contact, events: vec![event], record, callback: None }
     }
 
     /// The end of a contact: `contact.ended` and the end of its record. Written at most once a contact.

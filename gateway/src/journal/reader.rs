@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use tokio::sync::Semaphore;
 use vestibule_routing::id::InboxId;
 
-use super::{EventKind, JournalError, schema};
+use super::{CallbackRow, EventKind, JournalError, callback, schema};
 use crate::places::LostPlace;
 
 /// A pool of two read-only connections.
@@ -124,6 +124,14 @@ impl Reader {
             connections: Arc::new(Mutex::new(connections)),
             permits: Arc::new(Semaphore::new(CONNECTIONS)),
         })
+    }
+
+    /// Callbacks that are still to be made, in the order of their places.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn callbacks(&self) -> Result<Vec<CallbackRow>, JournalError> {
+        self.with(|connection| Ok(callback::all(connection)?)).await
     }
 
     /// Events after a cursor; only some kinds when `kinds` is not empty. At most `limit` of them, and at

@@ -75,8 +75,15 @@ fn migrate(connection: &Connection) -> Result<(), JournalError> {
     let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     match version {
         0 => {
-            connection
-                .execute_batch(&format!("BEGIN IMMEDIATE;{TABLES}PRAGMA user_version={VERSION};COMMIT;"))?;
+            connection.execute_batch(&format!(
+                "BEGIN IMMEDIATE;{TABLES}{CALLBACKS}PRAGMA user_version={VERSION};COMMIT;"
+            ))?;
+            Ok(())
+        }
+        1 => {
+            connection.execute_batch(&format!(
+                "BEGIN IMMEDIATE;{CALLBACKS}PRAGMA user_version={VERSION};COMMIT;"
+            ))?;
             Ok(())
         }
         VERSION => Ok(()),
@@ -84,7 +91,9 @@ fn migrate(connection: &Connection) -> Result<(), JournalError> {
     }
 }
 
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
+
+const CALLBACKS: &str = super::callback::TABLE;
 
 /// Times are microseconds since 1970 (UTC). `event.events` is a JSON array of `{type, at, data}`, one
 /// element for each of `count` sequences from `seq` on.

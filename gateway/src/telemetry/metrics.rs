@@ -15,8 +15,8 @@ use prometheus::{
 };
 
 pub use self::labels::{
-    DigitSource, JournalRefusal, Label, OutcomeLabel, SipMethod, SipRejection, StatusClass, TakeResult,
-    TlsFailure,
+    CallbackResult, DigitSource, JournalRefusal, Label, OutcomeLabel, SipMethod, SipRejection, StatusClass,
+    TakeResult, TlsFailure,
 };
 
 /// Counters of one family, one for each value of a closed label; looked up by index, not by text.
@@ -64,6 +64,8 @@ pub struct Metrics {
     pub hand_off: HandOffMetrics,
     /// Trunks.
     pub trunk: TrunkMetrics,
+    /// Callbacks.
+    pub callback: CallbackMetrics,
     /// Media.
     pub media: MediaMetrics,
     /// The journal.
@@ -179,6 +181,13 @@ families! {
         /// Whether a trunk answers pings.
         up: by_trunk("vestibule_trunk_up", "1 when a trunk answers pings, 0 when it is down; none for a trunk that is not pinged."),
     }
+    /// Callbacks.
+    CallbackMetrics {
+        /// Callbacks to be made.
+        waiting: gauge("vestibule_callbacks_waiting", "Callbacks that are still to be made."),
+        /// Attempts, by what became of them.
+        attempts: counters("vestibule_callback_attempts_total", "Calls placed to who asked to be called back, by result.", "result": CallbackResult),
+    }
     /// Media.
     MediaMetrics {
         /// Streams open.
@@ -286,6 +295,7 @@ impl Metrics {
             queue: QueueMetrics::register(&registry)?,
             hand_off: HandOffMetrics::register(&registry)?,
             trunk: TrunkMetrics::register(&registry)?,
+            callback: CallbackMetrics::register(&registry)?,
             media: MediaMetrics::register(&registry)?,
             journal: JournalMetrics::register(&registry)?,
             api: ApiMetrics::register(&registry)?,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::hand_off::{Callee, HoldBy, Refusal, RequestId, TargetIndex};
 use crate::{
+    address::E164,
     id::{InboxId, IvrId, NodeId, PromptId},
     outcome::Outcome,
 };
@@ -22,6 +23,8 @@ pub enum Sound {
     Prompt(PromptId),
     /// Ringing tone.
     Ringback,
+    /// The short tone after which a message is recorded.
+    Beep,
     /// Silence.
     Silence(Duration),
 }
@@ -65,6 +68,15 @@ pub enum Action {
     LeaveQueue,
     /// Ask a web service for values; answered by [`super::Event::DataDip`].
     DataDip(DataDip),
+    /// Look at the queue; answered by [`super::Event::InQueue`].
+    LookAtQueue,
+    /// Record what the caller says; [`super::Event::Recorded`] tells what came of it.
+    Record(Message),
+    /// End the recording.
+    EndRecording,
+    /// Have the caller called back, and keep the place in the queue for that; answered by
+    /// [`super::Event::CallbackStored`].
+    StoreCallback(Callback),
     /// Call somebody; [`super::Event::CallAnswered`] or [`super::Event::CallFailed`] tells what came of it.
     Call {
         /// The request it is for.
@@ -97,6 +109,30 @@ pub enum Action {
         /// SIP status for a refusal, or the cause carried by the BYE's Reason header.
         sip_status: u16,
     },
+}
+
+/// A message that a caller leaves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// The inbox it is for.
+    pub inbox: InboxId,
+    /// The longest message, in seconds.
+    pub seconds_max: u32,
+    /// What is shorter is not kept, in seconds.
+    pub seconds_min: u32,
+}
+
+/// A callback that a caller asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Callback {
+    /// The number to call.
+    pub number: E164,
+    /// How often it is tried.
+    pub attempts: u8,
+    /// Minutes between two attempts.
+    pub gap_minutes: u32,
+    /// Hours after which it is tried no more.
+    pub window_hours: u32,
 }
 
 /// A request to a web service.

@@ -1,5 +1,7 @@
 //! What can happen to a contact.
 
+use std::time::Duration;
+
 use super::{
     action::PlaybackId,
     hand_off::{Request, RequestId, TargetIndex},
@@ -8,6 +10,26 @@ use crate::{
     digit::Digit,
     outcome::{Outcome, Reason},
 };
+
+/// A contact's place in its queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueView {
+    /// 1 is next.
+    pub position: u32,
+    /// How long the wait is estimated to be; none when there is nothing to tell it by.
+    pub wait: Option<Duration>,
+}
+
+/// What came of a caller's message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recorded {
+    /// It is kept.
+    Kept,
+    /// It was too short, or nothing was said.
+    TooShort,
+    /// It could not be recorded.
+    Failed,
+}
 
 /// Something that happened, told to the journey by its contact task.
 #[derive(Clone, Debug)]
@@ -23,8 +45,14 @@ pub enum Event {
         /// Values by variable name; none when the request failed.
         values: Option<Vec<(String, String)>>,
     },
-    /// Our place in the queue changed; 1 is next.
-    Position(u32),
+    /// The answer to [`super::Action::LookAtQueue`]; none for who waits in no queue.
+    InQueue(Option<QueueView>),
+    /// The caller who is recorded has said nothing for ten seconds.
+    RecordingSilent,
+    /// The recording is over.
+    Recorded(Recorded),
+    /// Whether the callback is stored, and will be made whatever happens.
+    CallbackStored(bool),
     /// The queue had no room: sent in answer to entering it.
     QueueFull,
     /// It became known (or unknown) how many agents are available to this inbox.

@@ -86,6 +86,9 @@ pub enum Refusal {
     /// Somebody has taken it.
     #[error("the contact was taken already")]
     Taken,
+    /// The caller leaves a message, or will be called back.
+    #[error("the caller is leaving a message or will be called back")]
+    Committed,
     /// Nobody talks to it.
     #[error("nobody talks to this contact")]
     NotConnected,
@@ -180,12 +183,14 @@ impl Journey {
 
     fn take(&mut self, now: Now, id: RequestId, callee: Callee, out: &mut Actions) -> Result<(), Refusal> {
         match &self.stage {
+            Stage::Waiting(wait) if wait.is_committed() => Err(Refusal::Committed),
             Stage::Waiting(_) if self.is_ringing() => Err(Refusal::UnderWay),
             Stage::Waiting(_) => {
                 self.ring(now, id, callee, out);
                 Ok(())
             }
             Stage::Connected(_) => Err(Refusal::Taken),
+            Stage::Voicemail { .. } => Err(Refusal::Committed),
             Stage::InIvr(_) | Stage::LastWords { .. } | Stage::Ended(_) => Err(Refusal::NotWaiting),
         }
     }
@@ -230,6 +235,8 @@ impl Journey {
             return Err(Refusal::NoSuchInbox);
         }
         match &self.stage {
+            Stage::Waiting(wait) if wait.is_committed() => Err(Refusal::Committed),
+            Stage::Voicemail { .. } => Err(Refusal::Committed),
             Stage::Waiting(_) => {
                 self.enter_queue(now, inbox, out);
                 Ok(())
@@ -328,7 +335,9 @@ impl Journey {
                 self.scope.stop(out);
                 out.push(Action::Connect(id, index));
             }
-            Stage::InIvr(_) | Stage::LastWords { .. } | Stage::Ended(_) => out.push(Action::GiveUp(id)),
+            Stage::InIvr(_) | Stage::Voicemail { .. } | Stage::LastWords { .. } | Stage::Ended(_) => {
+                out.push(Action::GiveUp(id));
+            }
         }
     }
 
@@ -343,15 +352,13 @@ impl Journey {
         let (inbox, run) = match &mut self.stage {
             Stage::InIvr(run) => (None, Some(&mut *run)),
             Stage::Waiting(wait) => (Some(wait.inbox().clone()), wait.run()),
-            Stage::Connected(_) | Stage::LastWords { .. } | Stage::Ended(_) => {
+            Stage::Connected(_) | Stage::Voicemail { .. } | Stage::LastWords { .. } | Stage::Ended(_) => {
                 return out.push(Action::GiveUp(id));
             }
         };
-        let exited = run.filter(|run| run.is_forwarding()).map(|run| FeedEvent::IvrExited {
-            ivr: run.ivr.id.clone(),
-            node: run.place(),
-            inbox: None,
-            failure: None,
+        let exited = run.filter(|run| run.is_forwarding()).map(|run| {
+            let node = run.leave_all(now, &mut self.scope, out);
+            FeedEvent::IvrExited { ivr: run.ivr.id.clone(), node, inbox: None, failure: None }
         });
         self.scope.note(now, "forwarded");
         self.answer(out);
@@ -380,7 +387,7 @@ impl Journey {
         let run = match &mut self.stage {
             Stage::InIvr(run) => Some(run),
             Stage::Waiting(wait) => wait.run(),
-            Stage::Connected(_) | Stage::LastWords { .. } | Stage::Ended(_) => None,
+            Stage::Connected(_) | Stage::Voicemail { .. } | Stage::LastWords { .. } | Stage::Ended(_) => None,
         };
         if let Some((to, seconds)) = run.and_then(|run| run.wishes.forward.take()) {
             self.forward(now, to, seconds, WhatFor::Node, out);
@@ -444,13 +451,14 @@ impl Journey {
     pub(super) fn settle_ringing(&mut self, out: &mut Actions) {
         let Some(what_for) = self.ringing.as_ref().map(|ringing| ringing.what_for) else { return };
         let wanted = match (&mut self.stage, what_for) {
-            (Stage::Waiting(_), WhatFor::Request | WhatFor::Treatment) => true,
+            // What must not be cut off is not cut off by an answer.
+            (Stage::Waiting(wait), WhatFor::Request | WhatFor::Treatment) => !wait.is_committed(),
             (Stage::Connected(_), WhatFor::Request) => true,
             (Stage::InIvr(run), WhatFor::Node) => run.is_forwarding(),
             (Stage::Waiting(wait), WhatFor::Node) => wait.run().is_some_and(|run| run.is_forwarding()),
             (Stage::InIvr(_), WhatFor::Request | WhatFor::Treatment)
             | (Stage::Connected(_), WhatFor::Node | WhatFor::Treatment)
-            | (Stage::LastWords { .. } | Stage::Ended(_), _) => false,
+            | (Stage::Voicemail { .. } | Stage::LastWords { .. } | Stage::Ended(_), _) => false,
         };
         if !wanted {
             self.give_up_ringing(out);
@@ -485,7 +493,7 @@ impl Journey {
         let inbox = match &self.stage {
             Stage::Waiting(wait) => Some(wait.inbox().clone()),
             Stage::Connected(talk) => talk.inbox.clone(),
-            Stage::InIvr(_) | Stage::LastWords { .. } | Stage::Ended(_) => None,
+            Stage::InIvr(_) | Stage::Voicemail { .. } | Stage::LastWords { .. } | Stage::Ended(_) => None,
         };
         let Some(inbox) = inbox.filter(|_| what_for == WhatFor::Request) else { return };
         let event = if status == NO_ANSWER {
@@ -521,7 +529,7 @@ impl Journey {
                 self.ivr_ended(now, end, out);
             }
             Stage::Waiting(_) => self.wait_told(now, Some(Told::ForwardFailed), out),
-            Stage::Connected(_) | Stage::LastWords { .. } | Stage::Ended(_) => {}
+            Stage::Connected(_) | Stage::Voicemail { .. } | Stage::LastWords { .. } | Stage::Ended(_) => {}
         }
     }
 

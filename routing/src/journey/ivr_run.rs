@@ -12,21 +12,28 @@ use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use super::{
     Timer,
-    action::{Action, Actions, DataDip, FeedEvent, Sound},
+    action::{Action, Actions, DataDip, FeedEvent, Message, Sound},
     prompting::Prompting,
     scope::{Scope, in_seconds},
     told::Told,
+    voicemail::{Left, Voicemail},
 };
 use crate::{
-    id::{InboxId, NodeId, PromptId},
+    id::{InboxId, IvrId, NodeId, PromptId},
     plan::{Ivr, NodeIndex, node::Node},
     time::Now,
 };
 
+mod callback;
 mod decide;
 mod input;
 mod menu;
+mod part;
 mod pattern;
+mod say;
+
+use callback::Offer;
+use part::Caller;
 
 /// Nodes visited at once before the run counts as broken. As many are forgiven with every second that
 /// passes: a loop that takes time may turn for hours, one that takes none ends whatever drives it.
@@ -34,6 +41,9 @@ const VISITS_AT_ONCE_MAX: u32 = 200;
 
 /// Seconds after the ringing time at which a forwarded call that nobody spoke of is given up.
 const FORWARD_MARGIN: u32 = 5;
+
+/// How long a look at the queue may take, in seconds: it is answered at once.
+const LOOK_SECONDS: u32 = 2;
 
 /// One run.
 #[derive(Debug)]
@@ -46,9 +56,15 @@ pub(super) struct IvrRun {
     /// When visits were last forgiven.
     forgiven: Instant,
     /// How often each loop guard was passed.
-    guards: BTreeMap<NodeId, u32>,
+    guards: BTreeMap<(IvrId, NodeId), u32>,
     /// Music of `wait_music` nodes.
     music: PromptId,
+    /// Whether it runs while the caller waits.
+    queue: bool,
+    /// The caller will be called back.
+    called_back: bool,
+    /// The IVRs that this one runs as a part of, the outermost first.
+    callers: Vec<Caller>,
     /// What nodes asked of the wait, and the wait has not taken yet.
     pub(super) wishes: Wishes,
 }
@@ -79,6 +95,14 @@ enum State {
     Music { until: Instant },
     /// Somebody is called; the caller hears ringing.
     Forward { until: Instant },
+    /// It looks at the queue.
+    Looking { until: Instant },
+    /// What it saw there is said.
+    Saying { prompt: Prompting },
+    /// The caller leaves a message.
+    Voicemail(Voicemail),
+    /// The caller is offered to be called back.
+    Callback(Offer),
     /// The last prompt plays before the end.
     LastWords { prompt: Prompting, sip_status: u16 },
 }
@@ -99,8 +123,23 @@ pub(super) enum RunEnd {
     HangUp { node: NodeId, sip_status: u16 },
     /// At a continue node: back to waiting.
     Continue(NodeId),
+    /// The caller has left a message.
+    LeftVoicemail(NodeId),
     /// It cannot go on.
     Failed(&'static str),
+}
+
+impl RunEnd {
+    /// The node, and what failed.
+    pub(super) fn parts(self) -> (Option<NodeId>, Option<&'static str>) {
+        match self {
+            Self::Exit(node)
+            | Self::HangUp { node, .. }
+            | Self::Continue(node)
+            | Self::LeftVoicemail(node) => (Some(node), None),
+            Self::Failed(why) => (None, Some(why)),
+        }
+    }
 }
 
 /// Where a node leads.
@@ -109,6 +148,8 @@ enum Go {
     To(NodeIndex, String, String),
     /// Nowhere yet.
     Wait(State),
+    /// Into another IVR, which is a part of this one.
+    Into(IvrId),
     End(RunEnd),
 }
 
@@ -122,6 +163,10 @@ struct Turn<'a> {
 impl Turn<'_> {
     fn note(&mut self, what: impl Into<String>) {
         self.scope.note(self.now, what);
+    }
+
+    fn say(&mut self, sounds: Vec<Sound>) -> Prompting {
+        self.scope.say(self.now, sounds, self.out)
     }
 
     fn play(&mut self, prompts: &[&PromptId]) -> Prompting {
@@ -145,16 +190,27 @@ impl IvrRun {
     /// Begins a run; an end at once is possible.
     pub(super) fn begin(
         ivr: Arc<Ivr>,
-        music: PromptId,
+        (music, queue): (PromptId, bool),
         now: Now,
         scope: &mut Scope,
         out: &mut Actions,
     ) -> (Self, Option<RunEnd>) {
-        let (at, state) = (ivr.start(), State::Music { until: now.mono });
-        let guards = BTreeMap::new();
-        let mut run =
-            Self { ivr, at, state, visits: 0, forgiven: now.mono, guards, music, wishes: Wishes::default() };
-        let end = run.walk((None, String::new()), &mut Turn { now, scope, out });
+        let mut run = Self {
+            at: ivr.start(),
+            ivr,
+            state: State::Music { until: now.mono },
+            visits: 0,
+            forgiven: now.mono,
+            guards: BTreeMap::new(),
+            music,
+            queue,
+            called_back: false,
+            callers: Vec::new(),
+            wishes: Wishes::default(),
+        };
+        let mut turn = Turn { now, scope, out };
+        let go = run.visit(None, String::new(), &mut turn);
+        let end = run.follow(go, &mut turn);
         (run, end)
     }
 
@@ -175,12 +231,43 @@ impl IvrRun {
             State::DataDip { until, .. } => (*until, Timer::DataDipTimeout),
             State::Music { until } => (*until, Timer::WaitMusicEnd),
             State::Forward { until } => (*until, Timer::TakeTimeout),
+            State::Looking { until } => (*until, Timer::QueueLookTimeout),
+            State::Saying { prompt } => (prompt.overdue, Timer::PlaybackOverdue),
+            State::Voicemail(voicemail) => voicemail.deadline(),
+            State::Callback(offer) => offer.deadline(),
         }
+    }
+
+    /// The message that the caller leaves, while that lasts.
+    pub(super) fn voicemail(&self) -> Option<&Voicemail> {
+        match &self.state {
+            State::Voicemail(voicemail) => Some(voicemail),
+            _ => None,
+        }
+    }
+
+    /// Whether the caller does what must not be cut off.
+    pub(super) fn is_committed(&self) -> bool {
+        match &self.state {
+            State::Voicemail(voicemail) => voicemail.is_committed(),
+            State::Callback(offer) => offer.is_storing() || self.called_back,
+            _ => self.called_back,
+        }
+    }
+
+    /// Whether the caller will be called back: the call goes on only to say so.
+    pub(super) fn is_called_back(&self) -> bool {
+        self.called_back
     }
 
     /// Whether the run waits for what comes of a forwarded call.
     pub(super) fn is_forwarding(&self) -> bool {
         matches!(self.state, State::Forward { .. })
+    }
+
+    /// Whether what is heard is the gateway's own words.
+    fn is_speaking_itself(&self) -> bool {
+        matches!(self.state, State::Voicemail(_) | State::Saying { .. })
     }
 
     /// The node where the run is.
@@ -205,49 +292,48 @@ impl IvrRun {
         let go = match told {
             // Ringing that is not heard changes nothing for whoever is called.
             Told::Failure(_) if self.is_forwarding() => return None,
+            // A message can be left without a greeting, and what is not said leads on as if it were.
+            told @ Told::Failure(_) if self.is_speaking_itself() => self.go_on(id, node, told, &mut turn),
             Told::Failure(why) => self.failed(id, node, why),
             told => self.go_on(id, node, told, &mut turn),
         };
-        match go {
-            Go::Wait(state) => {
-                self.state = state;
-                None
-            }
-            Go::End(end) => Some(end),
-            Go::To(next, by, digits) => {
-                self.at = next;
-                self.walk((Some(by), digits), &mut turn)
-            }
-        }
+        self.follow(go, &mut turn)
     }
 
-    /// Visits nodes until one waits.
-    fn walk(&mut self, mut way: (Option<String>, String), turn: &mut Turn<'_>) -> Option<RunEnd> {
-        let ivr = self.ivr.clone();
+    /// Visits nodes until one waits, or the run ends.
+    fn follow(&mut self, mut go: Go, turn: &mut Turn<'_>) -> Option<RunEnd> {
         loop {
-            if !self.may_visit(turn.now) {
-                return Some(RunEnd::Failed("too many nodes visited"));
-            }
-            let Some((id, node)) = ivr.node(self.at) else { return Some(RunEnd::Failed("no such node")) };
-            let (by, digits) = std::mem::take(&mut way);
-            turn.note(match &by {
-                Some(by) => format!("node {id} of {} by {by}", ivr.id),
-                None => format!("node {id} of {}", ivr.id),
-            });
-            let entered = FeedEvent::NodeEntered { ivr: ivr.id.clone(), node: id.clone(), by, digits };
-            turn.scope.emit(entered, turn.out);
-            match self.enter(id, node, turn) {
+            go = match go {
                 Go::Wait(state) => {
                     self.state = state;
                     return None;
                 }
-                Go::End(end) => return Some(end),
                 Go::To(next, by, digits) => {
                     self.at = next;
-                    way = (Some(by), digits);
+                    self.visit(Some(by), digits, turn)
                 }
-            }
+                Go::Into(part) => self.enter_part(&part, turn),
+                Go::End(end) => match self.leave_part(end, turn) {
+                    Ok(go) => go,
+                    Err(end) => return Some(end),
+                },
+            };
         }
+    }
+
+    fn visit(&mut self, by: Option<String>, digits: String, turn: &mut Turn<'_>) -> Go {
+        if !self.may_visit(turn.now) {
+            return Go::End(RunEnd::Failed("too many nodes visited"));
+        }
+        let ivr = self.ivr.clone();
+        let Some((id, node)) = ivr.node(self.at) else { return Go::End(RunEnd::Failed("no such node")) };
+        turn.note(match &by {
+            Some(by) => format!("node {id} of {} by {by}", ivr.id),
+            None => format!("node {id} of {}", ivr.id),
+        });
+        let entered = FeedEvent::NodeEntered { ivr: ivr.id.clone(), node: id.clone(), by, digits };
+        turn.scope.emit(entered, turn.out);
+        self.enter(id, node, turn)
     }
 
     /// Counts a visit; whether the time that has passed allows it.
@@ -290,6 +376,21 @@ impl IvrRun {
                     until: in_seconds(turn.now, ring_seconds.saturating_add(FORWARD_MARGIN)),
                 })
             }
+            Node::Position { .. } | Node::EstimatedWait { .. } => {
+                turn.out.push(Action::LookAtQueue);
+                Go::Wait(State::Looking { until: in_seconds(turn.now, LOOK_SECONDS) })
+            }
+            Node::Voicemail { greeting, inbox, seconds_max, seconds_min, .. } => {
+                let message =
+                    Message { inbox: inbox.clone(), seconds_max: *seconds_max, seconds_min: *seconds_min };
+                Go::Wait(State::Voicemail(Voicemail::begin(
+                    turn.now, greeting, message, turn.scope, turn.out,
+                )))
+            }
+            // One is enough.
+            Node::Callback { next, .. } if self.called_back => to(*next, "next"),
+            Node::Callback { .. } => callback::enter(node, turn),
+            Node::SubIvr { ivr, .. } => Go::Into(ivr.clone()),
             Node::Continue {} => Go::End(RunEnd::Continue(id.clone())),
             Node::Exit {} => Go::End(RunEnd::Exit(id.clone())),
             Node::HangUp { sip_status, prompt: None } => {
@@ -298,7 +399,7 @@ impl IvrRun {
             Node::HangUp { sip_status, prompt: Some(prompt) } => {
                 Go::Wait(State::LastWords { prompt: turn.play(&[prompt]), sip_status: *sip_status })
             }
-            other => decide::decide(id, other, &mut self.guards, turn),
+            other => decide::decide((&self.ivr.id, id), other, &mut self.guards, turn),
         }
     }
 
@@ -321,6 +422,13 @@ impl IvrRun {
                 (Node::Forward { failed, .. }, told) if turn.is_due(until, told) => to(*failed, "failed"),
                 _ => Go::Wait(State::Forward { until }),
             },
+            State::Looking { until } => say::looked(id, node, until, told, turn),
+            State::Saying { prompt } => say::said(node, prompt, told, turn),
+            State::Callback(offer) => {
+                self.called_back |= offer.is_storing() && matches!(told, Told::CallbackStored(true));
+                callback::go_on(node, offer, told, turn)
+            }
+            State::Voicemail(voicemail) => leave_message((id, node), voicemail, told, turn),
             State::LastWords { prompt, sip_status } if turn.is_over(&prompt, told) => {
                 Go::End(RunEnd::HangUp { node: id.clone(), sip_status })
             }
@@ -349,6 +457,22 @@ fn message(node: &Node<NodeIndex>, prompt: Prompting, told: Told<'_>, turn: &mut
         }
         told if turn.is_over(&prompt, told) => to(*next, "next"),
         _ => Go::Wait(State::Message { prompt }),
+    }
+}
+
+fn leave_message(
+    (id, node): (&NodeId, &Node<NodeIndex>),
+    mut voicemail: Voicemail,
+    told: Told<'_>,
+    turn: &mut Turn<'_>,
+) -> Go {
+    let Node::Voicemail { error, .. } = node else { return broken() };
+    match (voicemail.handle(turn.now, told, turn.scope, turn.out), error) {
+        (None, _) => Go::Wait(State::Voicemail(voicemail)),
+        (Some(Left::Message), _) => Go::End(RunEnd::LeftVoicemail(id.clone())),
+        (Some(Left::Nothing | Left::Failed), Some(next)) => to(*next, "error"),
+        (Some(Left::Nothing), None) => Go::End(RunEnd::HangUp { node: id.clone(), sip_status: 200 }),
+        (Some(Left::Failed), None) => Go::End(RunEnd::Failed("a message could not be recorded")),
     }
 }
 

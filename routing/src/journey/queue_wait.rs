@@ -18,6 +18,7 @@ use super::{
 use crate::{
     channel::Channel,
     id::{InboxId, PromptId},
+    outcome::Reason,
     plan::{InitialSound, Ivr, NumberVoice},
     time::Now,
 };
@@ -50,7 +51,7 @@ enum Phase {
     /// Music, until the Queue IVR runs again; for ever without one.
     Music { again: Option<Instant> },
     /// The Queue IVR runs.
-    InIvr(IvrRun),
+    InIvr(Box<IvrRun>),
 }
 
 /// What the journey has to do.
@@ -58,6 +59,8 @@ enum Phase {
 pub(super) enum Next {
     Stay,
     HangUp(u16),
+    /// The caller has left a message, or will be called back.
+    Ended(Reason),
     WaitedTooLong,
 }
 
@@ -103,12 +106,25 @@ impl QueueWait {
         &self.inbox
     }
 
+    /// The run of the Queue IVR, to be looked at.
+    pub(super) fn current_run(&self) -> Option<&IvrRun> {
+        match &self.phase {
+            Phase::InIvr(run) => Some(run),
+            Phase::Initial { .. } | Phase::Music { .. } => None,
+        }
+    }
+
     /// The run of the Queue IVR, while there is one.
     pub(super) fn run(&mut self) -> Option<&mut IvrRun> {
         match &mut self.phase {
             Phase::InIvr(run) => Some(run),
             Phase::Initial { .. } | Phase::Music { .. } => None,
         }
+    }
+
+    /// Whether the caller does what must not be cut off.
+    pub(super) fn is_committed(&self) -> bool {
+        self.current_run().is_some_and(IvrRun::is_committed)
     }
 
     fn deadline_of_wait(&self, scope: &Scope) -> Option<Instant> {
@@ -124,7 +140,7 @@ impl QueueWait {
             Phase::InIvr(run) => Some(run.deadline()),
         };
         let sound = self.sound_again.map(|at| (at, Timer::SoundAgain));
-        let wait_max = self.wait_max.map(|at| (at, Timer::WaitMax));
+        let wait_max = self.wait_max.filter(|_| !self.is_committed()).map(|at| (at, Timer::WaitMax));
         [phase, sound, wait_max].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
@@ -159,7 +175,8 @@ impl QueueWait {
     ) -> Next {
         // The event first: a playback's end that is swallowed would leave silence behind.
         let next = told.map_or(Next::Stay, |told| self.told(now, told, scope, out));
-        if next == Next::Stay && self.wait_max.is_some_and(|at| at <= now.mono) {
+        let too_long = self.wait_max.is_some_and(|at| at <= now.mono);
+        if next == Next::Stay && too_long && !self.is_committed() {
             self.wait_max = None;
             return Next::WaitedTooLong;
         }
@@ -184,7 +201,13 @@ impl QueueWait {
                     self.sound_again = Some(in_seconds(now, SOUND_AGAIN_SECONDS));
                     Next::Stay
                 }
-                Told::PlaybackDone(_) | Told::DataDip { .. } | Told::ForwardFailed => Next::Stay,
+                Told::PlaybackDone(_)
+                | Told::DataDip { .. }
+                | Told::ForwardFailed
+                | Told::InQueue(_)
+                | Told::RecordingSilent
+                | Told::Recorded(_)
+                | Told::CallbackStored(_) => Next::Stay,
             },
         }
     }
@@ -206,8 +229,8 @@ impl QueueWait {
         match self.queue_ivr.clone() {
             Some(ivr) => {
                 scope.emit(FeedEvent::IvrEntered { ivr: ivr.id.clone(), queue: true }, out);
-                let (run, end) = IvrRun::begin(ivr, self.music.clone(), now, scope, out);
-                self.phase = Phase::InIvr(run);
+                let (run, end) = IvrRun::begin(ivr, (self.music.clone(), true), now, scope, out);
+                self.phase = Phase::InIvr(Box::new(run));
                 self.grant(now, scope, out);
                 self.ivr_ended(now, end, scope, out)
             }
@@ -247,8 +270,14 @@ impl QueueWait {
 
     fn ivr_ended(&mut self, now: Now, end: Option<RunEnd>, scope: &mut Scope, out: &mut Actions) -> Next {
         let (Some(end), Phase::InIvr(run)) = (end, &self.phase) else { return Next::Stay };
-        let ivr = run.ivr.id.clone();
+        let ivr = run.whole().id.clone();
         let exited = |node, inbox, failure| FeedEvent::IvrExited { ivr: ivr.clone(), node, inbox, failure };
+        if run.is_called_back() {
+            // The callback has the place: there is nothing left to wait for on the line.
+            let (node, failure) = end.parts();
+            scope.emit(exited(node, None, failure), out);
+            return Next::Ended(Reason::CallbackRequested);
+        }
         match end {
             RunEnd::Exit(node) => {
                 let inbox = scope.plan.exit_inbox(&ivr, &node);
@@ -261,6 +290,10 @@ impl QueueWait {
             RunEnd::HangUp { node, sip_status } => {
                 scope.emit(exited(Some(node), None, None), out);
                 return Next::HangUp(sip_status);
+            }
+            RunEnd::LeftVoicemail(node) => {
+                scope.emit(exited(Some(node), None, None), out);
+                return Next::Ended(Reason::LeftVoicemail);
             }
             RunEnd::Failed(why) => {
                 // The caller keeps the place and hears music; a broken IVR is not tried again.

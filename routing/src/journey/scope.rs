@@ -109,7 +109,13 @@ impl Scope {
 
     pub(super) fn play_prompts(&mut self, now: Now, prompts: &[&PromptId], out: &mut Actions) -> Prompting {
         let sounds = prompts.iter().map(|prompt| Sound::Prompt((*prompt).clone())).collect();
-        Prompting::new(now, self.play(sounds, false, false, out), prompts.len())
+        self.say(now, sounds, out)
+    }
+
+    /// Plays sounds once, one after the other.
+    pub(super) fn say(&mut self, now: Now, sounds: Vec<Sound>, out: &mut Actions) -> Prompting {
+        let count = sounds.len();
+        Prompting::new(now, self.play(sounds, false, false, out), count)
     }
 
     /// Whether the prompt is over; one whose end was never told is stopped.
@@ -127,9 +133,15 @@ impl Scope {
                 self.stop(out);
                 true
             }
-            Told::Time | Told::Digit(_) | Told::DataDip { .. } | Told::Failure(_) | Told::ForwardFailed => {
-                false
-            }
+            Told::Time
+            | Told::Digit(_)
+            | Told::DataDip { .. }
+            | Told::Failure(_)
+            | Told::ForwardFailed
+            | Told::InQueue(_)
+            | Told::RecordingSilent
+            | Told::Recorded(_)
+            | Told::CallbackStored(_) => false,
         }
     }
 

@@ -1,6 +1,9 @@
 //! What an event means to whatever waits: an IVR, a queue wait, a last prompt.
 
-use super::{action::PlaybackId, event::Event};
+use super::{
+    action::PlaybackId,
+    event::{Event, QueueView, Recorded},
+};
 use crate::digit::Digit;
 
 /// An [`Event`] without those that concern the journey as a whole.
@@ -16,6 +19,10 @@ pub(super) enum Told<'a> {
     Failure(&'static str),
     /// Whom a forward node had called does not take the call.
     ForwardFailed,
+    InQueue(Option<QueueView>),
+    RecordingSilent,
+    Recorded(Recorded),
+    CallbackStored(bool),
 }
 
 impl<'a> Told<'a> {
@@ -28,8 +35,11 @@ impl<'a> Told<'a> {
             }
             Event::Deadline => Some(Told::Time),
             Event::PlaybackFailed(_, why) => Some(Told::Failure(why)),
-            Event::Position(_)
-            | Event::QueueFull
+            Event::InQueue(view) => Some(Told::InQueue(*view)),
+            Event::RecordingSilent => Some(Told::RecordingSilent),
+            Event::Recorded(recorded) => Some(Told::Recorded(*recorded)),
+            Event::CallbackStored(stored) => Some(Told::CallbackStored(*stored)),
+            Event::QueueFull
             | Event::Availability(_)
             | Event::HungUp(_)
             | Event::HangUpRequested

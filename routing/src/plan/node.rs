@@ -132,7 +132,21 @@ pub enum Node<T> {
         error: Option<T>,
     },
     /// Confirms a number to call back, and keeps the place in line.
-    Callback { prompt: PromptId, next: T, error: T },
+    Callback {
+        prompt: PromptId,
+        #[serde(default = "three_times")]
+        attempts: u8,
+        #[serde(default = "ten")]
+        gap_minutes: u32,
+        #[serde(default = "a_day")]
+        window_hours: u32,
+        #[serde(default)]
+        prefixes: Vec<String>,
+        next: T,
+        #[serde(default = "none")]
+        declined: Option<T>,
+        error: T,
+    },
     /// Sends the call elsewhere.
     Forward {
         to: String,
@@ -351,9 +365,25 @@ impl<T> Node<T> {
                 seconds_min: *seconds_min,
                 error: option(error, "error", to)?,
             },
-            Self::Callback { prompt, next, error } => {
-                Node::Callback { prompt: prompt.clone(), next: to("next", next)?, error: to("error", error)? }
-            }
+            Self::Callback {
+                prompt,
+                attempts,
+                gap_minutes,
+                window_hours,
+                prefixes,
+                next,
+                declined,
+                error,
+            } => Node::Callback {
+                prompt: prompt.clone(),
+                attempts: *attempts,
+                gap_minutes: *gap_minutes,
+                window_hours: *window_hours,
+                prefixes: prefixes.clone(),
+                next: to("next", next)?,
+                declined: option(declined, "declined", to)?,
+                error: to("error", error)?,
+            },
             Self::Forward { to: target, ring_seconds, failed } => Node::Forward {
                 to: target.clone(),
                 ring_seconds: *ring_seconds,
@@ -471,6 +501,18 @@ fn two() -> u32 {
 
 fn three() -> u32 {
     3
+}
+
+fn three_times() -> u8 {
+    3
+}
+
+fn ten() -> u32 {
+    10
+}
+
+fn a_day() -> u32 {
+    24
 }
 
 fn five() -> u32 {

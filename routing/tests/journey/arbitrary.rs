@@ -5,7 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use vestibule_routing::{
     digit::Digit,
-    journey::{Callee, Event, FeedEvent, PlaybackId, Request, RequestId},
+    journey::{Callee, Event, FeedEvent, PlaybackId, QueueView, Recorded, Request, RequestId},
     outcome::{Outcome, Reason, Side},
     plan::{NumberVoice, Plan, Treatment},
 };
@@ -39,7 +39,13 @@ enum Happening {
     },
     Full,
     Available(Option<u32>),
-    Position(u32),
+    /// The queue was looked at.
+    Seen(Option<QueueView>),
+    /// Whoever is recorded says nothing.
+    Silent,
+    /// A recording is over.
+    Recorded(Recorded),
+    CallbackStored(bool),
     /// A wake-up that nobody asked for.
     Spurious,
     Seconds(u64),
@@ -85,7 +91,14 @@ fn any_happening() -> impl Strategy<Value = Happening> {
         3 => (0_u32..3, prop::option::of("[-a-c]{0,3}")).prop_map(|(back, value)| Happening::Dip { back, value }),
         1 => Just(Happening::Full),
         1 => prop::option::of(0_u32..2).prop_map(Happening::Available),
-        1 => (1_u32..9).prop_map(Happening::Position),
+        3 => prop::option::of((0_u32..2000, prop::option::of(0_u64..9000))).prop_map(|view| {
+            let view = view.map(|(position, wait)| QueueView { position, wait: wait.map(Duration::from_secs) });
+            Happening::Seen(view)
+        }),
+        2 => Just(Happening::Silent),
+        2 => prop::sample::select(vec![Recorded::Kept, Recorded::TooShort, Recorded::Failed])
+            .prop_map(Happening::Recorded),
+        2 => any::<bool>().prop_map(Happening::CallbackStored),
         2 => Just(Happening::Spurious),
         8 => (0_u64..90).prop_map(Happening::Seconds),
         1 => (600_u64..4000).prop_map(Happening::Seconds),
@@ -110,6 +123,9 @@ impl Watched {
     fn tell(&mut self, event: Event) {
         let told = format!("{event:?}");
         self.bench.stop_phone(&event);
+        if let Event::Recorded(_) = event {
+            self.bench.recording = None;
+        }
         let journey = &mut self.bench.journey;
         journey.handle(self.bench.now, event, &mut self.bench.actions);
         let actions = self.bench.actions.len();
@@ -126,6 +142,9 @@ impl Watched {
         if ended.is_some() {
             assert_eq!(deadline, None, "nothing is due after the end, after {told}");
             return;
+        }
+        if self.bench.recording.is_some() {
+            assert!(self.bench.ringing.is_none() && talks.is_none(), "a message is cut off after {told}");
         }
         let endless = playing.as_ref().is_some_and(|playback| playback.looped);
         let ringing = *rings && !*answered;
@@ -170,7 +189,10 @@ impl Watched {
             }
             Happening::Full => self.tell(Event::QueueFull),
             Happening::Available(agents) => self.tell(Event::Availability(*agents)),
-            Happening::Position(place) => self.tell(Event::Position(*place)),
+            Happening::Seen(view) => self.tell(Event::InQueue(*view)),
+            Happening::Silent => self.tell(Event::RecordingSilent),
+            Happening::Recorded(recorded) => self.tell(Event::Recorded(*recorded)),
+            Happening::CallbackStored(stored) => self.tell(Event::CallbackStored(*stored)),
             Happening::Spurious => self.tell(Event::Deadline),
             Happening::Seconds(seconds) => self.pass(*seconds),
             Happening::HangUpAsked => self.tell(Event::HangUpRequested),
@@ -213,7 +235,10 @@ impl Watched {
 fn lets_go(plan: &Plan) -> bool {
     let number = vestibule_routing::address::E164::parse(NUMBER).unwrap();
     let voice: &NumberVoice = plan.numbers.get(&number).unwrap();
-    matches!(voice.fallback, Some(Treatment::PromptThenHangUp(_) | Treatment::SipCode(_)))
+    matches!(
+        voice.fallback,
+        Some(Treatment::PromptThenHangUp(_) | Treatment::SipCode(_) | Treatment::Voicemail(_))
+    )
 }
 
 proptest! {
@@ -234,6 +259,8 @@ proptest! {
         // Nothing is told any more, for an hour: the call's own deadlines must carry it on.
         call.pass(3600);
         call.tell(Event::HungUp(Outcome::new(Side::Caller, Reason::Completed)));
+        // What was being recorded is waited for, but not for long.
+        call.pass(10);
         let (outcome, _) = call.bench.ended.unwrap();
         prop_assert!(lets_go || outcome.reason != Reason::Failed, "dropped for a broken IVR");
         for what in &happenings {

@@ -13,8 +13,8 @@ use vestibule_routing::{
     digit::Digit,
     id::{InboxId, IvrId, NodeId},
     journey::{
-        Action, Callee, DataDip, Event, FeedEvent, Journey, Playback, PlaybackId, Refusal, Request,
-        RequestId, Sound,
+        Action, Callback, Callee, DataDip, Event, FeedEvent, Journey, Message, Playback, PlaybackId, Refusal,
+        Request, RequestId, Sound,
     },
     outcome::Outcome,
     plan::{EntryPoint, Inbox, Ivr, IvrKind, NumberVoice, Plan, node::Node},
@@ -88,6 +88,11 @@ pub(super) struct Bench {
     /// Where the contact takes a place: inbox, priority, longest queue.
     pub(super) place: Option<(String, u8, Option<u32>)>,
     pub(super) dips: Vec<DataDip>,
+    /// How often the queue was looked at.
+    pub(super) looks: u32,
+    /// The message that is recorded.
+    pub(super) recording: Option<Message>,
+    pub(super) callbacks: Vec<Callback>,
     pub(super) rings: bool,
     pub(super) events: Vec<FeedEvent>,
     pub(super) ended: Option<(Outcome, u16)>,
@@ -142,6 +147,9 @@ impl Bench {
             begun: PlaybackId(0),
             place: None,
             dips: Vec::new(),
+            looks: 0,
+            recording: None,
+            callbacks: Vec::new(),
             rings: false,
             events: Vec::new(),
             ended: None,
@@ -179,6 +187,13 @@ impl Bench {
                 }
                 Action::LeaveQueue => assert!(self.place.take().is_some(), "a place is left once"),
                 Action::DataDip(dip) => self.dips.push(dip),
+                Action::LookAtQueue => self.looks += 1,
+                Action::Record(message) => {
+                    assert!(self.ringing.is_none() && self.talks.is_none(), "nobody cuts a message off");
+                    assert!(self.recording.replace(message).is_none(), "one recording at a time");
+                }
+                Action::EndRecording => assert!(self.recording.take().is_some(), "a recording ends once"),
+                Action::StoreCallback(callback) => self.callbacks.push(callback),
                 Action::Ring => self.rings = true,
                 Action::Call { request, callee } => {
                     assert!(self.ringing.is_none(), "one phone at a time");
@@ -246,6 +261,9 @@ impl Bench {
 
     pub(super) fn tell(&mut self, event: Event) {
         self.stop_phone(&event);
+        if let Event::Recorded(_) = event {
+            self.recording = None;
+        }
         self.journey.handle(self.now, event, &mut self.actions);
         self.take();
     }

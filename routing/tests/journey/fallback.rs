@@ -37,11 +37,7 @@ fn without_a_fallback_it_is_the_direct_inbox() {
 
 #[test]
 fn a_fallback_that_cannot_be_applied_is_the_direct_inbox_too() {
-    for fallback in [
-        Treatment::Forward("sip:desk@example.com".into()),
-        Treatment::Ivr("missing".into()),
-        Treatment::Voicemail(InboxId::from("ib_general")),
-    ] {
+    for fallback in [Treatment::Forward("sip:desk@example.com".into()), Treatment::Ivr("missing".into())] {
         let told = format!("{fallback:?}");
         assert_eq!(queued_in(Some(fallback)).as_deref(), Some("ib_sales"), "{told}");
     }
@@ -64,6 +60,12 @@ fn a_fallback_ivr_runs_and_its_exit_counts() {
     assert_eq!(bench.hears(), ["sorry"]);
     bench.played();
     assert_eq!(bench.queued_in(), Some("ib_general"), "the default of the ivr section");
+}
+
+#[test]
+fn a_fallback_voicemail_records_a_message() {
+    let bench = Bench::new(broken(Some(Treatment::Voicemail(InboxId::from("ib_general")))));
+    assert_eq!((bench.hears(), bench.answered), (vec!["builtin:voicemail_greeting".to_owned()], true));
 }
 
 #[test]

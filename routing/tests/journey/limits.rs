@@ -90,24 +90,14 @@ fn a_status_ends_the_call_with_it() {
 }
 
 #[test]
-fn voicemail_is_its_inbox_until_messages_are_recorded() {
-    for reached in REACHED {
-        let bench = reached(Treatment::Voicemail("ib_sales".into()));
-        assert_eq!(bench.queued_in(), Some("ib_sales"));
-    }
-}
-
-#[test]
 fn what_cannot_be_done_keeps_the_caller_waiting() {
     for reached in REACHED {
-        for treatment in [Treatment::Ivr("missing".into()), Treatment::Voicemail("ib_general".into())] {
-            let mut bench = reached(treatment.clone());
-            assert!(bench.traced("not available"), "{treatment:?}");
-            assert_eq!(bench.place.as_ref().unwrap().0, "ib_general");
-            assert_eq!(bench.hears().len(), 1, "something is heard");
-            bench.pass(7200);
-            assert_eq!(bench.ended, None, "{treatment:?}");
-        }
+        let mut bench = reached(Treatment::Ivr("missing".into()));
+        assert!(bench.traced("not available"));
+        assert_eq!(bench.place.as_ref().unwrap().0, "ib_general");
+        assert_eq!(bench.hears().len(), 1, "something is heard");
+        bench.pass(7200);
+        assert_eq!(bench.ended, None);
     }
 }
 

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use crate::journal::{
-    ContactEnd, ContactProgress, ContactStart, ContactUpdate, Entry, Event, JournalError, Receipt,
+    ContactEnd, ContactProgress, ContactStart, ContactUpdate, Entry, Event, JournalError, Receipt, callback,
 };
 
 /// Writes an entry and moves `seq` on. The inner error answers this entry only; the outer one ends the
@@ -28,6 +28,9 @@ pub(in crate::journal) fn apply_entry(
             return Ok(Err(JournalError::NotOpen(entry.contact.clone())));
         }
         Some(ContactUpdate::Started(_) | ContactUpdate::Ended(_)) | None => {}
+    }
+    if let Some(update) = &entry.callback {
+        callback::apply(transaction, update)?;
     }
     let first = *seq + 1;
     let count = u32::try_from(entry.events.len()).unwrap_or(u32::MAX);

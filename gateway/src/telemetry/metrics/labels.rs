@@ -128,6 +128,13 @@ labels! {
         /// They did not answer in time.
         TimedOut = "timed_out",
     }
+    /// What became of calling somebody back.
+    CallbackResult {
+        /// They answered and pressed the key.
+        Reached = "reached",
+        /// They did not answer, or pressed no key.
+        NotReached = "not_reached",
+    }
     /// Why the journal refused an entry.
     JournalRefusal {
         /// Its queue was full.
@@ -196,6 +203,8 @@ pub(super) fn reference() -> String {
     values::<TlsFailure>("`reason` of `vestibule_sip_tls_handshakes_failed_total`", &mut page);
     values::<JournalRefusal>("`reason` of `vestibule_journal_refused_total`", &mut page);
     values::<DigitSource>("`source`", &mut page);
+    values::<TakeResult>("`result` of `vestibule_takes_total`", &mut page);
+    values::<CallbackResult>("`result` of `vestibule_callback_attempts_total`", &mut page);
     page.push_str(
         "| `side`, `reason` of `vestibule_calls_ended_total` | side and reason of a contact's outcome |\n",
     );
@@ -203,11 +212,13 @@ pub(super) fn reference() -> String {
 }
 
 const SIDES: [Side; 5] = [Side::Caller, Side::Inbox, Side::Carrier, Side::Plan, Side::Gateway];
-const REASONS: [Reason; 16] = [
+const REASONS: [Reason; 18] = [
     Reason::Completed,
     Reason::Cancelled,
     Reason::AbandonedInIvr,
     Reason::AbandonedInQueue,
+    Reason::LeftVoicemail,
+    Reason::CallbackRequested,
     Reason::HungUpByIvr,
     Reason::UnknownNumber,
     Reason::VoiceOff,

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use super::{Go, RunEnd, Turn, broken, pattern::matches_pattern, to};
 use crate::{
-    id::NodeId,
+    id::{IvrId, NodeId},
     plan::{
         NodeIndex,
         node::{Attestation, Node},
@@ -15,9 +15,9 @@ use crate::{
 
 /// The nodes that decide at once.
 pub(super) fn decide(
-    id: &NodeId,
+    (ivr, id): (&IvrId, &NodeId),
     node: &Node<NodeIndex>,
-    guards: &mut BTreeMap<NodeId, u32>,
+    guards: &mut BTreeMap<(IvrId, NodeId), u32>,
     turn: &mut Turn<'_>,
 ) -> Go {
     let (now, scope) = (turn.now, &mut *turn.scope);
@@ -52,7 +52,7 @@ pub(super) fn decide(
             if listed { to(*blocked, "blocked") } else { to(*default, "default") }
         }
         Node::LoopGuard { times_max, next, exceeded } => {
-            let passed = guards.entry(id.clone()).or_default();
+            let passed = guards.entry((ivr.clone(), id.clone())).or_default();
             *passed = passed.saturating_add(1);
             if *passed <= *times_max { to(*next, "next") } else { to(*exceeded, "exceeded") }
         }
@@ -62,10 +62,6 @@ pub(super) fn decide(
             } else {
                 to(*rest, "rest")
             }
-        }
-        Node::Position { next } => {
-            scope.note(now, format!("node {id} is not available yet: passed over"));
-            to(*next, "next")
         }
         other => match failed_way(other) {
             Some(next) => {
