@@ -15,6 +15,7 @@ use std::{
 };
 
 use bytes::{Buf, Bytes, BytesMut};
+use rustix::net::sockopt;
 use sip_proto::{
     endpoint::{Path, Transport},
     message::{Framing, STREAM_MESSAGE_BYTES_MAX, frame},
@@ -46,6 +47,12 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 
 /// Longest time that a peer may take to read what it is sent.
 const WRITTEN_WITHIN: Duration = Duration::from_secs(10);
+
+/// Longest time that the end of a connection may take.
+const FAREWELL_WITHIN: Duration = Duration::from_secs(1);
+
+/// Silence after which the kernel asks whether the other side is still there, and between its questions.
+const PROBED_AFTER: Duration = Duration::from_secs(30);
 
 /// Messages that wait for a slow peer.
 const WRITES_MAX: usize = 256;
@@ -120,7 +127,6 @@ impl Connections {
     }
 
     async fn accept(&self, stream: TcpStream) -> Result<TlsStream<TcpStream>, NotMade> {
-        stream.set_nodelay(true)?;
         Ok(self.tls.as_ref().ok_or(NotMade::NoTls)?.accept(stream).await?)
     }
 
@@ -139,7 +145,7 @@ impl Connections {
         let stream = tokio::time::timeout(CONNECT_WITHIN, TcpStream::connect(path.peer))
             .await
             .map_err(|_| NotMade::TimedOut)??;
-        stream.set_nodelay(true)?;
+        prepare(&stream)?;
         let connections = self.clone();
         match path.transport {
             Transport::Tls => {
@@ -159,20 +165,34 @@ impl Connections {
 
     async fn connection<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
-        stream: S,
+        mut stream: S,
         path: Path,
         proven: Identities,
         place: Place,
     ) {
         let (writer, writes) = mpsc::channel(WRITES_MAX);
         if self.inbox.push(Item::Opened(path, writer, proven)) {
-            if let Err(why) = converse(stream, path, &self.inbox, writes, self.limits.idle).await {
+            if let Err(why) = converse(&mut stream, path, &self.inbox, writes, self.limits.idle).await {
                 tracing::debug!(%why, "a SIP connection ended");
             }
             self.inbox.push(Item::Closed(path));
+            // TLS says that it is the end; who does not want to hear it is not waited for.
+            let farewell = tokio::time::timeout(FAREWELL_WITHIN, stream.shutdown());
+            drop(farewell.await);
         }
         drop(place);
     }
+}
+
+/// A message is sent at once, and a peer that is gone without a word is noticed: calls share the connection to it.
+fn prepare(stream: &TcpStream) -> std::io::Result<()> {
+    stream.set_nodelay(true)?;
+    sockopt::set_socket_keepalive(stream, true)?;
+    sockopt::set_tcp_keepidle(stream, PROBED_AFTER)?;
+    sockopt::set_tcp_keepintvl(stream, PROBED_AFTER)?;
+    // What is not acknowledged by then ends the connection, a probe as well (RFC 5482).
+    let millis = u32::try_from(WRITTEN_WITHIN.as_millis()).unwrap_or(u32::MAX);
+    Ok(sockopt::set_tcp_user_timeout(stream, millis)?)
 }
 
 /// Accepts connections until the process ends.
@@ -186,7 +206,8 @@ pub(super) async fn listen(
         match listener.accept().await {
             Ok((stream, peer)) => {
                 let path = Path { transport, peer, listener: index, connection: Some(connections.next_id()) };
-                match connections.place(path) {
+                let place = connections.place(path);
+                match place.and_then(|place| prepare(&stream).map(|()| place).map_err(NotMade::from)) {
                     Ok(place) => drop(tokio::spawn(connections.clone().serve(stream, path, place))),
                     Err(why) => tracing::debug!(%why, "a SIP connection was not taken"),
                 }
@@ -201,7 +222,7 @@ pub(super) async fn listen(
 }
 
 async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
-    mut stream: S,
+    stream: &mut S,
     path: Path,
     inbox: &SipInbox,
     mut writes: mpsc::Receiver<Bytes>,
@@ -217,12 +238,12 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
                     Ok(Ok(_)) => {}
                     Ok(Err(error)) => return Err(error),
                 }
-                if !take_messages(&mut buffer, path, inbox, &mut stream).await? {
+                if !take_messages(&mut buffer, path, inbox, stream).await? {
                     return Ok(());
                 }
             }
             write = writes.recv() => match write {
-                Some(bytes) => send(&mut stream, &bytes).await?,
+                Some(bytes) => send(stream, &bytes).await?,
                 None => return Ok(()),
             }
         }

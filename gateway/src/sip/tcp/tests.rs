@@ -269,6 +269,29 @@ async fn a_place_is_taken_before_the_handshake_and_one_too_many_leaves_nothing_b
     assert!(open.total == 0 && open.by_source.is_empty(), "{open:?}");
 }
 
+#[tokio::test]
+async fn a_peer_that_is_gone_without_a_word_is_noticed_by_the_kernel() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    prepare(&stream).unwrap();
+    assert!(stream.nodelay().unwrap() && sockopt::socket_keepalive(&stream).unwrap());
+    assert_eq!(sockopt::tcp_keepidle(&stream).unwrap(), PROBED_AFTER);
+    assert_eq!(sockopt::tcp_user_timeout(&stream).unwrap(), 10_000);
+}
+
+#[tokio::test]
+async fn a_connection_ends_with_a_word_of_tls() {
+    let authority = Authority::new();
+    let (server, client) = (server(&authority, Says::name(&["a.example"])), client(&authority));
+    let address = server.listen(Transport::Tls).await;
+    let stream = TcpStream::connect(address).await.unwrap();
+    let mut stream = client.tls.as_ref().unwrap().connect(stream, "a.example").await.unwrap();
+    drop(server.taken().await);
+    server.writers.borrow_mut().clear();
+    // Without close_notify this is an error: somebody may have cut the stream.
+    assert_eq!(stream.read(&mut [0; 1]).await.unwrap(), 0);
+}
+
 #[test]
 fn a_refused_source_leaves_no_entry() {
     let open = Arc::new(Mutex::new(Open::default()));
@@ -331,7 +354,8 @@ async fn who_pings_and_does_not_read_the_pong_loses_the_connection() {
     let path = Path { transport: Transport::Tcp, peer, listener: 0, connection: Some(1) };
     let (_writer, writes) = mpsc::channel(1);
     let inbox = side.connections.inbox.clone();
-    let ended = converse(Deaf(1), path, &inbox, writes, Duration::from_secs(600));
+    let mut deaf = Deaf(1);
+    let ended = converse(&mut deaf, path, &inbox, writes, Duration::from_secs(600));
     let ended = tokio::time::timeout(WRITTEN_WITHIN + Duration::from_secs(5), ended).await;
     assert!(ended.expect("not for ever").unwrap_err().to_string().contains("does not read"));
 }
