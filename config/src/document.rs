@@ -29,7 +29,7 @@ pub use parts::{
     SettingsDoc, TestDoc, TreatmentDoc,
 };
 use strict_json::Strict;
-pub use trunk::{Codec, Digest, DigestAlgorithm, Network, Outbound, SecretError, SecretRef, TrunkDoc};
+pub use trunk::{Codec, Digest, DigestAlgorithm, Network, Outbound, SecretError, SecretRef, Srtp, TrunkDoc};
 pub(crate) use trunk::{network_bits, network_mask};
 
 /// A section of documents.

@@ -11,6 +11,7 @@ use sip_proto::{
     sdp::{Codec, Negotiated, Srtp},
 };
 use tokio::sync::mpsc;
+use vestibule_config::{compile::Trunk, document};
 use vestibule_routing::{
     digit::Digit,
     id::TrunkId,
@@ -122,9 +123,10 @@ pub struct Placing {
 impl Placing {
     /// Places it in another way.
     pub fn go_by(&mut self, way: Way) {
-        let Way { to, uri, login } = way;
+        let Way { to, uri, login, srtp } = way;
         self.to = to;
         self.login = login;
+        self.srtp = srtp.unwrap_or_default();
         if let Some(uri) = uri {
             self.uri = uri;
         }
@@ -179,6 +181,15 @@ impl SignalLeg {
     /// Places another call by the same edge; none when the edge is too busy.
     pub fn place(&self, placing: Placing, signals: SignalSink) -> Option<Self> {
         self.inbox.place(placing, signals)
+    }
+}
+
+/// A trunk's encryption in the words of SDP.
+pub(crate) fn srtp_of(trunk: &Trunk) -> Srtp {
+    match trunk.srtp {
+        document::Srtp::Off => Srtp::Off,
+        document::Srtp::Allowed => Srtp::Allowed,
+        document::Srtp::Required => Srtp::Required,
     }
 }
 

@@ -12,7 +12,8 @@
 //! RFC 3550 and 3551 (RTP, RTCP), RFC 4733 (digits), RFC 4961 (symmetric RTP), RFC 5761 (RTCP on the
 //! same port). Two legs of one thread can be bridged ([`Leg::bridge`]): what one hears the other says, with
 //! its own SSRC and clock and without a jitter buffer. What legs hear is recorded by a thread of its own
-//! ([`Media::record`]). No SRTP, no codec but G.711.
+//! ([`Media::record`]). A leg may be encrypted (RFC 3711, [`Leg::set_secure_remote`]), whatever its partner is. No
+//! codec but G.711.
 
 mod command;
 mod engine;
@@ -31,7 +32,11 @@ use std::{
     time::Duration,
 };
 
-use rtp_proto::{g711::Law, rtp::PayloadType};
+use rtp_proto::{
+    g711::Law,
+    rtp::PayloadType,
+    srtp::{KeyIdentifier, MasterKey},
+};
 use vestibule_routing::{digit::Digit, journey::PlaybackId};
 
 pub use self::{
@@ -146,6 +151,17 @@ impl Remote {
             direction: Direction::SendReceive,
         }
     }
+}
+
+/// The keys of an encrypted leg.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SrtpKeys {
+    /// Protects what we send. Never one that another leg has.
+    pub ours: MasterKey,
+    /// Protects what the other side sends.
+    pub theirs: MasterKey,
+    /// What each packet of the other side carries besides.
+    pub key_identifier: Option<KeyIdentifier>,
 }
 
 /// How a digit came.

@@ -6,6 +6,8 @@ mod bridge;
 mod peer;
 #[path = "media/recording.rs"]
 mod recording;
+#[path = "media/secure.rs"]
+mod secure;
 
 use std::{
     net::{IpAddr, Ipv6Addr},

@@ -301,6 +301,21 @@ fn trunks_have_networks_of_their_own() {
 }
 
 #[test]
+fn a_trunk_takes_encrypted_media_unless_it_says_otherwise() {
+    let srtp = |word: Option<&str>| {
+        let mut value = sample();
+        value["trunks"] = json!({"tr_x": {"name": "X", "allowed": ["192.0.2.1"]}});
+        if let Some(word) = word {
+            value["trunks"]["tr_x"]["srtp"] = word.into();
+        }
+        compile_value(&value).compiled.map(|compiled| compiled.trunks.get(&"tr_x".into()).unwrap().srtp)
+    };
+    assert_eq!(srtp(None), Some(document::Srtp::Allowed));
+    assert_eq!(srtp(Some("off")), Some(document::Srtp::Off));
+    assert_eq!(srtp(Some("required")), Some(document::Srtp::Required));
+}
+
+#[test]
 fn the_longest_network_finds_the_trunk() {
     let mut value = sample();
     value["trunks"] = json!({

@@ -12,7 +12,7 @@ use vestibule_routing::id::TrunkId;
 use super::{Compiler, shared::is_sip_uri};
 use crate::{
     diagnostic::{Code, step},
-    document::{Codec, Digest, Network, Outbound, TrunkDoc, network_bits, network_mask},
+    document::{Codec, Digest, Network, Outbound, Srtp, TrunkDoc, network_bits, network_mask},
 };
 
 /// One carrier's trunk.
@@ -30,6 +30,8 @@ pub struct Trunk {
     pub digest: Option<Digest>,
     /// Codecs, the most wanted first.
     pub codecs: Vec<Codec>,
+    /// Whether media is encrypted.
+    pub srtp: Srtp,
     /// New calls a second; none for no limit of its own.
     pub calls_per_second_max: Option<u32>,
     /// Calls at once; none for no limit of its own.
@@ -174,6 +176,7 @@ impl Compiler<'_> {
             tls_identity: doc.tls_identity.as_ref().map(|domain| domain.to_ascii_lowercase()),
             digest: doc.digest.clone(),
             codecs: doc.codecs.clone(),
+            srtp: doc.srtp,
             calls_per_second_max: doc.calls_per_second_max,
             concurrent_max: doc.concurrent_max,
             outbound: doc.outbound.clone(),

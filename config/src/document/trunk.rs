@@ -22,6 +22,9 @@ pub struct TrunkDoc {
     /// Codecs, the most wanted first.
     #[serde(default = "codecs")]
     pub codecs: Vec<Codec>,
+    /// Whether media is encrypted, by keys in SDP (RFC 4568). Those are as secret as the signalling is: use TLS.
+    #[serde(default)]
+    pub srtp: Srtp,
     /// New calls a second; further ones get 503. None: only the limits of the process.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calls_per_second_max: Option<u32>,
@@ -117,6 +120,20 @@ pub enum Codec {
     Pcmu,
     /// G.711 A-law, RTP payload type 8 (RFC 3551).
     Pcma,
+}
+
+/// Whether media is encrypted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Srtp {
+    /// Never: an offer of nothing but encrypted streams gets 488.
+    Off,
+    /// Where the carrier offers it. Calls over the trunk offer clear media.
+    #[default]
+    Allowed,
+    /// Always: an offer of clear streams gets 488, calls over the trunk offer encrypted media only, and clear
+    /// packets are dropped.
+    Required,
 }
 
 fn codecs() -> Vec<Codec> {

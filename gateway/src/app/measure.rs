@@ -33,6 +33,8 @@ fn take(last: &MediaSnapshot, next: &MediaSnapshot, metrics: &Metrics) {
     media.digits_unsent.inc_by(grown(|thread| thread.digits_unsent));
     media.lost.inc_by(grown(|thread| thread.lost));
     media.wrong_source.inc_by(grown(|thread| thread.wrong_source));
+    media.srtp_unauthentic.inc_by(grown(|thread| thread.srtp_unauthentic));
+    media.srtp_replayed.inc_by(grown(|thread| thread.srtp_replayed));
     media.skipped.inc_by(grown(|thread| thread.skipped_frames));
     media.rings_full.inc_by(grown(|thread| thread.commands_refused));
     media.events_lost.inc_by(grown(|thread| thread.events_lost));

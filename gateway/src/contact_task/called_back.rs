@@ -110,14 +110,14 @@ async fn ring(
     let address = media.open(services, None).ok_or("there is no media port")?;
     let until = tokio::time::Instant::now() + RING;
     let mut last = String::new();
-    for Way { to, uri, login } in located.ways {
+    for Way { to, uri, login, srtp } in located.ways {
         let placing = Placing {
             to,
             uri: uri.unwrap_or_default(),
             from: Party { user: row.company.clone(), host: String::new(), display: String::new() },
             media: address,
             codecs: vec![Codec::Pcmu, Codec::Pcma],
-            srtp: Srtp::Off,
+            srtp: srtp.unwrap_or_default(),
             login,
             headers: Vec::new(),
             max_forwards: MAX_FORWARDS,

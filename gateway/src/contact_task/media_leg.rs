@@ -5,8 +5,12 @@ use std::{
     time::Duration,
 };
 
-use rtp_proto::{g711::Law, rtp::PayloadType};
-use sip_proto::sdp::{Codec, Direction, Negotiated};
+use rtp_proto::{
+    g711::Law,
+    rtp::PayloadType,
+    srtp::{KeyIdentifier, MasterKey, Suite},
+};
+use sip_proto::sdp::{self, Codec, CryptoSuite, Direction, Negotiated};
 use tokio::sync::mpsc;
 use vestibule_routing::{
     digit::Digit,
@@ -79,7 +83,15 @@ impl MediaLeg {
             },
             ..Remote::new(address, law)
         };
-        if leg.set_remote(remote).is_err() {
+        let told = match agreed.srtp {
+            None => leg.set_remote(remote),
+            Some(keys) => match srtp_keys(&keys) {
+                Some(keys) => leg.set_secure_remote(remote, keys),
+                // Without its keys a stream stays silent rather than clear.
+                None => return tracing::error!("keys that were agreed cannot be used"),
+            },
+        };
+        if told.is_err() {
             tracing::error!("a media thread is too busy to take a change of address");
         }
     }
@@ -167,6 +179,24 @@ impl MediaLeg {
             tracing::error!("a media thread is too busy to stop a playback");
         }
     }
+}
+
+/// Keys of SDP as the media threads want them.
+fn srtp_keys(keys: &sdp::SrtpKeys) -> Option<media::SrtpKeys> {
+    let key = |key: &sdp::CryptoKey| {
+        let suite = match key.suite() {
+            CryptoSuite::AeadAes256Gcm => Suite::AeadAes256Gcm,
+            CryptoSuite::AeadAes128Gcm => Suite::AeadAes128Gcm,
+            CryptoSuite::AesCm128HmacSha1Tag80 => Suite::AesCm128HmacSha1Tag80,
+            CryptoSuite::AesCm128HmacSha1Tag32 => Suite::AesCm128HmacSha1Tag32,
+        };
+        MasterKey::new(suite, key.key_and_salt())
+    };
+    let key_identifier = match keys.key_identifier {
+        Some(identifier) => Some(KeyIdentifier::new(identifier.value, identifier.len)?),
+        None => None,
+    };
+    Some(media::SrtpKeys { ours: key(&keys.ours)?, theirs: key(&keys.theirs)?, key_identifier })
 }
 
 /// How long a key is pressed that came without a length.

@@ -4,7 +4,7 @@ use std::{collections::VecDeque, task::Poll};
 
 use sip_proto::{
     endpoint::Party,
-    sdp::{Codec, Direction, Negotiated, Srtp},
+    sdp::{Codec, Direction, Negotiated},
 };
 use tokio::sync::{mpsc, oneshot};
 use vestibule_routing::{
@@ -18,7 +18,7 @@ use crate::{
     api::live::Located,
     dialler::PhoneInUse,
     hub::Services,
-    leg::{LegId, Placing, Signal, SignalLeg, SignalSink},
+    leg::{Destination, LegId, Placing, Signal, SignalLeg, SignalSink, srtp_of},
     media::MediaEvent,
     trunks::Way,
 };
@@ -167,7 +167,11 @@ impl Takers {
         located: Located,
         (services, caller, leg): (&Services, &MediaLeg, &SignalLeg),
     ) -> Option<Taker> {
-        let mut others: VecDeque<_> = located.ways.into();
+        let trunks = services.routing.active().load().trunks.clone();
+        let srtp_at = |to: &Destination| trunks.find(to.peer.ip()).map(|trunk| srtp_of(trunk));
+        let ways = located.ways.into_iter();
+        let mut others: VecDeque<_> =
+            ways.map(|way| Way { srtp: way.srtp.or_else(|| srtp_at(&way.to)), ..way }).collect();
         let way = others.pop_front()?;
         let (sender, events) = mpsc::channel(MEDIA_EVENTS_MAX);
         let mut media = MediaLeg::new(sender, way.to.peer.ip());
@@ -181,7 +185,7 @@ impl Takers {
             from: self.from.clone(),
             media: media.open(services, beside)?,
             codecs: codecs(caller.codec()),
-            srtp: Srtp::Off,
+            srtp: way.srtp.unwrap_or_default(),
             headers: self.headers.iter().cloned().chain(replaces).collect(),
             max_forwards: self.max_forwards,
         };

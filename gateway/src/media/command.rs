@@ -4,7 +4,12 @@ use std::net::UdpSocket;
 
 use rtp_proto::dtmf::Digit;
 
-use super::{DigitSource, Remote, leg::LegState, playback::Playback, recording::Tap};
+use super::{
+    DigitSource, Remote,
+    leg::{LegState, Secure},
+    playback::Playback,
+    recording::Tap,
+};
 
 /// Names a leg inside its thread. The generation makes a late command for a closed leg harmless.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +25,7 @@ pub(crate) enum Command {
     SetRemote {
         key: LegKey,
         remote: Remote,
+        secure: Option<Box<Secure>>,
     },
     /// The socket asked for by [`What::WantsRtcp`].
     SetRtcp {
@@ -85,6 +91,11 @@ pub(crate) enum What {
     Discarded {
         #[expect(dead_code, reason = "carried home only to be freed there")]
         playback: Playback,
+    },
+    /// Keys that no leg uses any more.
+    Unused {
+        #[expect(dead_code, reason = "carried home only to be freed there")]
+        secure: Box<Secure>,
     },
     /// No leg has it any more.
     Untapped {

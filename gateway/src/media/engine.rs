@@ -12,6 +12,7 @@ use std::{
 };
 
 use rand::{SeedableRng, rngs::StdRng};
+use rtp_proto::rtp::Ssrc;
 use rtrb::{Consumer, Producer, RingBuffer};
 use rustix::event::{EventfdFlags, eventfd};
 use tokio::{
@@ -23,9 +24,9 @@ use tokio::{
 use vestibule_routing::{digit::Digit, journey::PlaybackId};
 
 use super::{
-    CommandError, MediaEvent, MediaSettings, MediaSnapshot, OpenError, Remote, Sound, StartError,
+    CommandError, MediaEvent, MediaSettings, MediaSnapshot, OpenError, Remote, Sound, SrtpKeys, StartError,
     command::{Command, LegKey, Report, What},
-    leg::{LegState, NewLeg},
+    leg::{LegState, NewLeg, Secure},
     metrics::{ThreadCounters, add},
     playback::Playback,
     port::Ports,
@@ -90,6 +91,7 @@ pub struct Leg {
     link: Arc<Link>,
     key: LegKey,
     local: SocketAddr,
+    source: Ssrc,
     closing: Arc<AtomicBool>,
 }
 
@@ -165,9 +167,17 @@ impl Leg {
     }
 
     /// Says what was agreed with the other side, first or anew (re-INVITE, UPDATE, hold). A changed address
-    /// opens the learning of the source again; a playback goes on.
+    /// opens the learning of the source again; a playback goes on. Media is clear from now on.
     pub fn set_remote(&self, remote: Remote) -> Result<(), CommandError> {
-        self.link.command(Command::SetRemote { key: self.key, remote })
+        self.link.command(Command::SetRemote { key: self.key, remote, secure: None })
+    }
+
+    /// As [`Leg::set_remote`], with media encrypted: nothing clear is sent or taken. A key that was in use before
+    /// goes on counting; another one begins, and what is on its way under the old one is still taken until
+    /// something comes under the new one.
+    pub fn set_secure_remote(&self, remote: Remote, keys: SrtpKeys) -> Result<(), CommandError> {
+        let secure = Some(Box::new(Secure::new(keys, self.source)));
+        self.link.command(Command::SetRemote { key: self.key, remote, secure })
     }
 
     /// Plays sounds one after the other, once or for ever, from `start_samples` (8 to a millisecond) on.
@@ -241,6 +251,7 @@ impl Leg {
             },
             &mut desk.rng,
         );
+        let source = state.source();
         if desk.commands.push(Command::Add(Box::new(state))).is_err() {
             add(&link.counters.commands_refused, 1);
             desk.seats.give_back(key);
@@ -248,7 +259,7 @@ impl Leg {
         }
         drop(guard);
         link.thread.unpark();
-        Some(Self { _engine: Arc::clone(inner), link: Arc::clone(link), key, local, closing })
+        Some(Self { _engine: Arc::clone(inner), link: Arc::clone(link), key, local, source, closing })
     }
 }
 
@@ -351,7 +362,7 @@ impl Link {
             },
             What::Inactive { heard_before } => MediaEvent::Inactive { heard_before },
             What::Active => MediaEvent::Active,
-            What::Discarded { .. } | What::Untapped { .. } => return,
+            What::Discarded { .. } | What::Unused { .. } | What::Untapped { .. } => return,
             What::WantsRtcp => return self.open_rtcp(key, ports),
             What::Closed(leg) => return self.close(leg, ports),
         };

@@ -6,6 +6,7 @@
 
 mod receive;
 mod relay;
+mod secure;
 mod send;
 
 use std::{
@@ -26,6 +27,8 @@ use rtp_proto::{
     rtp::{PayloadType, PayloadTypes, RtpTimestamp, SequenceNumber, Ssrc},
     stats::Reception,
 };
+
+pub(crate) use self::secure::Secure;
 
 use self::relay::{Bridge, Relay};
 use super::{
@@ -90,6 +93,8 @@ pub(crate) struct LegState {
     heard: bool,
     reported_inactive: bool,
     bridge: Option<Bridge>,
+    /// Without it media is clear, in both directions.
+    secure: Option<Box<Secure>>,
     tap: Option<Box<Tap>>,
     // Touched rarely, or large.
     detector: Box<Detector>,
@@ -114,7 +119,9 @@ impl LegState {
             ptime_ms: 20,
             talking: false,
             ssrc,
-            sequence: SequenceNumber::new(rng.random()),
+            // In the lower half: who misses the packets before a wrap that comes at once would count the wraps
+            // wrongly, and open nothing (RFC 3711 §3.3.1).
+            sequence: SequenceNumber::new(rng.random::<u16>() >> 1),
             timestamp,
             next_send: 0,
             last_sent: 0,
@@ -131,6 +138,7 @@ impl LegState {
             heard: false,
             reported_inactive: false,
             bridge: None,
+            secure: None,
             tap: None,
             detector: Box::new(Detector::new()),
             reception: Box::default(),
@@ -141,6 +149,11 @@ impl LegState {
 
     pub(crate) fn key(&self) -> LegKey {
         self.key
+    }
+
+    /// Who we are on the outgoing line.
+    pub(crate) fn source(&self) -> Ssrc {
+        self.ssrc
     }
 
     pub(crate) fn socket(&self) -> &UdpSocket {
@@ -205,8 +218,14 @@ impl LegState {
         self.tap.take_if(|tap| tap.recording() == recording)
     }
 
-    /// What was agreed, first or anew.
-    pub(crate) fn set_remote(&mut self, remote: &Remote, now: Instant) {
+    /// What was agreed, first or anew; gives back what is to be freed elsewhere.
+    pub(crate) fn set_remote(
+        &mut self,
+        remote: &Remote,
+        secure: Option<Box<Secure>>,
+        now: Instant,
+    ) -> Option<Box<Secure>> {
+        let unused = self.set_secure(secure);
         let was_receiving = self.latch.is_some() && self.direction.receives();
         self.law = remote.law;
         self.payload_type = remote.payload_type;
@@ -230,6 +249,7 @@ impl LegState {
             self.quiet_since = Some(now);
             self.reported_inactive = false;
         }
+        unused
     }
 
     /// The socket for reports, which it asked for.

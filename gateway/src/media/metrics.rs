@@ -55,7 +55,7 @@ pub struct ThreadSnapshot {
     pub sent: u64,
     /// Of those, what came in at the other leg of a bridge.
     pub relayed: u64,
-    /// RTP packets the kernel did not take.
+    /// RTP packets the kernel did not take, or that could not be protected.
     pub send_errors: u64,
     /// RTP packets missing by sequence number, of legs that closed.
     pub lost: u64,
@@ -63,6 +63,10 @@ pub struct ThreadSnapshot {
     pub wrong_source: u64,
     /// Datagrams that are neither RTP nor RTCP, or of a payload type not agreed.
     pub malformed: u64,
+    /// SRTP and SRTCP packets that are not authentic, clear ones among them.
+    pub srtp_unauthentic: u64,
+    /// SRTP and SRTCP packets that came before, or too late to tell.
+    pub srtp_replayed: u64,
     /// Frames left out because the thread was late.
     pub skipped_frames: u64,
     /// Digits by RFC 4733.
@@ -100,6 +104,8 @@ pub(crate) struct ThreadCounters {
     pub(crate) lost: AtomicU64,
     pub(crate) wrong_source: AtomicU64,
     pub(crate) malformed: AtomicU64,
+    pub(crate) srtp_unauthentic: AtomicU64,
+    pub(crate) srtp_replayed: AtomicU64,
     pub(crate) skipped_frames: AtomicU64,
     pub(crate) digits_rfc4733: AtomicU64,
     pub(crate) digits_inband: AtomicU64,
@@ -133,6 +139,8 @@ impl ThreadCounters {
             lost: self.lost.load(Relaxed),
             wrong_source: self.wrong_source.load(Relaxed),
             malformed: self.malformed.load(Relaxed),
+            srtp_unauthentic: self.srtp_unauthentic.load(Relaxed),
+            srtp_replayed: self.srtp_replayed.load(Relaxed),
             skipped_frames: self.skipped_frames.load(Relaxed),
             digits_rfc4733: self.digits_rfc4733.load(Relaxed),
             digits_inband: self.digits_inband.load(Relaxed),

@@ -27,8 +27,9 @@ use thread_priority::{
 
 use self::bridge::Watch;
 use super::{
+    Remote,
     command::{Command, LegKey, Report, What},
-    leg::{LegState, Visit},
+    leg::{LegState, Secure, Visit},
     metrics::{ThreadCounters, add},
     recording::Tap,
 };
@@ -214,14 +215,7 @@ impl MediaThread {
             let Ok(command) = self.commands.pop() else { return };
             match command {
                 Command::Add(leg) => self.add(leg, tick),
-                Command::SetRemote { key, remote } => {
-                    let now = self.context.now;
-                    if let Some(leg) = self.leg(key) {
-                        leg.set_remote(&remote, now);
-                        let half = leg.needs_half_slots();
-                        self.place(key.index, half);
-                    }
-                }
+                Command::SetRemote { key, remote, secure } => self.set_remote(key, &remote, secure),
                 Command::SetRtcp { key, socket } => {
                     let now = self.context.now;
                     if let Some(leg) = self.leg(key) {
@@ -261,6 +255,22 @@ impl MediaThread {
                     }
                 }
             }
+        }
+    }
+
+    fn set_remote(&mut self, key: LegKey, remote: &Remote, secure: Option<Box<Secure>>) {
+        let now = self.context.now;
+        let unused = match self.leg(key) {
+            Some(leg) => {
+                let unused = leg.set_remote(remote, secure, now);
+                let half = leg.needs_half_slots();
+                self.place(key.index, half);
+                unused
+            }
+            None => secure,
+        };
+        if let Some(secure) = unused {
+            self.context.report_once(key, What::Unused { secure });
         }
     }
 

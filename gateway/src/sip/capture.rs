@@ -103,7 +103,7 @@ impl Calls {
 }
 
 impl Captured {
-    /// The message as text. Credentials, and the body of an INFO (it may carry digits that an IVR treats as
+    /// The message as text. Credentials, the keys of encrypted media, and the body of an INFO (it may carry digits that an IVR treats as
     /// secret), are replaced.
     pub fn shown(&self) -> String {
         let text = String::from_utf8_lossy(&self.bytes);
@@ -121,12 +121,25 @@ impl Captured {
             shown.push_str(if secret { ": (withheld)\r\n" } else { "\r\n" });
         }
         shown.push_str("\r\n");
-        shown.push_str(if head.starts_with("INFO ") && !body.is_empty() { "(withheld)" } else { body });
+        if head.starts_with("INFO ") && !body.is_empty() {
+            shown.push_str("(withheld)");
+        } else {
+            shown.extend(body.split_inclusive('\n').flat_map(without_key));
+        }
         shown
     }
 
     fn cost(&self) -> usize {
         self.bytes.len() + size_of::<Self>() + OVERHEAD_BYTES
+    }
+}
+
+/// A line of a description; the key in one of `a=crypto` (RFC 4568) is replaced.
+fn without_key(line: &str) -> [&str; 2] {
+    let key = line.starts_with("a=crypto:").then(|| line.find("inline:")).flatten();
+    match key.and_then(|key| line.split_at_checked(key)) {
+        Some((start, _)) => [start, "(withheld)\r\n"],
+        None => [line, ""],
     }
 }
 
@@ -191,6 +204,15 @@ mod tests {
         assert!(shown[1].starts_with("SIP/2.0 200 OK\r\n"));
         assert!(shown[2].ends_with("(withheld)") && !shown[2].contains("Signal"), "{}", shown[2]);
         assert!(capture.of_call("unknown").is_empty());
+    }
+
+    #[test]
+    fn keys_of_encrypted_media_are_withheld() {
+        let capture = Capture::new(1 << 20);
+        let body = "v=0\r\na=crypto:1 AEAD_AES_128_GCM inline:SECRET|2^20\r\na=sendrecv\r\n";
+        capture.note(false, path(), format!("INVITE sip:x SIP/2.0\r\ni: one\r\n\r\n{body}").as_bytes());
+        let shown = capture.of_call("one")[0].shown();
+        assert!(shown.ends_with("a=crypto:1 AEAD_AES_128_GCM (withheld)\r\na=sendrecv\r\n"), "{shown}");
     }
 
     #[test]

@@ -217,6 +217,7 @@ mod tests {
             tls_identity: None,
             digest: None,
             codecs: Vec::new(),
+            srtp: Default::default(),
             calls_per_second_max: rate,
             concurrent_max: concurrent,
             outbound: None,

@@ -202,6 +202,10 @@ families! {
         lost: counter("vestibule_media_lost_packets_total", "RTP packets missing by sequence number."),
         /// Packets from a source that is not the latched one.
         wrong_source: counter("vestibule_media_wrong_source_packets_total", "RTP packets from a source that is not the latched one."),
+        /// Packets on encrypted legs that are not authentic.
+        srtp_unauthentic: counter("vestibule_media_srtp_unauthentic_packets_total", "SRTP and SRTCP packets dropped since they are not authentic, clear ones among them."),
+        /// Packets on encrypted legs that came before.
+        srtp_replayed: counter("vestibule_media_srtp_replayed_packets_total", "SRTP and SRTCP packets dropped since they came before, or too late to tell."),
         /// Frames skipped because the thread was late.
         skipped: counter("vestibule_media_skipped_frames_total", "Frames skipped because a media thread was late."),
         /// Keys heard, by how they came.

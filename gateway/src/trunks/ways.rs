@@ -1,6 +1,6 @@
 //! By which trunks a number is called, and in which order.
 
-use sip_proto::digest::Login;
+use sip_proto::{digest::Login, sdp::Srtp};
 use vestibule_config::{
     compile::{self, Trunk},
     document::Outbound,
@@ -8,7 +8,10 @@ use vestibule_config::{
 use vestibule_routing::{address::E164, id::TrunkId};
 
 use super::Trunks;
-use crate::{leg::Destination, sip::locate_named};
+use crate::{
+    leg::{Destination, srtp_of},
+    sip::locate_named,
+};
 
 /// Trunks that one call is tried by at most.
 const TRUNKS_MAX: usize = 4;
@@ -22,11 +25,13 @@ pub struct Way {
     pub uri: Option<String>,
     /// What proves us there.
     pub login: Option<Login>,
+    /// Whether media is encrypted; none: as the trunk says that the address belongs to, if any.
+    pub srtp: Option<Srtp>,
 }
 
 impl From<Destination> for Way {
     fn from(to: Destination) -> Self {
-        Self { to, uri: None, login: None }
+        Self { to, uri: None, login: None, srtp: None }
     }
 }
 
@@ -45,7 +50,7 @@ impl Trunks {
         let mut ways = Vec::new();
         let mut fault = "no trunk calls numbers (outbound)".to_owned();
         for (trunk, outbound) in self.candidates(came_by, trunks) {
-            match ways_by(outbound, number).await {
+            match ways_by(trunk, outbound, number).await {
                 Ok(found) => ways.extend(found),
                 Err(why) => {
                     tracing::warn!(trunk = %trunk.id, %why, "a number cannot be called by a trunk");
@@ -74,7 +79,7 @@ impl Trunks {
 }
 
 /// The ways to a number by one trunk.
-async fn ways_by(outbound: &Outbound, number: &E164) -> Result<Vec<Way>, String> {
+async fn ways_by(trunk: &Trunk, outbound: &Outbound, number: &E164) -> Result<Vec<Way>, String> {
     let login = match (&outbound.user, &outbound.secret) {
         (Some(user), Some(secret)) => {
             Some(Login::new(user, &secret.reveal().map_err(|error| error.to_string())?))
@@ -83,7 +88,8 @@ async fn ways_by(outbound: &Outbound, number: &E164) -> Result<Vec<Way>, String>
     };
     let uri = outbound.uri_of(&number.to_string());
     let destinations = locate_named(&uri).await.map_err(|error| error.to_string())?;
-    let way = |to| Way { to, uri: Some(uri.clone()), login: login.clone() };
+    let srtp = Some(srtp_of(trunk));
+    let way = |to| Way { to, uri: Some(uri.clone()), login: login.clone(), srtp };
     Ok(destinations.into_iter().map(way).collect())
 }
 

@@ -9,6 +9,7 @@ use rtp_proto::{
     dtmf::EventPayload,
     latch::Verdict,
     rtp::{Packet, is_rtcp},
+    srtp::OVERHEAD_MAX,
 };
 
 use super::LegState;
@@ -41,7 +42,7 @@ impl LegState {
         let most = if self.is_watched() { DATAGRAMS_PER_TICK } else { DATAGRAMS_PER_VISIT };
         for _ in 0..most {
             let Some((len, source)) = next_datagram(&self.socket, buffer) else { break };
-            let datagram = buffer.get(..len).unwrap_or_default();
+            let datagram = buffer.get_mut(..len).unwrap_or_default();
             self.take_datagram(context, source, datagram, partner.as_deref_mut());
         }
     }
@@ -66,12 +67,14 @@ impl LegState {
         &mut self,
         context: &mut Context,
         source: SocketAddr,
-        datagram: &[u8],
+        datagram: &mut [u8],
         partner: Option<&mut Self>,
     ) {
         if is_rtcp(datagram) {
             return self.take_rtcp(context, source, datagram, true);
         }
+        // Before anything is learnt from it.
+        let Some(datagram) = self.unprotect_rtp(context, datagram) else { return };
         let Some(latch) = &mut self.latch else { return };
         let Ok(packet) = Packet::parse(datagram) else {
             add(&context.counters.malformed, 1);
@@ -141,17 +144,24 @@ impl LegState {
         for _ in 0..DATAGRAMS_PER_VISIT {
             let Some(socket) = self.control.socket() else { return };
             let Some((len, source)) = next_datagram(socket, buffer) else { return };
-            self.take_rtcp(context, source, buffer.get(..len).unwrap_or_default(), false);
+            self.take_rtcp(context, source, buffer.get_mut(..len).unwrap_or_default(), false);
         }
     }
 
     /// RTCP is believed from the host that RTP comes from; its port may be another one's translation.
-    fn take_rtcp(&mut self, context: &mut Context, source: SocketAddr, datagram: &[u8], shared_port: bool) {
+    fn take_rtcp(
+        &mut self,
+        context: &mut Context,
+        source: SocketAddr,
+        datagram: &mut [u8],
+        shared_port: bool,
+    ) {
         let peer = self.latch.as_ref().and_then(|latch| latch.destination());
         if peer.is_none_or(|peer| peer.ip() != source.ip() || (shared_port && peer != source)) {
             add(&context.counters.wrong_source, 1);
             return;
         }
+        let Some(datagram) = self.unprotect_rtcp(context, datagram) else { return };
         if self.control.take(context.now, datagram, (!shared_port).then_some(source)) {
             self.heard = true;
             self.note_life(context);
@@ -192,8 +202,11 @@ impl LegState {
     ) {
         let Some(peer) = self.latch.as_ref().and_then(|latch| latch.destination()) else { return };
         let latched = self.latch.as_ref().is_some_and(|latch| latch.is_latched());
-        let mut buffer = [0; RTCP_BYTES_MAX];
-        let Some(datagram) = self.control.write(now, timestamp, block, bye, &mut buffer) else { return };
+        let mut buffer = [0; RTCP_BYTES_MAX + OVERHEAD_MAX];
+        let Some(room) = buffer.get_mut(..RTCP_BYTES_MAX) else { return };
+        let len = self.control.write(now, timestamp, block, bye, room).map(<[u8]>::len);
+        let len = len.and_then(|len| self.protect_rtcp(&mut buffer, len));
+        let Some(datagram) = len.and_then(|len| buffer.get(..len)) else { return };
         // Nothing depends on a report: the next one comes in five seconds.
         let _sent = match self.control.socket() {
             Some(socket) => socket.send_to(datagram, self.control.destination(peer, latched)),

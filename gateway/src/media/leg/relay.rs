@@ -8,9 +8,10 @@ use rtp_proto::{
     g711::{Law, alaw_to_ulaw_in_place, ulaw_to_alaw_in_place},
     relay::{Content, Line, Rewrite},
     rtp::{HEADER_LEN, Header, Packet, RtpTimestamp},
+    srtp::OVERHEAD_MAX,
 };
 
-use super::{LegState, send::PAYLOAD_BYTES_MAX};
+use super::{LegState, send::PACKET_BYTES_MAX};
 use crate::media::{
     command::LegKey,
     metrics::add,
@@ -119,7 +120,7 @@ impl LegState {
             timestamp: numbers.timestamp,
             ssrc: self.ssrc,
         };
-        let mut buffer = [0; DATAGRAM_BYTES_MAX];
+        let mut buffer = [0; DATAGRAM_BYTES_MAX + OVERHEAD_MAX];
         let Some(body) = buffer.get_mut(HEADER_LEN..HEADER_LEN + relayed.payload.len()) else { return };
         body.copy_from_slice(relayed.payload);
         if relayed.content == Content::Audio {
@@ -158,7 +159,7 @@ impl LegState {
             timestamp: event.timestamp,
             ssrc: self.ssrc,
         };
-        let mut packet = [0; HEADER_LEN + PAYLOAD_BYTES_MAX];
+        let mut packet = [0; PACKET_BYTES_MAX];
         let payload = event.payload.to_bytes();
         if let Some(body) = packet.get_mut(HEADER_LEN..HEADER_LEN + payload.len()) {
             body.copy_from_slice(&payload);

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use rtp_proto::{
     relay::Content,
     rtp::{HEADER_LEN, Header},
+    srtp::OVERHEAD_MAX,
 };
 
 use super::LegState;
@@ -38,7 +39,7 @@ impl LegState {
             self.keep_alive(context);
             return;
         }
-        let mut packet = [0; HEADER_LEN + PAYLOAD_BYTES_MAX];
+        let mut packet = [0; PACKET_BYTES_MAX];
         let Some(payload) = packet.get_mut(HEADER_LEN..HEADER_LEN + samples) else { return };
         if let Some(playback) = &mut self.playback {
             playback.fill(self.law, payload);
@@ -106,7 +107,7 @@ impl LegState {
             return;
         }
         let samples = self.packet_samples();
-        let mut packet = [self.law.silence(); HEADER_LEN + PAYLOAD_BYTES_MAX];
+        let mut packet = [self.law.silence(); PACKET_BYTES_MAX];
         self.send_sound(context, &mut packet, samples);
         self.talking = false;
     }
@@ -126,7 +127,8 @@ impl LegState {
         self.send(context, &header, Content::Audio, samples, packet);
     }
 
-    /// Sends a packet whose payload is in place, and keeps the line's books; false when the kernel refused it.
+    /// Sends a packet whose payload is in place, with [`OVERHEAD_MAX`] bytes of room behind it, and keeps the line's
+    /// books; false when it could not be protected, or the kernel refused it.
     pub(super) fn send(
         &mut self,
         context: &mut Context,
@@ -138,7 +140,6 @@ impl LegState {
         if let Some(head) = packet.first_chunk_mut::<HEADER_LEN>() {
             *head = header.to_bytes();
         }
-        let Some(packet) = packet.get(..HEADER_LEN + payload_len) else { return false };
         if header.sequence.since(self.sequence) >= 0 {
             self.sequence = header.sequence.next();
         }
@@ -154,7 +155,8 @@ impl LegState {
             self.sent_until = until;
         }
         self.last_sent = context.tick;
-        let sent = self.transmit(packet);
+        let len = self.protect_rtp(packet, HEADER_LEN + payload_len);
+        let sent = len.and_then(|len| packet.get(..len)).is_some_and(|packet| self.transmit(packet));
         if sent {
             self.sent += 1;
             self.control.sent(payload_len, shown, context.now);
@@ -185,6 +187,6 @@ impl LegState {
     }
 }
 
-/// 60 ms of G.711.
-pub(super) const PAYLOAD_BYTES_MAX: usize = 480;
+/// 60 ms of G.711, and what protects it.
+pub(super) const PACKET_BYTES_MAX: usize = HEADER_LEN + 480 + OVERHEAD_MAX;
 const KEEP_ALIVE_MS: u64 = 15_000;

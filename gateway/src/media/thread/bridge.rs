@@ -179,7 +179,7 @@ mod tests {
                 let peer: &UdpSocket = &peers[index];
                 peer.set_nonblocking(true).expect("set");
                 let remote = Remote::new(peer.local_addr().expect("bound"), Law::Mu);
-                for command in [Command::Add(leg), Command::SetRemote { key, remote }] {
+                for command in [Command::Add(leg), Command::SetRemote { key, remote, secure: None }] {
                     commands_in.push(command).expect("room");
                 }
                 local

@@ -9,14 +9,14 @@ use std::{
 
 use sip_proto::{
     endpoint::{CallError, CallKey, Command, Event, Invite, Listener, Path, Target, Transport},
-    sdp::{Codec, Srtp},
+    sdp::Codec,
 };
 use vestibule_config::{compile::Trunk, document as config_codec};
 use vestibule_routing::digit::Digit;
 
 use super::{SipThread, streams::Peer};
 use crate::{
-    leg::{ArrivingCall, CallRef, Destination, LegId, Placing, Signal, SignalLeg, SignalSink},
+    leg::{ArrivingCall, CallRef, Destination, LegId, Placing, Signal, SignalLeg, SignalSink, srtp_of},
     sip::{
         credentials::Verdict,
         gate::{Guest, TrunkPlace},
@@ -256,8 +256,8 @@ impl SipThread {
             Err(_) => return refuse(self, 503, SipRejection::Rate),
         };
         let leg = SignalLeg { call: CallRef::Arrived(call), inbox: self.inbox.clone() };
-        let codecs = codecs_of(&trunk);
-        let arriving = ArrivingCall { leg, invite, trunk: trunk.id.clone(), codecs, srtp: Srtp::Off };
+        let (codecs, srtp) = (codecs_of(&trunk), srtp_of(&trunk));
+        let arriving = ArrivingCall { leg, invite, trunk: trunk.id.clone(), codecs, srtp };
         match self.hub.arrive(arriving) {
             Some(contact) => {
                 let signals = SignalSink::new(LegId::Caller, contact);
