@@ -140,6 +140,10 @@ async fn open_services(
     let queues = Queues::default();
     let callbacks = Callbacks::new(journal.clone(), queues.clone(), metrics.callback.clone());
     callbacks.load().await?;
+    let recordings = Recordings::open(&settings.data_dir, settings.recordings)?;
+    for entry in recordings.salvage()? {
+        journal.append_later(entry)?;
+    }
     Ok(Services {
         routing,
         live: LiveContacts::default(),
@@ -151,7 +155,7 @@ async fn open_services(
         availability: Availability::default(),
         handling: HandleTimes::default(),
         callbacks,
-        recordings: Recordings::open(&settings.data_dir, settings.recordings)?,
+        recordings,
         places: open_places(settings, &journal).await?,
         dialler: Dialler::default(),
         trunks: Trunks::new(settings.sip.ping, metrics.trunk.clone()),

@@ -46,7 +46,7 @@ pub use self::{
     port::{PortError, PortUse},
     recording::{
         RecordError, Recording, RecordingEnd, RecordingEvent, RecordingPause, RecordingSettings,
-        RecordingSummary,
+        RecordingSummary, Salvaged, salvage,
     },
 };
 

@@ -22,7 +22,7 @@ use vestibule_routing::{
 
 use crate::{
     journal::{Entry, Event, EventKind, Journal},
-    media::{RecordingEnd, RecordingEvent, RecordingSummary},
+    media::{self, RecordingEnd, RecordingEvent, RecordingSummary, Salvaged},
 };
 
 /// Events of one recording that wait: there are two kinds.
@@ -111,6 +111,51 @@ impl Recordings {
         known.then(|| self.folder.join(file))
     }
 
+    /// Makes whole what the process before has left that was cut off, and says what there is.
+    ///
+    /// # Errors
+    /// When the folder cannot be read. A file that cannot be made whole stays as it is.
+    pub fn salvage(&self) -> io::Result<Vec<Entry>> {
+        let mut entries = Vec::new();
+        for entry in fs::read_dir(&self.folder)? {
+            let part = entry?.path();
+            if part.extension().is_none_or(|end| end != "part") {
+                continue;
+            }
+            match media::salvage(&part) {
+                Ok(Some(salvaged)) => entries.extend(self.found(&salvaged)),
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::warn!(%error, path = %part.display(), "a recording could not be made whole");
+                }
+            }
+        }
+        Ok(entries)
+    }
+
+    /// What the feed is told of a recording that was made whole at the start.
+    fn found(&self, salvaged: &Salvaged) -> Option<Entry> {
+        let file = salvaged.path.file_name()?.to_str()?;
+        let (contact, number) = file.strip_suffix(".wav")?.rsplit_once('-')?;
+        number.parse::<u32>().ok()?;
+        let voicemail =
+            contact.strip_suffix(VOICEMAIL.trim_end_matches('-')).and_then(|id| id.strip_suffix('-'));
+        let kind =
+            if voicemail.is_some() { EventKind::VoicemailRecorded } else { EventKind::RecordingStored };
+        let inbox = inbox_of(&salvaged.path);
+        let known = fs::read_to_string(&inbox).ok();
+        if voicemail.is_some() && fs::remove_file(&inbox).is_err() {
+            tracing::warn!(path = %inbox.display(), "the inbox of a message could not be removed");
+        }
+        let data = json!({
+            "inbox": known, "file": file, "bytes": salvaged.bytes, "duration_ms": salvaged.duration_ms,
+            "lost_ms": 0, "pauses": [], "cut_off": true,
+        });
+        let mut entry = Entry::new(ContactId::from(voicemail.unwrap_or(contact)));
+        entry.events.push(Event::new(kind, Timestamp::now(), &data));
+        Some(entry)
+    }
+
     /// Removes what is older; how many files that were.
     ///
     /// # Errors
@@ -119,7 +164,9 @@ impl Recordings {
         let mut removed = 0;
         for entry in fs::read_dir(&self.folder)? {
             let entry = entry?;
-            let ours = |path: &Path| path.extension().is_some_and(|end| end == "wav" || end == "part");
+            let ours = |path: &Path| {
+                path.extension().is_some_and(|end| end == "wav" || end == "part" || end == "inbox")
+            };
             if ours(&entry.path()) && entry.metadata()?.modified()? < before {
                 fs::remove_file(entry.path())?;
                 removed += 1;
@@ -132,6 +179,11 @@ impl Recordings {
 /// What stands between the contact and the number of a message.
 const VOICEMAIL: &str = "voicemail-";
 
+/// Where it is noted for which inbox a message is, while it is recorded.
+fn inbox_of(recording: &Path) -> PathBuf {
+    recording.with_extension("inbox")
+}
+
 /// A message that is being recorded: who is told of it, and what makes it one.
 #[derive(Debug)]
 pub struct MessageReport {
@@ -139,6 +191,8 @@ pub struct MessageReport {
     pub contact: ContactId,
     /// What was asked for.
     pub message: Message,
+    /// The file that is to be.
+    pub path: PathBuf,
     /// Where the feed is written.
     pub journal: Journal,
 }
@@ -147,11 +201,20 @@ impl MessageReport {
     /// Waits for the end of the recording, keeps it or not, and tells the feed. `told` hears of silence, and at last
     /// what came of it; the feed has the message before.
     pub async fn run(self, mut events: mpsc::Receiver<RecordingEvent>, told: impl AsyncFn(JourneyEvent)) {
+        // For the next process, should this one be cut off.
+        let inbox = inbox_of(&self.path);
+        if let Err(error) = tokio::fs::write(&inbox, self.message.inbox.as_str()).await {
+            tracing::warn!(%error, path = %inbox.display(), "the inbox of a message could not be noted");
+        }
         while let Some(event) = events.recv().await {
             match event {
                 RecordingEvent::Silence { .. } => told(JourneyEvent::RecordingSilent).await,
                 RecordingEvent::Ended(summary) => {
-                    return told(JourneyEvent::Recorded(self.ended(summary).await)).await;
+                    let recorded = self.ended(summary).await;
+                    if let Err(error) = tokio::fs::remove_file(&inbox).await {
+                        tracing::warn!(%error, path = %inbox.display(), "the inbox of a message could not be removed");
+                    }
+                    return told(JourneyEvent::Recorded(recorded)).await;
                 }
             }
         }
@@ -243,7 +306,54 @@ mod tests {
         {
             assert_eq!(recordings.find(contact, file), None, "{file}");
         }
+        assert_eq!(recordings.salvage().unwrap().len(), 0, "whole files are left alone");
         assert_eq!(recordings.prune(SystemTime::now() - Duration::from_secs(60)).unwrap(), 0);
         assert_eq!(recordings.prune(SystemTime::now() + Duration::from_secs(60)).unwrap(), 5);
+    }
+
+    #[test]
+    fn what_a_process_left_behind_is_made_whole_and_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let recordings = Recordings::open(folder.path(), SETTINGS).unwrap();
+        let part = |kind, number| {
+            let whole = recordings.path(&"ct_a".into(), kind, number);
+            PathBuf::from(format!("{}.part", whole.display()))
+        };
+        let wav = rtp_proto::wav::write(
+            &[0; 16_000],
+            8000,
+            rtp_proto::wav::Encoding::G711(rtp_proto::g711::Law::Mu),
+        );
+        // The header lags behind what was written.
+        let mut long = wav.clone();
+        long.extend([0; 8000]);
+        fs::write(part(RecordingKind::Talk, 1), &long).unwrap();
+        fs::write(part(RecordingKind::Voicemail, 1), &wav).unwrap();
+        let path = recordings.path(&"ct_a".into(), RecordingKind::Voicemail, 1);
+        fs::write(inbox_of(&path), "ib_sales").unwrap();
+        fs::write(part(RecordingKind::Talk, 2), &wav[..1000]).unwrap();
+        fs::write(part(RecordingKind::Talk, 3), b"RIFF").unwrap();
+        let mut entries = recordings.salvage().unwrap();
+        entries.sort_by_key(|entry| entry.events[0].kind);
+        let told: Vec<_> =
+            entries.iter().map(|entry| (entry.contact.as_str(), entry.events[0].kind)).collect();
+        assert_eq!(told, [("ct_a", EventKind::VoicemailRecorded), ("ct_a", EventKind::RecordingStored)]);
+        assert!(
+            entries[0].events[0].data().contains(r#""inbox":"ib_sales""#),
+            "{}",
+            entries[0].events[0].data()
+        );
+        assert!(
+            entries[1].events[0].data().contains(r#""duration_ms":3000"#),
+            "{}",
+            entries[1].events[0].data()
+        );
+        let files: Vec<String> = recordings.of("ct_a").unwrap().into_iter().map(|one| one.file).collect();
+        assert_eq!(files, ["ct_a-1.wav", "ct_a-voicemail-1.wav"]);
+        let left = fs::read_dir(folder.path().join("recordings")).unwrap().count();
+        assert_eq!(left, 2, "what is no recording is removed");
+        let whole =
+            rtp_proto::wav::Wav::parse(&fs::read(recordings.find("ct_a", "ct_a-1.wav").unwrap()).unwrap());
+        assert_eq!(whole.unwrap().duration_ms(), 3000);
     }
 }

@@ -35,6 +35,8 @@ pub(crate) struct Outcome {
     pub(crate) failed: BTreeMap<String, u64>,
     /// INVITE to 200, milliseconds.
     pub(crate) answer_ms: Vec<f64>,
+    /// What became of each call, and when it began.
+    pub(crate) fates: Vec<Fate>,
     /// Requests sent again.
     pub(crate) retransmissions: u64,
     /// Seconds that answered calls lasted, together.
@@ -43,6 +45,26 @@ pub(crate) struct Outcome {
     pub(crate) wall_s: f64,
     /// What was heard.
     pub(crate) audio: Option<Totals>,
+}
+
+/// What became of a call.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fate {
+    /// Seconds from the start of the run to its first INVITE.
+    pub(crate) begun_s: f64,
+    /// How it went.
+    pub(crate) end: End,
+}
+
+/// How a call went.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum End {
+    /// Answered, and ended by the caller.
+    Well,
+    /// Refused with 503, after so many milliseconds.
+    Refused(f64),
+    /// Anything else.
+    Failed,
 }
 
 /// Places all calls of a scenario and waits for their ends.
@@ -65,6 +87,7 @@ pub(crate) fn run(scenario: &Scenario, target: SocketAddr) -> anyhow::Result<Out
         socket: &socket,
         audio: audio.as_ref(),
         mark: format!("@load-{}-{}", std::process::id(), socket.local_addr()?.port()),
+        began: Instant::now(),
         calls: HashMap::new(),
         timers: BinaryHeap::new(),
         outcome: Outcome::default(),
@@ -95,6 +118,7 @@ struct Callers<'a> {
     socket: &'a UdpSocket,
     audio: Option<&'a Audio>,
     mark: String,
+    began: Instant,
     calls: HashMap<String, Call>,
     timers: BinaryHeap<Reverse<(Instant, String)>>,
     outcome: Outcome,
@@ -109,6 +133,7 @@ struct Call {
     /// The request that is repeated, and the time to its next copy.
     request: String,
     patience: Duration,
+    begun: Instant,
     stage_began: Instant,
     answered: Option<Answered>,
 }
@@ -137,6 +162,7 @@ impl Callers<'_> {
     fn place_all(&mut self, arriving: &Receiver<(Instant, Vec<u8>)>) {
         self.outcome.mark.clone_from(&self.mark);
         let began = Instant::now();
+        self.began = began;
         let total = self.scenario.calls();
         while self.outcome.begun < total || !self.calls.is_empty() {
             let mut now = Instant::now();
@@ -185,6 +211,7 @@ impl Callers<'_> {
             due: now + T1,
             request,
             patience: T1,
+            begun: now,
             stage_began: now,
             answered: None,
         };
@@ -270,10 +297,18 @@ impl Callers<'_> {
             }
             ("INVITE", 300.., Stage::Inviting | Stage::Proceeding) => {
                 self.send(&call.names.ack_refusal(&response.to));
+                if response.status == 503 && self.scenario.overload.is_some() {
+                    let after = at.duration_since(call.begun).as_secs_f64() * 1000.0;
+                    self.end(call, End::Refused(after));
+                    return false;
+                }
                 self.fail(call, &format!("refused with {}", response.status));
                 return false;
             }
-            ("BYE", 200..300, Stage::Leaving) => return false,
+            ("BYE", 200..300, Stage::Leaving) => {
+                self.end(call, End::Well);
+                return false;
+            }
             ("BYE", 300.., Stage::Leaving) => {
                 self.fail(call, &format!("BYE refused with {}", response.status));
                 return false;
@@ -310,11 +345,17 @@ impl Callers<'_> {
 
     fn fail(&mut self, call: &mut Call, reason: &str) {
         *self.outcome.failed.entry(reason.to_owned()).or_default() += 1;
+        self.end(call, End::Failed);
         if let (Some(audio), Some(media)) =
             (self.audio, call.answered.as_ref().and_then(|answered| answered.media))
         {
             audio.close(media);
         }
+    }
+
+    fn end(&mut self, call: &Call, end: End) {
+        let begun_s = call.begun.saturating_duration_since(self.began).as_secs_f64();
+        self.outcome.fates.push(Fate { begun_s, end });
     }
 
     fn send(&self, text: &str) {

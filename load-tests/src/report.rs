@@ -4,7 +4,13 @@ use std::{collections::BTreeMap, fmt::Write as _, fs, path::Path};
 
 use serde::Serialize;
 
-use crate::{audio::Totals, caller::Outcome, ledger::Ledger, scenario::Scenario, target::Cpu};
+use crate::{
+    audio::Totals,
+    caller::{End, Fate, Outcome},
+    ledger::Ledger,
+    scenario::Scenario,
+    target::Cpu,
+};
 
 /// A judged run.
 #[derive(Debug, Serialize)]
@@ -23,9 +29,52 @@ pub(crate) struct Report {
     cpu_ms_per_call_second: Option<f64>,
     pacing_ms: Option<Quantiles>,
     audio: Option<Totals>,
+    overload: Option<OverloadReport>,
     ledger: Ledger,
     /// What does not hold; empty when the run passed.
     faults: Vec<String>,
+}
+
+/// What an overload did.
+#[derive(Clone, Copy, Debug, Serialize)]
+struct OverloadReport {
+    /// Calls begun in it.
+    begun: u64,
+    /// Of these, answered and ended well.
+    well: u64,
+    /// Of these, refused with 503.
+    refused: u64,
+    /// Those that went well, as a share of the ordinary ones of the same time.
+    goodput_share: f64,
+    /// INVITE to 503.
+    refused_ms: Quantiles,
+    /// Seconds after it to the beginning of the last call that was not answered.
+    normal_after_s: f64,
+}
+
+impl OverloadReport {
+    fn new(scenario: &Scenario, fates: &[Fate]) -> Option<Self> {
+        let (from, until) = scenario.overloaded()?;
+        let within: Vec<&Fate> = fates.iter().filter(|fate| (from..until).contains(&fate.begun_s)).collect();
+        let refused: Vec<f64> = fates
+            .iter()
+            .filter_map(|fate| match fate.end {
+                End::Refused(after) => Some(after),
+                End::Well | End::Failed => None,
+            })
+            .collect();
+        let well = within.iter().filter(|fate| fate.end == End::Well).count() as u64;
+        let ordinary = scenario.calls_per_second * (until - from);
+        let last = fates.iter().filter(|fate| fate.begun_s >= until && fate.end != End::Well);
+        Some(Self {
+            begun: within.len() as u64,
+            well,
+            refused: within.iter().filter(|fate| matches!(fate.end, End::Refused(_))).count() as u64,
+            goodput_share: well as f64 / ordinary.max(1.0),
+            refused_ms: Quantiles::of(refused),
+            normal_after_s: last.map(|fate| fate.begun_s - until).fold(0.0, f64::max),
+        })
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, Serialize)]
@@ -71,6 +120,7 @@ impl Report {
                 .then(|| cpu.process_s * 1e3 / outcome.call_seconds.max(0.001)),
             pacing_ms: strays.map(Quantiles::of),
             audio: outcome.audio.clone(),
+            overload: OverloadReport::new(scenario, &outcome.fates),
             ledger: ledger.clone(),
             faults: Vec::new(),
         };
@@ -98,6 +148,16 @@ impl Report {
         at_most("CPU a call (us)", Some(self.cpu_us_per_call), limits.cpu_us_per_call);
         at_most("CPU a call-second (ms)", self.cpu_ms_per_call_second, limits.cpu_ms_per_call_second);
         at_most("pacing p99 (ms)", self.pacing_ms.map(|pacing| pacing.p99), limits.pacing_p99_ms);
+        if let Some(over) = &self.overload {
+            at_most("refusal p99 (ms)", Some(over.refused_ms.p99), limits.refused_p99_ms);
+            at_most("return to normal (s)", Some(over.normal_after_s), limits.normal_within_s);
+            if let Some(least) = limits.goodput_share.filter(|least| over.goodput_share < *least) {
+                faults.push(format!(
+                    "goodput is {:.2} of the ordinary calls, less than {least}",
+                    over.goodput_share
+                ));
+            }
+        }
         if let Some(audio) = &self.audio {
             if audio.silent_calls + audio.without_ringback > 0 {
                 let Totals { silent_calls, without_ringback, .. } = audio;
@@ -147,6 +207,15 @@ impl Report {
             row("packets heard, sequence errors", format!("{}, {}", audio.packets, audio.sequence_errors));
             row("listened to, without ringback", format!("{}, {}", audio.listened, audio.without_ringback));
         }
+        if let Some(over) = &self.overload {
+            row(
+                "in the overload: begun, well, refused",
+                format!("{}, {}, {}", over.begun, over.well, over.refused),
+            );
+            row("goodput, share of the ordinary calls", format!("{:.3}", over.goodput_share));
+            row("INVITE to 503, ms: p50, p99, p99.9, max", over.refused_ms.text());
+            row("all answered again after, s", format!("{:.2}", over.normal_after_s));
+        }
         let Ledger { lost, doubled, never_ended, ended_twice, contacts } = self.ledger;
         row("contacts in the feed", contacts.to_string());
         row(
@@ -175,7 +244,26 @@ impl Quantiles {
 
 #[cfg(test)]
 mod tests {
-    use super::Quantiles;
+    use super::{End, Fate, OverloadReport, Quantiles};
+
+    #[test]
+    fn an_overload_is_judged_by_the_calls_begun_in_it() {
+        let mut scenario = crate::scenario::Scenario::load("calls-1000").unwrap();
+        (scenario.calls_per_second, scenario.seconds) = (10.0, 1.0);
+        scenario.overload = Some(crate::scenario::Overload { factor: 2.0, seconds: 1.0, after_seconds: 5.0 });
+        let fate = |begun_s, end| Fate { begun_s, end };
+        let mut fates: Vec<Fate> = (0..9).map(|n| fate(1.0 + f64::from(n) / 20.0, End::Well)).collect();
+        fates.extend((0..11).map(|n| fate(1.5 + f64::from(n) / 40.0, End::Refused(f64::from(n)))));
+        fates.extend([
+            fate(0.5, End::Well),
+            fate(3.0, End::Refused(1.0)),
+            fate(2.5, End::Failed),
+            fate(4.0, End::Well),
+        ]);
+        let report = OverloadReport::new(&scenario, &fates).unwrap();
+        assert_eq!((report.begun, report.well, report.refused), (20, 9, 11));
+        assert!((report.goodput_share - 0.9).abs() < 1e-9 && (report.normal_after_s - 1.0).abs() < 1e-9);
+    }
 
     #[test]
     fn quantiles_are_values_that_occurred() {

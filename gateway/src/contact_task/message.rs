@@ -19,6 +19,7 @@ impl ContactTask {
     pub(super) fn record_message(&mut self, message: Message) {
         self.messages += 1;
         let path = self.services.recordings.path(&self.id, RecordingKind::Voicemail, self.messages);
+        let file = path.clone();
         let (events, heard) = mpsc::channel(recordings::EVENTS_MAX);
         let settings = RecordingSettings {
             max: Duration::from_secs(u64::from(message.seconds_max)),
@@ -31,8 +32,12 @@ impl ContactTask {
             tracing::error!(contact = %self.id, "a message could not be recorded");
             return self.pending.push_back(Event::Recorded(Recorded::Failed));
         }
-        let report =
-            MessageReport { contact: self.id.clone(), message, journal: self.services.journal.clone() };
+        let report = MessageReport {
+            contact: self.id.clone(),
+            message,
+            path: file,
+            journal: self.services.journal.clone(),
+        };
         let answers = self.answers.clone();
         tokio::spawn(report.run(heard, async move |event| {
             // The contact may be gone by now; its message is kept all the same.

@@ -22,6 +22,7 @@ use std::{
 use rtp_proto::{g711::Law, wav::Encoding};
 use tokio::sync::{mpsc, oneshot};
 
+pub use self::file::{Salvaged, salvage};
 use self::{
     job::{Job, SharedDesk},
     tap::{TapReader, samples_since, tap},

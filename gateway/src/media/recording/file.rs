@@ -10,8 +10,34 @@ use std::{
 
 use rtp_proto::{
     SAMPLE_RATE,
+    g711::Law,
     wav::{self, Encoding},
 };
+
+/// A recording of a process that was cut off, made whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Salvaged {
+    /// Its file.
+    pub path: PathBuf,
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// Its length in milliseconds of sound.
+    pub duration_ms: u64,
+}
+
+/// Makes what a process has left whole that was cut off; none when there is less than a second of it, which is
+/// removed then.
+///
+/// # Errors
+/// When the file cannot be read, written or named.
+pub fn salvage(part: &Path) -> io::Result<Option<Salvaged>> {
+    let Some(mut left) = WavFile::reopen(part)?.filter(|left| left.duration_ms() >= LEAST_MS) else {
+        return std::fs::remove_file(part).map(|()| None);
+    };
+    left.write_header()?;
+    left.finish(u32::MAX)?;
+    Ok(Some(Salvaged { bytes: left.bytes(), duration_ms: left.duration_ms(), path: left.path }))
+}
 
 /// A WAV file that grows.
 #[derive(Debug)]
@@ -47,9 +73,45 @@ impl WavFile {
         Ok(begun)
     }
 
+    /// Opens what a process has left that was cut off; none when it is no recording.
+    fn reopen(part: &Path) -> io::Result<Option<Self>> {
+        let Some(name) = part.file_name().and_then(|name| name.to_str()) else { return Ok(None) };
+        let Some(name) = name.strip_suffix(PART) else { return Ok(None) };
+        let file = OpenOptions::new().read(true).write(true).open(part)?;
+        let mut head = [0; HEAD_BYTES];
+        if file.read_exact_at(&mut head, 0).is_err() || !head.starts_with(b"RIFF") {
+            return Ok(None);
+        }
+        let field = |at: usize| match head.get(at..at + 2) {
+            Some([low, high]) => u16::from_le_bytes([*low, *high]),
+            _ => 0,
+        };
+        let encoding = match (field(20), field(34)) {
+            (7, 8) => Encoding::G711(Law::Mu),
+            (6, 8) => Encoding::G711(Law::A),
+            (1, 16) => Encoding::Pcm16,
+            _ => return Ok(None),
+        };
+        let path = part.with_file_name(name);
+        let (channels, synced) = (field(22), Instant::now());
+        let part = part.to_owned();
+        let mut left = Self { file, part, path, encoding, channels, data_len: 0, synced, dirty: true };
+        if left.block() == 0 {
+            return Ok(None);
+        }
+        let data = left.file.metadata()?.len().saturating_sub(left.header().len() as u64);
+        let data = u32::try_from(data).unwrap_or(u32::MAX);
+        left.data_len = data / left.block() * left.block();
+        Ok(Some(left))
+    }
+
     /// Bytes of audio so far.
     pub(crate) fn data_len(&self) -> u32 {
         self.data_len
+    }
+
+    fn duration_ms(&self) -> u64 {
+        u64::from(self.data_len / self.block()) / u64::from(SAMPLE_RATE / 1000)
     }
 
     /// Bytes of one sample of all channels.
@@ -129,10 +191,16 @@ impl WavFile {
 /// The name of a recording that is not whole.
 pub(crate) fn part_of(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
-    name.push(".part");
+    name.push(PART);
     name.into()
 }
 
+/// What stands behind the name until the file is whole.
+const PART: &str = ".part";
+/// The fields that are looked at stand in the first bytes of every file of ours.
+const HEAD_BYTES: usize = 40;
+/// Less is no recording.
+const LEAST_MS: u64 = 1000;
 /// What callers say is nobody else's business.
 const MODE: u32 = 0o600;
 const SYNC_EVERY: Duration = Duration::from_secs(10);
