@@ -1,7 +1,7 @@
 //! The trunks as they are now: which of them are there, and by which of them a number is called.
 //!
 //! A task of its own asks each trunk that numbers are called over, by OPTIONS, whether it is there
-//! ([`ping`]). Tasks follow the active routing: a publish that leaves a trunk as it is leaves its tasks and what
+//! (`ping`). Tasks follow the active routing: a publish that leaves a trunk as it is leaves its tasks and what
 //! they know alone. What is known is read by whoever places calls, by the API and by metrics.
 
 mod ping;
