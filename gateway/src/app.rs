@@ -14,7 +14,7 @@ use tokio::{
     task::JoinSet,
 };
 use vestibule_config::{
-    settings::{self, Settings, Transport},
+    settings::{self, ClientCertificates, Settings, Transport},
     store::Store,
 };
 
@@ -103,7 +103,7 @@ impl Running {
 async fn start(settings: &Settings, runtime: &Runtime) -> anyhow::Result<Running> {
     let metrics = Metrics::new().context("the metric families could not be registered")?;
     let services = open_services(settings, runtime, &metrics).await?;
-    let gate = follow_routing(&services.routing, &services.sounds);
+    let gate = follow_routing(settings, &services.routing, &services.sounds);
     let (keys, new_key) = Keys::open(&settings.data_dir)?;
     let capture = Capture::new(settings.sip.limits.capture_bytes_max);
     let state = state_of(&services, (keys, capture.clone()), settings);
@@ -189,14 +189,18 @@ fn state_of(services: &Services, (keys, capture): (Keys, Capture), settings: &Se
 }
 
 /// Makes what new routing needs before it is active, and hands it out when it is.
-fn follow_routing(store: &Store, sounds: &Library) -> Arc<Gate> {
+fn follow_routing(settings: &Settings, store: &Store, sounds: &Library) -> Arc<Gate> {
     let gate = Arc::new(Gate::default());
     let ready = sounds.clone();
     store.prepare_with(move |prompts| ready.prepare(prompts));
     let (library, trunks) = (sounds.clone(), gate.clone());
+    let nobody_proves = settings.sip.tls.client_certificates == ClientCertificates::None;
     store.active().subscribe(move |routing| {
         library.install(&routing.prompts);
         trunks.set(routing.trunks.clone());
+        for trunk in routing.trunks.iter().filter(|trunk| nobody_proves && trunk.tls_identity.is_some()) {
+            tracing::warn!(trunk = %trunk.id, "nobody can call by this trunk: sip.tls.client_certificates asks for none");
+        }
     });
     gate
 }
