@@ -13,8 +13,8 @@ use rand::{SeedableRng, rngs::StdRng};
 use sip_proto::{
     digest::{Accepted, Algorithm, Authenticator, Login, Refusal},
     endpoint::{
-        CallError, CallKey, Command, Endpoint, Event, HangUpCause, Listener, Outputs, Party, Path, Settings,
-        Target, Transport,
+        CallError, CallKey, Command, Endpoint, Event, HangUpCause, Listener, Outputs, Party, Path,
+        SavedDialog, Settings, Target, Transport,
     },
     sdp::{Codec, Srtp},
 };
@@ -420,6 +420,19 @@ fn what_began_over_tls_stays_there_whatever_the_contact_names() {
         let (path, _) = bench.hang_up(call).remove(0);
         assert_eq!((path.transport, path.connection), (Transport::Tls, Some(7)), "{contact}");
         assert_eq!(path.peer, peer.parse().unwrap(), "{contact}");
+    }
+}
+
+#[test]
+fn a_saved_dialog_knows_the_domain_that_a_new_connection_has_to_prove() {
+    for (uri, domain) in [("sips:agent@PBX.example", Some("pbx.example")), ("sips:agent@192.0.2.7", None)] {
+        let mut bench = over_tls();
+        let (call, invite) = bench.call(Target { uri: uri.into(), ..bench.target() });
+        bench.receive(&response(&invite, "200 OK", "b1", "Contact: <sips:a@192.0.2.7>\r\n", ANSWER));
+        let text = bench.endpoint.saved(call).unwrap().to_text();
+        let saved = SavedDialog::from_text(&text).unwrap();
+        assert_eq!(saved.peer_domain().as_deref(), domain);
+        assert_eq!(saved.path().transport, Transport::Tls);
     }
 }
 
