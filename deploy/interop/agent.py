@@ -14,9 +14,9 @@ class Agent(Call):
     """One phone. `status` is its final answer, given after `ring_s` seconds; none: it rings for ever."""
 
     def __init__(self, name="agent", *, status=200, ring_s=0.3, payload_types=(0, 8), telephone_event=101,
-                 login=None, line=None, scheme="sip"):
+                 login=None, line=None, scheme="sip", srtp=False):
         super().__init__(1, name, caller=name, payload_types=payload_types, telephone_event=telephone_event, line=line,
-                         scheme=scheme)
+                         scheme=scheme, srtp=srtp)
         self.status, self.ring_s = status, ring_s
         self.login = login  # user and secret that callers must prove, if any
         self.invite, self.invited_at, self.cancelled_at = None, None, None

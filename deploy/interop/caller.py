@@ -5,6 +5,7 @@ Not a SIP stack: it does what the interop cases need, strictly enough that a wro
 """
 
 import ipaddress
+import os
 import queue
 import random
 import re
@@ -15,6 +16,7 @@ import threading
 import time
 
 import sound
+import srtp as protection
 
 FRAME_S = 0.02
 
@@ -68,6 +70,7 @@ class Session:
         connection = [line[2:].split() for line in self.lines if line.startswith("c=")]
         self.address = connection[-1][2] if connection else ""
         self.family = connection[-1][1] if connection else ""
+        self.crypto = protection.lines(self.text)
         directions = [line[2:] for line in self.lines if line[2:] in ("sendrecv", "sendonly", "recvonly", "inactive")]
         self.direction = directions[-1] if directions else "sendrecv"
         self.names = {}
@@ -82,7 +85,8 @@ class Call:
     """One call. `to` is the user part that is dialled."""
 
     def __init__(self, port, to, *, host="127.0.0.1", source=None, caller=None, payload_types=(0, 8),
-                 late_offer=False, telephone_event=101, extra_headers=(), rtp=True, line=None, scheme="sip"):
+                 late_offer=False, telephone_event=101, extra_headers=(), rtp=True, line=None, scheme="sip",
+                 srtp=False):
         for address in (host, source or host):
             if not ipaddress.ip_address(address).is_loopback:
                 raise ValueError(f"{address}: loopback only")
@@ -120,6 +124,10 @@ class Call:
         self._stop = False
         self.acknowledge = True
         self.last_peer = None  # where the last datagram came from
+        self.srtp, self.own_key, self._streams = srtp, os.urandom(protection.KEY_BYTES), {}
+        self.next_key = self.own_key  # offered; in use from the answer on
+        self.unreadable = 0  # packets of an encrypted call that are not authentic
+        self.last_packet = b""  # as it went over the wire
         self.fault = None  # what the far end did that ends this call's thread
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -185,9 +193,11 @@ class Call:
         except queue.Empty:
             raise CallError(f"no answer to {method}") from None
 
-    def reinvite(self, direction="sendrecv", seconds=5.0):
+    def reinvite(self, direction="sendrecv", seconds=5.0, new_key=False):
         """A re-INVITE with a direction (hold: sendonly or inactive); gives back the answer's SDP."""
         self.sdp_version += 1
+        if new_key:
+            self.next_key = os.urandom(protection.KEY_BYTES)
         self._direction = direction
         answer = self._in_dialog("INVITE", self._sdp(), "application/sdp")
         try:
@@ -196,6 +206,7 @@ class Call:
             raise CallError("no answer to the re-INVITE") from None
         if message.status != 200:
             raise CallError(f"re-INVITE: {message.status}")
+        self.own_key = self.next_key
         return Session(message.body)
 
     def hang_up(self):
@@ -274,13 +285,19 @@ class Call:
 
     def _sdp(self):
         kind = "IP6" if self.v6 else "IP4"
+        encrypted = self.srtp and (not self.session or self.session.crypto)
+        profile = "RTP/SAVP" if encrypted else "RTP/AVP"
         types = list(self.offered) + ([self.event_type] if self.event_type else [])
         lines = ["v=0", f"o=- 20518 {self.sdp_version} IN {kind} {self.local}", "s=-", f"c=IN {kind} {self.local}",
-                 "t=0 0", f"m=audio {self.rtp.getsockname()[1]} RTP/AVP {' '.join(map(str, types))}"]
+                 "t=0 0", f"m=audio {self.rtp.getsockname()[1]} {profile} {' '.join(map(str, types))}"]
         lines += [f"a=rtpmap:{pt} {('PCMU', 'PCMA')[pt == 8]}/8000" for pt in self.offered if pt in (0, 8)]
         if self.event_type:
             lines += [f"a=rtpmap:{self.event_type} telephone-event/8000", f"a=fmtp:{self.event_type} 0-15"]
         lines += ["a=ptime:20", f"a={self._direction}"]
+        if encrypted:
+            offered = self.session.crypto if self.session else []
+            tag = next((tag for tag, suite, _ in offered if suite == protection.SUITE), 1)
+            lines.append(protection.line(tag, self.next_key))
         return ("\r\n".join(lines) + "\r\n").encode()
 
     def _request(self, method, uri, cseq, branch, body=b"", content_type="application/sdp"):
@@ -435,7 +452,23 @@ class Call:
                 entry[2] = now + entry[3]
                 self._send(entry[1])
 
+    def _stream(self, way, key):
+        """The protection of one direction, begun anew with each key."""
+        if self._streams.get(way, (None, None))[0] != key:
+            self._streams[way] = (key, protection.Stream(key))
+        return self._streams[way][1]
+
+    def _their_key(self):
+        crypto = self.session.crypto if self.srtp and self.session else []
+        return next((key for _, suite, key in crypto if suite == protection.SUITE), None)
+
     def _on_packet(self, data):
+        if self.srtp:
+            key = self._their_key()
+            data = self._stream("in", key).unprotect(data) if key else data
+            if data is None:
+                self.unreadable += 1
+                return
         if len(data) < 12 or data[0] >> 6 != 2:
             return
         kind, sequence, stamp = data[1] & 0x7F, *struct.unpack("!HI", data[2:8])
@@ -496,8 +529,11 @@ class Voice:
     def _send(self, kind, payload, marker, stamp):
         head = struct.pack("!BBHII", 0x80, (0x80 if marker else 0) | kind, self.sequence, stamp, self.source)
         self.sequence = (self.sequence + 1) & 0xFFFF
-        session = self.call.session
+        session, packet = self.call.session, head + payload
+        if self.call._their_key():
+            packet = self.call._stream("out", self.call.own_key).protect(packet)
+        self.call.last_packet = packet
         try:
-            self.call.rtp.sendto(head + payload, (session.address, session.port))
+            self.call.rtp.sendto(packet, (session.address, session.port))
         except OSError:
             pass
