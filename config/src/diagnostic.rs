@@ -183,6 +183,8 @@ catalogue! {
     EmptyTrunk = "R-1404", Error, "list at least one allowed network and one codec";
     /// A TLS identity that no certificate can prove.
     BadIdentity = "R-1405", Error, "write the domain that stands in the certificate's subjectAltName, such as sip.carrier.example";
+    /// A registration at a carrier that cannot be made.
+    BadRegistration = "R-1406", Error, "write the registrar as sip:host, a user without @ and spaces, and expires_seconds from 60 to 86400";
     /// A routing test failed.
     TestFailed = "R-1501", Error, "correct the routing, or what the test expects";
     /// Somebody else published a change of the same object.

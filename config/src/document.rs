@@ -29,7 +29,9 @@ pub use parts::{
     SettingsDoc, TestDoc, TreatmentDoc,
 };
 use strict_json::Strict;
-pub use trunk::{Codec, Digest, DigestAlgorithm, Network, Outbound, SecretError, SecretRef, Srtp, TrunkDoc};
+pub use trunk::{
+    Codec, Digest, DigestAlgorithm, Network, Outbound, Register, SecretError, SecretRef, Srtp, TrunkDoc,
+};
 pub(crate) use trunk::{network_bits, network_mask};
 
 /// A section of documents.

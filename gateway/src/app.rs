@@ -82,6 +82,7 @@ async fn run(settings: &Settings, runtime: &Runtime) -> anyhow::Result<()> {
 struct Running {
     hub: Hub,
     readiness: Readiness,
+    trunks: Trunks,
     sip: Sip,
     api: Option<tokio::task::JoinHandle<()>>,
     background: JoinSet<()>,
@@ -91,7 +92,9 @@ struct Running {
 
 impl Running {
     async fn stop(self) -> anyhow::Result<()> {
-        drain(&self.hub, &self.readiness).await;
+        self.readiness.set(Phase::Draining);
+        self.trunks.leave().await;
+        drain(&self.hub).await;
         self.readiness.set(Phase::Stopping);
         stop_edges(self.sip, self.api, self.background).await;
         self.repeats.end_due(&self.journal, jiff::Timestamp::MAX);
@@ -116,7 +119,7 @@ async fn start(settings: &Settings, runtime: &Runtime) -> anyhow::Result<Running
     let shared = (hub.clone(), gate, metrics.sip.clone());
     let mut background = JoinSet::new();
     let sip = start_sip(settings, bound.sip, shared, capture, &mut background)?;
-    background.spawn(trunks.follow(store.clone(), sip.inbox()));
+    background.spawn(trunks.clone().follow(store.clone(), sip.inbox()));
     background.spawn(callbacks.run(hub.clone(), sip.inbox(), (availability, dialler.clone())));
     background.spawn(dialler.run(live, hand_off));
     background.spawn(repeats.clone().settle(journal.clone()));
@@ -126,7 +129,7 @@ async fn start(settings: &Settings, runtime: &Runtime) -> anyhow::Result<Running
     background.spawn(housekeeping::go_on(store.clone(), recordings, settings.clone()));
     readiness.set(Phase::Ready);
     greet(settings, &store, &sip_addresses, http_address, new_key.as_ref());
-    Ok(Running { hub, readiness, sip, api, background, repeats, journal })
+    Ok(Running { hub, readiness, trunks, sip, api, background, repeats, journal })
 }
 
 /// Opens what contacts work with.
@@ -396,8 +399,7 @@ async fn stop_asked() -> anyhow::Result<()> {
 }
 
 /// No new calls; those that are here go on until they end or the time is over.
-async fn drain(hub: &Hub, readiness: &Readiness) {
-    readiness.set(Phase::Draining);
+async fn drain(hub: &Hub) {
     tracing::info!(calls = hub.calls(), "draining");
     let end = Instant::now() + DRAIN_MAX;
     while hub.calls() > 0 && Instant::now() < end {

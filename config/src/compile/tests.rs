@@ -316,6 +316,44 @@ fn a_trunk_takes_encrypted_media_unless_it_says_otherwise() {
 }
 
 #[test]
+fn a_registration_names_a_registrar_a_user_and_an_interval() {
+    let trunk = |register: Value| {
+        let body = json!({"name": "X", "allowed": ["192.0.2.1"], "register": register});
+        codes(|doc| doc["trunks"]["tr_x"] = body)
+    };
+    let good =
+        json!({"target": "sip:carrier.example.net:5070;transport=tcp", "user": "edge", "secret": "env:S"});
+    assert!(trunk(good.clone()).is_empty());
+    let but = |key: &str, value: Value| {
+        let mut changed = good.clone();
+        changed[key] = value;
+        trunk(changed)
+    };
+    assert_eq!(but("target", json!("carrier.example.net")), ["R-1406"]);
+    assert_eq!(but("target", json!("sip:edge@carrier.example.net")), ["R-1406"]);
+    assert_eq!(but("user", json!("edge@carrier")), ["R-1406"]);
+    assert!(but("address", json!("+14155550100")).is_empty());
+    assert_eq!(but("address", json!("a b")), ["R-1406"]);
+    assert_eq!(but("expires_seconds", json!(59)), ["R-1406"]);
+}
+
+#[test]
+fn a_registration_says_its_addresses() {
+    let register = |target: &str| {
+        let body = json!({"target": target, "user": "edge", "secret": "env:S", "address": "+14155550100"});
+        let register: document::Register = serde_json::from_value(body).unwrap();
+        (register.uri(), register.address_uri())
+    };
+    let both = |a: &str, b: &str| (a.to_owned(), b.to_owned());
+    assert_eq!(
+        register("sip:carrier.example.net:5070;transport=tcp"),
+        both("sip:carrier.example.net:5070;transport=tcp", "sip:+14155550100@carrier.example.net")
+    );
+    assert_eq!(register("sips:[2001:db8::1]"), both("sips:[2001:db8::1]", "sips:+14155550100@[2001:db8::1]"));
+    assert_eq!(register("sip:[::1]:5060").1, "sip:+14155550100@[::1]");
+}
+
+#[test]
 fn the_longest_network_finds_the_trunk() {
     let mut value = sample();
     value["trunks"] = json!({

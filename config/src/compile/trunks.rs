@@ -12,7 +12,7 @@ use vestibule_routing::id::TrunkId;
 use super::{Compiler, shared::is_sip_uri};
 use crate::{
     diagnostic::{Code, step},
-    document::{Codec, Digest, Network, Outbound, Srtp, TrunkDoc, network_bits, network_mask},
+    document::{Codec, Digest, Network, Outbound, Register, Srtp, TrunkDoc, network_bits, network_mask},
 };
 
 /// One carrier's trunk.
@@ -38,6 +38,8 @@ pub struct Trunk {
     pub concurrent_max: Option<u32>,
     /// How numbers are called over it.
     pub outbound: Option<Outbound>,
+    /// How we register at it.
+    pub register: Option<Register>,
 }
 
 /// Every trunk, found by the source address of a packet, and by the identity that its certificate proves.
@@ -162,6 +164,9 @@ impl Compiler<'_> {
                 );
             }
         }
+        if let Some(register) = &doc.register {
+            self.registration(register, &format!("{path}/register"));
+        }
         for (name, limit) in
             [("calls_per_second_max", doc.calls_per_second_max), ("concurrent_max", doc.concurrent_max)]
         {
@@ -180,6 +185,29 @@ impl Compiler<'_> {
             calls_per_second_max: doc.calls_per_second_max,
             concurrent_max: doc.concurrent_max,
             outbound: doc.outbound.clone(),
+            register: doc.register.as_deref().cloned(),
+        }
+    }
+}
+
+impl Compiler<'_> {
+    fn registration(&mut self, register: &Register, path: &str) {
+        if !is_sip_uri(&register.target) || register.target.contains('@') {
+            let sentence = format!("\"{}\" is no SIP URI of a registrar", register.target);
+            self.findings.add(Code::BadRegistration, format!("{path}/target"), sentence);
+        }
+        let is_user = |text: &str| {
+            (1..=128).contains(&text.len())
+                && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.!~*'()&=+$".contains(&byte))
+        };
+        if !is_user(register.contact_user()) {
+            let sentence = format!("\"{}\" cannot be the user of an address", register.contact_user());
+            let name = if register.address.is_some() { "address" } else { "user" };
+            self.findings.add(Code::BadRegistration, format!("{path}/{name}"), sentence);
+        }
+        if !(60..=86_400).contains(&register.expires_seconds) {
+            let sentence = format!("{} seconds are not 60 to 86400", register.expires_seconds);
+            self.findings.add(Code::BadRegistration, format!("{path}/expires_seconds"), sentence);
         }
     }
 }

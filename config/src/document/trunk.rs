@@ -34,6 +34,63 @@ pub struct TrunkDoc {
     /// How numbers are called over this trunk; none: it only brings calls.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outbound: Option<Outbound>,
+    /// How we register at the carrier, so that its calls come to us; none: the carrier knows where we are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub register: Option<Box<Register>>,
+}
+
+/// A registration at a carrier (RFC 3261 §10). Its calls must come from `allowed` networks all the same.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Register {
+    /// The registrar, `sip:carrier.example.net;transport=tcp`.
+    pub target: String,
+    /// User name for digest authentication.
+    pub user: String,
+    /// Where the secret of that user is.
+    pub secret: SecretRef,
+    /// The user part of the address that is registered, where it is another than `user`. Calls that come to it are
+    /// for the number in P-Called-Party-ID, or else in To.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// Seconds for which we ask to be registered, 60 to 86400; the registrar may grant others.
+    #[serde(default = "an_hour")]
+    pub expires_seconds: u32,
+}
+
+const fn an_hour() -> u32 {
+    3600
+}
+
+impl Register {
+    /// The user part of the address that is registered.
+    pub fn contact_user(&self) -> &str {
+        self.address.as_deref().unwrap_or(&self.user)
+    }
+
+    /// The Request-URI of a registration: the registrar without a user (RFC 3261 §10.2).
+    pub fn uri(&self) -> String {
+        let (scheme, host) = scheme_and_host(&self.target);
+        format!("{scheme}:{host}")
+    }
+
+    /// The address that is registered: without port and parameters.
+    pub fn address_uri(&self) -> String {
+        let (scheme, host) = scheme_and_host(&self.target);
+        let host = host.split(';').next().unwrap_or(host);
+        // The colons of `[2001:db8::1]` begin no port.
+        let host = match host.rsplit_once(':') {
+            Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+            Some(_) | None => host,
+        };
+        format!("{scheme}:{}@{host}", self.contact_user())
+    }
+}
+
+/// The scheme of a target, and its host, port and parameters.
+fn scheme_and_host(target: &str) -> (&str, &str) {
+    let (scheme, rest) = target.split_once(':').unwrap_or(("sip", target));
+    (scheme, rest.rsplit('@').next().unwrap_or(rest))
 }
 
 /// How a trunk is called.
@@ -66,20 +123,14 @@ const fn is_yes(value: &bool) -> bool {
 impl Outbound {
     /// The SIP URI of the trunk itself.
     pub fn uri(&self) -> String {
-        let (scheme, host) = self.scheme_and_host();
+        let (scheme, host) = scheme_and_host(&self.target);
         format!("{scheme}:{host}")
     }
 
     /// The SIP URI by which a number (`+14155550100`) is called.
     pub fn uri_of(&self, number: &str) -> String {
-        let (scheme, host) = self.scheme_and_host();
+        let (scheme, host) = scheme_and_host(&self.target);
         format!("{scheme}:{number}@{host}")
-    }
-
-    /// The scheme of the target, and its host, port and parameters.
-    fn scheme_and_host(&self) -> (&str, &str) {
-        let (scheme, rest) = self.target.split_once(':').unwrap_or(("sip", &self.target));
-        (scheme, rest.rsplit('@').next().unwrap_or(rest))
     }
 }
 

@@ -55,6 +55,7 @@ names! {
     RecordRoute = "Record-Route",
     Route = "Route",
     PAssertedIdentity = "P-Asserted-Identity",
+    PCalledPartyId = "P-Called-Party-ID",
     Privacy = "Privacy",
     SessionExpires = "Session-Expires" | "x",
     MinSe = "Min-SE",

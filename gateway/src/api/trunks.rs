@@ -1,4 +1,4 @@
-//! Trunks as they are now: whether each answers.
+//! Trunks as they are now: whether each answers, and whether we are registered at it.
 
 use axum::extract::State;
 use serde::Serialize;
@@ -25,6 +25,19 @@ struct TrunkView {
     reach: &'static str,
     /// Since when; null while that is unknown.
     reach_since: Option<String>,
+    /// How we are registered at it; null for a trunk without a registration, and until its first answer.
+    registration: Option<RegistrationView>,
+}
+
+/// A registration.
+#[derive(Debug, Serialize, ToSchema)]
+struct RegistrationView {
+    /// Whether the registrar knows us.
+    registered: bool,
+    /// Until when, unless it is refreshed; null when it does not know us.
+    until: Option<String>,
+    /// The status of its last answer: 408 when none came, 503 when it could not be reached, 0 when nobody could be asked.
+    status: u16,
 }
 
 /// All trunks.
@@ -34,7 +47,7 @@ struct TrunkList {
     trunks: Vec<TrunkView>,
 }
 
-/// List the trunks of the active revision, and whether they answer.
+/// List the trunks of the active revision, whether they answer, and whether we are registered there.
 #[utoipa::path(get, path = "/api/v1/trunks", tag = "trunks", responses(
     (status = 200, description = "All trunks, by their ids.", body = TrunkList),
 ))]
@@ -52,6 +65,11 @@ async fn list_trunks(State(state): State<AppState>) -> axum::Json<TrunkList> {
                 None => "unknown",
             },
             reach_since: known.reach.map(|(_, since)| since.to_string()),
+            registration: known.registration.map(|state| RegistrationView {
+                registered: state.until.is_some(),
+                until: state.until.map(|until| until.to_string()),
+                status: state.status,
+            }),
         }
     };
     axum::Json(TrunkList { trunks: active.trunks.iter().map(view).collect() })

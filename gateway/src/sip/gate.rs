@@ -221,6 +221,7 @@ mod tests {
             calls_per_second_max: rate,
             concurrent_max: concurrent,
             outbound: None,
+            register: None,
         }
     }
 

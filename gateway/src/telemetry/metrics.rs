@@ -178,6 +178,8 @@ families! {
     }
     /// Trunks.
     TrunkMetrics {
+        /// Whether we are registered at a trunk.
+        registered: by_trunk("vestibule_trunk_registered", "1 while a trunk's registrar knows us, 0 while it does not; none for a trunk without a registration."),
         /// Whether a trunk answers pings.
         up: by_trunk("vestibule_trunk_up", "1 when a trunk answers pings, 0 when it is down; none for a trunk that is not pinged."),
     }

@@ -161,6 +161,8 @@ fn described(message: &Message<'_>, path: Path) -> Invite {
         call_id: message.call_id().map(text).unwrap_or_default(),
         request_uri: text(request_uri),
         user: user.unwrap_or_default(),
+        to: message.to().map(party).unwrap_or_default(),
+        called: message.header(HeaderName::PCalledPartyId).and_then(NameAddr::parse).map(party),
         from: message.from().map(party).unwrap_or_default(),
         asserted: message.elements(HeaderName::PAssertedIdentity).find_map(NameAddr::parse).map(party),
         private: message

@@ -134,6 +134,11 @@ pub struct Invite {
     pub request_uri: String,
     /// The Request-URI's user part, decoded, or the number of a `tel:` URI.
     pub user: String,
+    /// The To header: whom the caller called, before anybody forwarded the call.
+    pub to: Party,
+    /// The P-Called-Party-ID header (RFC 7315 §4.2): for which of the addresses that are registered with one Contact
+    /// the call is.
+    pub called: Option<Party>,
     /// The From header.
     pub from: Party,
     /// The P-Asserted-Identity header (RFC 3325); to be believed only from trusted trunks.

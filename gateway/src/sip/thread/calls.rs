@@ -230,7 +230,7 @@ impl SipThread {
         }
     }
 
-    fn incoming(&mut self, call: CallKey, invite: Box<Invite>) {
+    fn incoming(&mut self, call: CallKey, mut invite: Box<Invite>) {
         let now = Instant::now();
         let refuse = |this: &mut Self, status, reason| {
             this.metrics.rejected.of(reason).inc();
@@ -255,6 +255,9 @@ impl SipThread {
             Ok(place) => place,
             Err(_) => return refuse(self, 503, SipRejection::Rate),
         };
+        if trunk.register.as_ref().is_some_and(|register| register.contact_user() == invite.user) {
+            invite.user = called_number(&invite);
+        }
         let leg = SignalLeg { call: CallRef::Arrived(call), inbox: self.inbox.clone() };
         let (codecs, srtp) = (codecs_of(&trunk), srtp_of(&trunk));
         let arriving = ArrivingCall { leg, invite, trunk: trunk.id.clone(), codecs, srtp };
@@ -282,6 +285,12 @@ fn status_of(error: CallError) -> u16 {
         CallError::TooManyHops => 483,
         CallError::Full => 503,
     }
+}
+
+/// The number that a call to a Contact which we registered is for: its Request-URI says only who registered.
+fn called_number(invite: &Invite) -> String {
+    let named = invite.called.as_ref().unwrap_or(&invite.to);
+    if named.user.is_empty() { invite.user.clone() } else { named.user.clone() }
 }
 
 /// A trunk's codecs in the words of SDP.
