@@ -35,6 +35,8 @@ pub struct Settings {
     pub journal: Journal,
     /// How routing documents are treated.
     pub routing: Routing,
+    /// The end of the process.
+    pub drain: Drain,
     /// Waiting in queues.
     pub queue: Queue,
     /// Whom contacts may be handed to.
@@ -244,6 +246,14 @@ pub struct Routing {
     pub recordings_bytes_max: u64,
     /// Days for which a recording is kept that nothing names.
     pub recordings_unused_days: u64,
+}
+
+/// `[drain]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Drain {
+    /// Seconds for which calls go on after the process was told to stop.
+    pub limit_seconds: u64,
 }
 
 /// `[queue]`.

@@ -78,6 +78,9 @@ class Gateway:
     def stop(self, keep=False):
         if self.process and self.process.poll() is None:
             self.process.terminate()
+            # The second time calls are not waited for.
+            time.sleep(0.3)
+            self.process.terminate()
             try:
                 self.process.wait(5)
             except subprocess.TimeoutExpired:

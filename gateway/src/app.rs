@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use sip_proto::endpoint::SavedDialog;
 use tokio::{
     runtime::Runtime,
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     task::JoinSet,
 };
 use vestibule_config::{
@@ -48,8 +48,8 @@ use crate::{
 mod housekeeping;
 mod measure;
 
-/// Longest drain: calls that go on after it are cut off.
-const DRAIN_MAX: Duration = Duration::from_secs(30);
+/// How long those who are told why they are cut off may take to hear it.
+const CLOSING_MAX: Duration = Duration::from_secs(15);
 
 /// A caller that never sends any media is given up after this long; shorter times would cut callers off
 /// that only listen, behind silence suppression or one-way NAT.
@@ -73,14 +73,20 @@ pub fn serve(settings: Settings) -> anyhow::Result<()> {
 }
 
 async fn run(settings: &Settings, runtime: &Runtime) -> anyhow::Result<()> {
+    let mut signals = Signals::new()?;
     let running = start(settings, runtime).await?;
-    stop_asked().await?;
+    signals.stop().await;
+    tokio::select! {
+        () = drain(&running, Duration::from_secs(settings.drain.limit_seconds)) => {}
+        () = signals.stop() => tracing::warn!(calls = running.hub.calls(), "calls are cut off"),
+    }
     running.stop().await
 }
 
 /// What is stopped in its order.
 struct Running {
     hub: Hub,
+    live: LiveContacts,
     readiness: Readiness,
     trunks: Trunks,
     sip: Sip,
@@ -92,9 +98,6 @@ struct Running {
 
 impl Running {
     async fn stop(self) -> anyhow::Result<()> {
-        self.readiness.set(Phase::Draining);
-        self.trunks.leave().await;
-        drain(&self.hub).await;
         self.readiness.set(Phase::Stopping);
         stop_edges(self.sip, self.api, self.background).await;
         self.repeats.end_due(&self.journal, jiff::Timestamp::MAX);
@@ -121,7 +124,7 @@ async fn start(settings: &Settings, runtime: &Runtime) -> anyhow::Result<Running
     let sip = start_sip(settings, bound.sip, shared, capture, &mut background)?;
     background.spawn(trunks.clone().follow(store.clone(), sip.inbox()));
     background.spawn(callbacks.run(hub.clone(), sip.inbox(), (availability, dialler.clone())));
-    background.spawn(dialler.run(live, hand_off));
+    background.spawn(dialler.run(live.clone(), hand_off));
     background.spawn(repeats.clone().settle(journal.clone()));
     let http_address = bound.http.as_ref().and_then(|listener| listener.local_addr().ok());
     let api = bound.http.map(|listener| start_api(listener, state)).transpose()?;
@@ -129,7 +132,7 @@ async fn start(settings: &Settings, runtime: &Runtime) -> anyhow::Result<Running
     background.spawn(housekeeping::go_on(store.clone(), recordings, settings.clone()));
     readiness.set(Phase::Ready);
     greet(settings, &store, &sip_addresses, http_address, new_key.as_ref());
-    Ok(Running { hub, readiness, trunks, sip, api, background, repeats, journal })
+    Ok(Running { hub, live, readiness, trunks, sip, api, background, repeats, journal })
 }
 
 /// Opens what contacts work with.
@@ -389,23 +392,47 @@ fn greet(
     say(&format!("  http://{http}/metrics  http://{http}/api/v1/openapi.json"));
 }
 
-async fn stop_asked() -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        result = tokio::signal::ctrl_c() => result?,
-    }
-    Ok(())
+/// The signals that end the process.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
 }
 
-/// No new calls; those that are here go on until they end or the time is over.
-async fn drain(hub: &Hub) {
-    tracing::info!(calls = hub.calls(), "draining");
-    let end = Instant::now() + DRAIN_MAX;
+impl Signals {
+    fn new() -> anyhow::Result<Self> {
+        let interrupt = signal(SignalKind::interrupt())?;
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt })
+    }
+
+    /// Waits for the next one.
+    async fn stop(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// No new calls; those that are here go on until they end or the time is over. Then who hears us is told why.
+async fn drain(running: &Running, limit: Duration) {
+    let Running { hub, readiness, trunks, sip, live, .. } = running;
+    readiness.set(Phase::Draining);
+    sip.drain(u32::try_from(limit.as_secs()).unwrap_or(u32::MAX));
+    tracing::info!(calls = hub.calls(), "draining; tell me again to stop at once");
+    trunks.leave().await;
+    if ended_within(hub, limit).await {
+        return;
+    }
+    tracing::warn!(calls = hub.calls(), "calls are ended at the end of the drain");
+    live.close_all();
+    ended_within(hub, CLOSING_MAX).await;
+}
+
+/// Whether all calls have ended within a time.
+async fn ended_within(hub: &Hub, time: Duration) -> bool {
+    let end = Instant::now() + time;
     while hub.calls() > 0 && Instant::now() < end {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    if hub.calls() > 0 {
-        tracing::warn!(calls = hub.calls(), "calls are cut off at the end of the drain");
-    }
+    hub.calls() == 0
 }

@@ -328,6 +328,7 @@ fn builtin(name: &str) -> &'static [u8] {
         "number_80",
         "number_90",
         "number_100",
+        "closing",
         "queue_music",
         "hold_music",
     }

@@ -128,7 +128,7 @@ enum Stage {
     Waiting(QueueWait),
     Connected(Talk),
     Voicemail { voicemail: Voicemail, inbox: InboxId, outcome: Outcome },
-    LastWords { prompt: Prompting, outcome: Outcome },
+    LastWords { prompt: Prompting, outcome: Outcome, sip_status: u16 },
     Ended(Outcome),
 }
 
@@ -231,6 +231,7 @@ impl Journey {
             Event::HangUpRequested => {
                 return self.end(now, Outcome::new(Side::Inbox, Reason::HungUpByApi), 200, out);
             }
+            Event::Closing => return self.close(now, out),
             Event::QueueFull => return self.queue_full(now, out),
             // Whose phone rings is not available: that is no reason to lead the caller away.
             Event::Availability(agents) if self.is_committed() => {
@@ -258,13 +259,13 @@ impl Journey {
             | Event::Deadline => {}
         }
         match &mut self.stage {
-            Stage::LastWords { prompt, outcome } => {
-                let (prompt, outcome) = (*prompt, *outcome);
+            Stage::LastWords { prompt, outcome, sip_status } => {
+                let (prompt, outcome, sip_status) = (*prompt, *outcome, *sip_status);
                 let over = Told::of(&event).is_some_and(|told| {
                     matches!(told, Told::Failure(_)) || self.scope.is_over(now, &prompt, told, out)
                 });
                 if over {
-                    self.end(now, outcome, 200, out);
+                    self.end(now, outcome, sip_status, out);
                 }
             }
             Stage::InIvr(run) => {
@@ -531,7 +532,7 @@ impl Journey {
                 self.leave_queue(out);
                 self.answer(out);
                 let prompt = self.scope.play_prompts(now, &[prompt], out);
-                self.stage = Stage::LastWords { prompt, outcome };
+                self.stage = Stage::LastWords { prompt, outcome, sip_status: 200 };
             }
             Treatment::Inbox(inbox) => self.enter_queue(now, inbox.clone(), out),
             Treatment::Ivr(ivr) => {

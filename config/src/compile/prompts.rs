@@ -68,6 +68,7 @@ pub const BUILTINS: &[&str] = &[
     "number_80",
     "number_90",
     "number_100",
+    "closing",
     "queue_music",
     "hold_music",
 ];

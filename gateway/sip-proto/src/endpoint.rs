@@ -217,6 +217,8 @@ pub struct Endpoint {
     call_index: Index,
     wheel: Wheel<Wake>,
     due: Vec<(u64, Wake)>,
+    /// Pings are refused, with so many seconds to wait.
+    draining: Option<u32>,
 }
 
 impl std::fmt::Debug for Endpoint {
@@ -286,7 +288,14 @@ impl Endpoint {
             call_index: Index::default(),
             wheel: Wheel::new(now),
             due: Vec::new(),
+            draining: None,
         }
+    }
+
+    /// From now on a ping (OPTIONS outside calls) gets 503, so that peers send their calls elsewhere; everything else
+    /// goes on. `retry_after_seconds` is what the 503 says.
+    pub fn drain(&mut self, retry_after_seconds: u32) {
+        self.draining = Some(retry_after_seconds);
     }
 
     /// When [`Endpoint::handle_timeout`] is worth calling next.

@@ -34,6 +34,7 @@ pub struct LiveContact {
 #[derive(Debug, Default)]
 struct Desk {
     hang_up: bool,
+    close: bool,
     asked: VecDeque<Wish>,
     closed: bool,
 }
@@ -43,6 +44,8 @@ struct Desk {
 pub enum Wish {
     /// The end of the contact.
     HangUp,
+    /// The end of the contact, since the gateway stops.
+    Close,
     /// Something that the journey decides.
     Request(Asked),
     /// Something about its recording.
@@ -233,6 +236,14 @@ impl LiveContacts {
         self.contacts.get(&ContactId::from(id)).map(|contact| contact.clone())
     }
 
+    /// Ends all of them, since the gateway stops.
+    pub fn close_all(&self) {
+        for contact in self.contacts.iter() {
+            contact.desk().close = true;
+            contact.bell.notify_one();
+        }
+    }
+
     /// How many there are.
     pub fn count(&self) -> usize {
         self.contacts.len()
@@ -314,6 +325,9 @@ impl LiveEntry {
         let mut desk = self.contact.desk();
         if std::mem::take(&mut desk.hang_up) {
             return Some(Wish::HangUp);
+        }
+        if std::mem::take(&mut desk.close) {
+            return Some(Wish::Close);
         }
         desk.asked.pop_front()
     }

@@ -28,6 +28,7 @@ impl ContactTask {
     pub(super) fn wished(&mut self, wish: Wish) -> Option<Event> {
         match wish {
             Wish::HangUp => Some(Event::HangUpRequested),
+            Wish::Close => Some(Event::Closing),
             Wish::Request(asked) => {
                 let id = self.takers.ask(asked.reply, asked.targets);
                 Some(Event::Requested(id, asked.request))

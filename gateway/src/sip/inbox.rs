@@ -40,6 +40,8 @@ pub(super) enum Item {
     Closed(Path),
     /// No connection could be made.
     Unreachable(Path),
+    /// Refuse pings from now on, with so many seconds to wait.
+    Drain(u32),
     /// Stop.
     Stop,
 }

@@ -154,6 +154,11 @@ impl Sip {
         self.inbox.clone()
     }
 
+    /// Tells those who ask that calls are better sent elsewhere for so many seconds.
+    pub fn drain(&self, seconds: u32) {
+        self.inbox.push(Item::Drain(seconds));
+    }
+
     /// Stops the thread; calls that are still there are ended, without waiting for their answers.
     pub fn stop(mut self) {
         self.inbox.push(Item::Stop);
@@ -351,6 +356,7 @@ impl SipThread {
                 self.streams.unreachable(path);
                 self.endpoint.unreachable(path, &mut self.out);
             }
+            Item::Drain(seconds) => self.endpoint.drain(seconds),
             Item::Stop => {
                 self.end_all(now);
                 self.stopping = true;

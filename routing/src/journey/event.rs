@@ -59,6 +59,8 @@ pub enum Event {
     Availability(Option<u32>),
     /// The caller is gone, or the call ended in the network.
     HungUp(Outcome),
+    /// The gateway stops: the caller hears so, and the contact ends.
+    Closing,
     /// Hung up through the API.
     HangUpRequested,
     /// Somebody wants something of the contact; [`super::Action::Reply`] is the answer.

@@ -10,6 +10,7 @@ use super::{
     hand_off::Refusal,
     ivr_run::IvrRun,
     scope::in_seconds,
+    spoken::word,
     told::Told,
     voicemail::{Left, STORING_SECONDS, Voicemail},
 };
@@ -17,6 +18,9 @@ use crate::{
     outcome::{Outcome, Reason, Side},
     time::Now,
 };
+
+/// The status of a call that ends because the gateway stops.
+const CLOSING: u16 = 503;
 
 impl Journey {
     /// A treatment's voicemail went on, or is over.
@@ -31,6 +35,24 @@ impl Journey {
             // Where nothing can be recorded, people are to look after the caller.
             Some(Left::Failed) => self.enter_queue(now, inbox.clone(), out),
         }
+    }
+
+    /// The gateway stops. Who hears us is told why; a talk, and what is being said to us, just end.
+    pub(super) fn close(&mut self, now: Now, out: &mut Actions) {
+        let outcome = Outcome::new(Side::Gateway, Reason::Restarted);
+        let hears = match &self.stage {
+            Stage::InIvr(_) | Stage::Waiting(_) => self.answered && !self.is_committed(),
+            Stage::LastWords { .. } | Stage::Ended(_) => return,
+            Stage::Voicemail { .. } | Stage::Connected(_) => false,
+        };
+        if !hears {
+            return self.end(now, outcome, CLOSING, out);
+        }
+        self.scope.note(now, "the gateway stops");
+        self.leave_queue(out);
+        self.give_up_ringing(out);
+        let prompt = self.scope.say(now, vec![word("closing")], out);
+        self.stage = Stage::LastWords { prompt, outcome, sip_status: CLOSING };
     }
 
     /// The call is gone: say where it was left.

@@ -43,6 +43,7 @@ impl<'a> Told<'a> {
             | Event::Availability(_)
             | Event::HungUp(_)
             | Event::HangUpRequested
+            | Event::Closing
             | Event::Requested(..)
             | Event::CallAnswered(..)
             | Event::CallFailed(..)

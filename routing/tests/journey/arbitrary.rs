@@ -57,6 +57,7 @@ enum Happening {
     NotPickedUp(u32, usize, u16),
     TakerGone,
     TakerHeld(bool),
+    Closing,
 }
 
 fn any_callee() -> impl Strategy<Value = Callee> {
@@ -109,6 +110,7 @@ fn any_happening() -> impl Strategy<Value = Happening> {
             .prop_map(|(back, phone, status)| Happening::NotPickedUp(back, phone, status)),
         1 => Just(Happening::TakerGone),
         1 => any::<bool>().prop_map(Happening::TakerHeld),
+        1 => Just(Happening::Closing),
     ]
 }
 
@@ -212,6 +214,7 @@ impl Watched {
             Happening::NotPickedUp(back, phone, status) => {
                 self.tell(Event::CallFailed(self.phone(*back), *phone, *status));
             }
+            Happening::Closing => self.tell(Event::Closing),
             Happening::TakerGone => self.tell(Event::TakerGone(Reason::Completed)),
             Happening::TakerHeld(held) => self.tell(Event::TakerHeld(*held)),
         }

@@ -356,3 +356,24 @@ fn who_withholds_the_number_is_asked_for_one_or_cannot_be_called_back() {
     assert_eq!(with(&nodes).hears(), ["builtin:callback_enter"]);
     assert!(!with(&nodes).events.iter().any(|event| matches!(event, FeedEvent::Ended(_))));
 }
+
+#[test]
+fn who_waits_when_the_gateway_stops_hears_so_and_everybody_else_just_ends() {
+    let restarted = Outcome::new(Side::Gateway, Reason::Restarted);
+    let mut bench = Bench::new(with_number(plan(), NumberVoice::default()));
+    bench.ask(take()).unwrap();
+    bench.tell(Event::Closing);
+    assert_eq!((bench.hears(), bench.place.is_some()), (vec!["builtin:closing".to_owned()], false));
+    assert_eq!(bench.ringing, None);
+    bench.tell(Event::Closing);
+    bench.played();
+    assert_eq!(bench.ended.unwrap(), (restarted, 503));
+    let mut bench = Bench::new(with_number(plan(), NumberVoice::default()));
+    bench.ask(take()).unwrap();
+    bench.picks_up();
+    bench.tell(Event::Closing);
+    assert_eq!(bench.ended.unwrap(), (restarted, 503));
+    let mut bench = recording(call(LEAVE));
+    bench.tell(Event::Closing);
+    assert_eq!(bench.ended.unwrap(), (restarted, 503));
+}

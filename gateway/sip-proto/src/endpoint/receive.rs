@@ -108,7 +108,14 @@ impl Endpoint {
         if method == Method::Invite {
             self.invite(now, path, message, out);
         } else if method == Method::Options {
-            self.options(now, path, message, out);
+            match self.draining {
+                Some(seconds) => {
+                    let extra = [("Retry-After", seconds.to_string())];
+                    let extra = extra.each_ref().map(|(name, value)| (*name, value.as_str()));
+                    self.respond(now, message, path, 503, (&extra, None), out);
+                }
+                None => self.options(now, path, message, out),
+            }
         } else {
             self.respond(now, message, path, 481, (&[], None), out);
         }
