@@ -3,6 +3,7 @@
 import concurrent.futures
 import math
 import random
+import subprocess
 import tempfile
 import time
 
@@ -12,7 +13,7 @@ import sound
 from agent import Agent
 from caller import Call, CallError
 from cases import BOTH, DIRECT, INITIAL, RINGBACK, case, prompts, publish
-from gateway import Gateway, check
+from gateway import Gateway, check, free_port
 
 HOLD_MUSIC = "hold_music"
 
@@ -156,6 +157,33 @@ def baresip_takes_baresip(gate):
         finally:
             phone.close()
     all_gone(gate, waiting[0]["id"], ("caller", "completed"))
+
+
+@case()
+def sipp_takes(gate):
+    """SIPp answers as the taker and echoes what it hears: the caller hears himself; SIPp sees a whole dialog."""
+    port, media = free_port(), free_port()
+    with tempfile.TemporaryDirectory() as folder:
+        sipp = subprocess.Popen(
+            ["sipp", "-sn", "uas", "-i", "127.0.0.1", "-p", str(port), "-mi", "127.0.0.1", "-mp", str(media), "-m", "1",
+             "-rtp_echo", "-nostdin", "-timeout", "30"], cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            with Call(gate.sip, DIRECT, payload_types=(0,)) as call:
+                contact = queued(gate, call)
+                status, said = gate.post(f"/api/v1/contacts/{contact}/take", {"target": f"sip:sipp@127.0.0.1:{port}"})
+                check(status == 202, f"take gave {status}: {said}")
+                gate.wait_event(contact, "contact.connected", 5)
+                begun = time.monotonic()
+                said = noise(0.6, 11)
+                # SIPp is silent until it hears something: its first packets prove its address.
+                call.play(noise(0.4, 5) + said)
+                time.sleep(1.6)
+                check(has_run([p for p in call.packets if p[0] >= begun], frames(said)), "the echo is not bit for bit")
+                call.hang_up()
+            all_gone(gate, contact, ("caller", "completed"))
+            check(sipp.wait(8) == 0, f"SIPp ended with {sipp.returncode}")
+        finally:
+            sipp.kill()
 
 
 @case()
