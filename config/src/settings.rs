@@ -17,7 +17,7 @@ mod target;
 
 pub use layers::{DEFAULTS, Loaded, Overrides, SettingsError, Source, Sources};
 pub use listener::{Listener, Transport};
-pub use target::AllowedTarget;
+pub use target::{AllowedTarget, DnsServer};
 
 /// Everything that is set at the start of the process.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -60,6 +60,8 @@ pub struct Sip {
     /// Address that carriers reach us by; none means each listener's own.
     #[serde(deserialize_with = "layers::optional")]
     pub advertised_address: Option<IpAddr>,
+    /// Name servers that are asked where targets are; none means those of the system.
+    pub dns_servers: Vec<DnsServer>,
     /// Differentiated services code point, 0–63.
     pub dscp: u8,
     /// Realm of digest authentication.

@@ -64,6 +64,8 @@ pub struct AppState {
     pub callbacks: crate::callbacks::Callbacks,
     /// Agents available to inboxes.
     pub availability: crate::availability::Availability,
+    /// Finds the addresses of targets.
+    pub locator: crate::sip::Locator,
     /// What is known of trunks.
     pub trunks: crate::trunks::Trunks,
     /// Whom contacts may be handed to.

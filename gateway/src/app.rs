@@ -39,7 +39,7 @@ use crate::{
     queue::Queues,
     recordings::Recordings,
     repeats::Repeats,
-    sip::{Capture, Gate, Sip, Sockets, Survivors, Tls},
+    sip::{Capture, Gate, Locator, Sip, Sockets, Survivors, Tls},
     sound::Library,
     telemetry::{self, Metrics, SipMetrics},
     trunks::Trunks,
@@ -114,7 +114,7 @@ async fn start(settings: &Settings, runtime: &Runtime) -> anyhow::Result<Running
     let capture = Capture::new(settings.sip.limits.capture_bytes_max);
     let state = state_of(&services, (keys, capture.clone()), settings);
     let Services { journal, repeats, readiness, media, queues, recordings, .. } = services.clone();
-    let Services { callbacks, dialler, availability, live, hand_off, trunks, .. } = services.clone();
+    let Services { callbacks, dialler, availability, live, locator, trunks, .. } = services.clone();
     let store = services.routing.clone();
     let hub = Hub::new(services, runtime.handle().clone(), settings.media.calls_max);
     let bound = Bound::open(settings)?;
@@ -124,7 +124,7 @@ async fn start(settings: &Settings, runtime: &Runtime) -> anyhow::Result<Running
     let sip = start_sip(settings, bound.sip, shared, capture, &mut background)?;
     background.spawn(trunks.clone().follow(store.clone(), sip.inbox()));
     background.spawn(callbacks.run(hub.clone(), sip.inbox(), (availability, dialler.clone())));
-    background.spawn(dialler.run(live.clone(), hand_off));
+    background.spawn(dialler.run(live.clone(), locator));
     background.spawn(repeats.clone().settle(journal.clone()));
     let http_address = bound.http.as_ref().and_then(|listener| listener.local_addr().ok());
     let api = bound.http.map(|listener| start_api(listener, state)).transpose()?;
@@ -144,6 +144,7 @@ async fn open_services(
     let routing = Arc::new(open_store(settings)?);
     let (journal, repeats) = open_journal(settings, metrics)?;
     let queues = Queues::default();
+    let locator = Locator::new(settings);
     let callbacks = Callbacks::new(journal.clone(), queues.clone(), metrics.callback.clone());
     callbacks.load().await?;
     let recordings = Recordings::open(&settings.data_dir, settings.recordings)?;
@@ -164,7 +165,8 @@ async fn open_services(
         recordings,
         places: open_places(settings, &journal).await?,
         dialler: Dialler::default(),
-        trunks: Trunks::new(settings.sip.ping, metrics.trunk.clone()),
+        trunks: Trunks::new(settings.sip.ping, metrics.trunk.clone(), locator.clone()),
+        locator,
         hand_off: Arc::new(settings.hand_off.clone()),
         repeats,
         metrics: metrics.clone(),
@@ -189,6 +191,7 @@ fn state_of(services: &Services, (keys, capture): (Keys, Capture), settings: &Se
         callbacks: services.callbacks.clone(),
         availability: services.availability.clone(),
         recordings: services.recordings.clone(),
+        locator: services.locator.clone(),
         trunks: services.trunks.clone(),
         hand_off: services.hand_off.clone(),
     }

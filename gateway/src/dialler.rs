@@ -15,7 +15,6 @@ use std::{
 
 use jiff::Timestamp;
 use tokio::sync::Notify;
-use vestibule_config::settings::HandOff;
 use vestibule_routing::{
     id::{ContactId, InboxId},
     journey::{Callee, Request},
@@ -24,7 +23,7 @@ use vestibule_routing::{
 
 use crate::{
     api::live::{LiveContacts, Located},
-    sip::locate,
+    sip::Locator,
 };
 
 /// How long a telephone is left alone that did not take a call.
@@ -151,11 +150,11 @@ impl Dialler {
     }
 
     /// Calls telephones for as long as the process runs.
-    pub async fn run(self, live: LiveContacts, hand_off: Arc<HandOff>) {
+    pub async fn run(self, live: LiveContacts, locator: Locator) {
         loop {
             let (assignments, again) = self.inner.assign(Instant::now());
             for assignment in assignments {
-                tokio::spawn(call(assignment, live.clone(), hand_off.clone()));
+                tokio::spawn(call(assignment, live.clone(), locator.clone()));
             }
             let rung = self.inner.bell.notified();
             match again {
@@ -170,12 +169,12 @@ impl Dialler {
 }
 
 /// Finds the telephones, and asks the contact.
-async fn call(assignment: Assignment, live: LiveContacts, hand_off: Arc<HandOff>) {
+async fn call(assignment: Assignment, live: LiveContacts, locator: Locator) {
     let Assignment { contact, ring_seconds, phones } = assignment;
     let (mut targets, mut located) = (Vec::new(), Vec::new());
     let Some(attempt) = phones.first().map(|phone| phone.attempt.clone()) else { return };
     for mut phone in phones {
-        match locate(&phone.target, &hand_off.allowed_targets).await {
+        match locator.locate(&phone.target).await {
             Ok(destinations) => {
                 targets.push(phone.target.clone());
                 located.push(Located { phone: Some(phone), ..Located::at(destinations) });

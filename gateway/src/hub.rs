@@ -31,6 +31,7 @@ use crate::{
     queue::Queues,
     recordings::Recordings,
     repeats::Repeats,
+    sip::Locator,
     sip::SipInbox,
     sound::Library,
     telemetry::Metrics,
@@ -68,6 +69,8 @@ pub struct Services {
     pub recordings: Recordings,
     /// Calls the telephones of inboxes.
     pub dialler: Dialler,
+    /// Finds the addresses of targets.
+    pub locator: Locator,
     /// What is known of trunks.
     pub trunks: Trunks,
     /// Whom contacts may be handed to.

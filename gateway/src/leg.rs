@@ -118,14 +118,17 @@ pub struct Placing {
     pub headers: Vec<(&'static str, String)>,
     /// Hops that the INVITE may make.
     pub max_forwards: u8,
+    /// The trunk that it is a session of, whose limit it counts for.
+    pub trunk: Option<TrunkId>,
 }
 
 impl Placing {
     /// Places it in another way.
     pub fn go_by(&mut self, way: Way) {
-        let Way { to, uri, login, srtp } = way;
+        let Way { to, uri, login, srtp, trunk } = way;
         self.to = to;
         self.login = login;
+        self.trunk = trunk;
         self.srtp = srtp.unwrap_or_default();
         if let Some(uri) = uri {
             self.uri = uri;

@@ -19,7 +19,7 @@ mod tls;
 pub use capture::{Capture, Captured};
 pub use gate::{Gate, TrunkPlace};
 pub use inbox::{Inquiring, SipInbox};
-pub use locate::{LocateError, locate, locate_named};
+pub use locate::{LocateError, Locator};
 pub use survivors::Survivors;
 pub use thread::{Sip, SipError, Sockets};
 pub use tls::{Identities, Tls, TlsError};

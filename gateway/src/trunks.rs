@@ -25,7 +25,10 @@ use vestibule_config::{
 };
 use vestibule_routing::id::TrunkId;
 
-use crate::{sip::SipInbox, telemetry::TrunkMetrics};
+use crate::{
+    sip::{Locator, SipInbox},
+    telemetry::TrunkMetrics,
+};
 
 pub use registration::RegistrationState;
 pub use ways::Way;
@@ -38,6 +41,7 @@ pub struct Trunks {
     known: Arc<DashMap<TrunkId, Known>>,
     metrics: TrunkMetrics,
     ping: SipPing,
+    locator: Locator,
     /// Whether the process leaves: registrations end then.
     leaving: Arc<watch::Sender<bool>>,
 }
@@ -73,8 +77,8 @@ const LEAVE_WITHIN: Duration = Duration::from_secs(3);
 
 impl Trunks {
     /// Nothing is known yet.
-    pub fn new(ping: SipPing, metrics: TrunkMetrics) -> Self {
-        Self { known: Arc::default(), metrics, ping, leaving: Arc::new(watch::channel(false).0) }
+    pub fn new(ping: SipPing, metrics: TrunkMetrics, locator: Locator) -> Self {
+        Self { known: Arc::default(), metrics, ping, locator, leaving: Arc::new(watch::channel(false).0) }
     }
 
     /// What is known of a trunk.

@@ -59,6 +59,7 @@ impl Gateway {
         store.seed(vestibule_config::sample::SAMPLE).unwrap();
         let live = LiveContacts::default();
         let callbacks = Callbacks::new(journal.clone(), Default::default(), metrics.callback.clone());
+        let locator = vestibule::sip::Locator::of_the_system(vec!["127.0.0.0/8".parse().unwrap()]);
         let state = AppState {
             callbacks,
             journal,
@@ -69,7 +70,9 @@ impl Gateway {
             trunks: vestibule::trunks::Trunks::new(
                 settings::SipPing { every_seconds: 0, answer_seconds: 1, losses_max: 1 },
                 metrics.trunk.clone(),
+                locator.clone(),
             ),
+            locator,
             metrics,
             store: store.into(),
             capture: Capture::new(1 << 20),

@@ -74,6 +74,7 @@ impl Gateway {
         let feed = Feed::new(journal.clone(), "/test");
         let live = LiveContacts::default();
         let callbacks = Callbacks::new(journal.clone(), Default::default(), metrics.callback.clone());
+        let locator = vestibule::sip::Locator::of_the_system(vec!["127.0.0.0/8".parse().unwrap()]);
         let state = AppState {
             callbacks,
             journal,
@@ -84,7 +85,9 @@ impl Gateway {
             trunks: vestibule::trunks::Trunks::new(
                 settings::SipPing { every_seconds: 0, answer_seconds: 1, losses_max: 1 },
                 metrics.trunk.clone(),
+                locator.clone(),
             ),
+            locator,
             metrics,
             store: store.clone(),
             capture: Capture::new(0),

@@ -28,7 +28,7 @@ pub struct TrunkDoc {
     /// New calls a second; further ones get 503. None: only the limits of the process.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calls_per_second_max: Option<u32>,
-    /// Calls at once; further ones get 503. None: only the limits of the process.
+    /// Calls at once, of both directions; further ones get 503, or go by another trunk. None: only the limits of the process.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub concurrent_max: Option<u32>,
     /// How numbers are called over this trunk; none: it only brings calls.

@@ -1,8 +1,33 @@
 //! Whom the gateway may call: `10.1.0.0/16`, `pbx.example.net`, `*.agents.example`.
 
-use std::{fmt, net::IpAddr, str::FromStr};
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    str::FromStr,
+};
 
 use crate::document::Network;
+
+/// A name server that is asked: an address, with a port where it is another than 53.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DnsServer(pub SocketAddr);
+
+impl FromStr for DnsServer {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let whole = text.parse().or_else(|_| text.parse().map(|ip: IpAddr| SocketAddr::new(ip, 53)));
+        whole
+            .map(Self)
+            .map_err(|_| format!("\"{text}\" is no name server; write an address, or address:port"))
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for DnsServer {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
 
 /// One line of the list of hosts that may be called.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,7 +9,6 @@ use axum::{extract::State, http::StatusCode};
 use serde::Deserialize;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
-use vestibule_config::settings;
 use vestibule_routing::{
     id::InboxId,
     journey::{Callee, Refusal, Request},
@@ -22,7 +21,7 @@ use super::{
     live::{HandOff, HandOffState, LiveContact, Located, NoReply},
     problem::{ApiResult, Problem},
 };
-use crate::sip::{LocateError, locate};
+use crate::sip::LocateError;
 
 /// Longest name of who asks, in characters.
 const BY_MAX: usize = 200;
@@ -218,14 +217,13 @@ async fn callee(
     by: String,
     ring_seconds: Option<u64>,
 ) -> ApiResult<(Callee, Vec<Located>)> {
-    let settings::HandOff { allowed_targets, ring_seconds: usual } = &*state.hand_off;
-    let seconds = ring_seconds.unwrap_or(*usual);
+    let seconds = ring_seconds.unwrap_or(state.hand_off.ring_seconds);
     if !(1..=RING_SECONDS_MAX).contains(&seconds) {
         return Err(Problem::bad_request(format!(
             "`ring_seconds` is {seconds}, not 1 to {RING_SECONDS_MAX}."
         )));
     }
-    let destinations = locate(&target, allowed_targets).await.map_err(|error| not_callable(&error))?;
+    let destinations = state.locator.locate(&target).await.map_err(|error| not_callable(&error))?;
     let callee = Callee { targets: vec![target], ring: Duration::from_secs(seconds), by };
     Ok((callee, vec![Located::at(destinations)]))
 }

@@ -110,7 +110,7 @@ async fn ring(
     let address = media.open(services, None).ok_or("there is no media port")?;
     let until = tokio::time::Instant::now() + RING;
     let mut last = String::new();
-    for Way { to, uri, login, srtp } in located.ways {
+    for Way { to, uri, login, srtp, trunk } in located.ways {
         let placing = Placing {
             to,
             uri: uri.unwrap_or_default(),
@@ -121,6 +121,7 @@ async fn ring(
             login,
             headers: Vec::new(),
             max_forwards: MAX_FORWARDS,
+            trunk,
         };
         let sink = SignalSink::new(LegId::Caller, back.clone());
         let leg = sip.place(placing, sink).ok_or("the SIP thread is too busy")?;

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use sip_proto::endpoint::{HangUpCause, Refer};
-use vestibule_config::settings::HandOff;
 use vestibule_routing::{
     address::E164,
     id::TrunkId,
@@ -20,7 +19,6 @@ use crate::{
     hub::Services,
     leg::Signal,
     media::{DigitSource, MediaEvent},
-    sip::locate,
     telemetry::TakeResult,
 };
 
@@ -176,16 +174,15 @@ impl ContactTask {
         let services = self.services.clone();
         let contact = self.id.clone();
         tokio::spawn(async move {
-            let HandOff { allowed_targets, ring_seconds } = &*services.hand_off;
             let Refer { target, replaces, .. } = refer;
-            let destinations = match locate(&target, allowed_targets).await {
+            let destinations = match services.locator.locate(&target).await {
                 Ok(destinations) => destinations,
                 Err(error) => {
                     tracing::info!(%contact, %error, "a REFER was declined");
                     return signal.referred(DECLINED);
                 }
             };
-            let ring = Duration::from_secs(*ring_seconds);
+            let ring = Duration::from_secs(services.hand_off.ring_seconds);
             let request = Request::Transfer(Callee { targets: vec![target], ring, by });
             let located = vec![Located { replaces, ..Located::at(destinations) }];
             let granted = match services.live.find(contact.as_str()) {
@@ -224,8 +221,8 @@ pub(super) async fn forward_to(
     trunk: Option<&TrunkId>,
     target: &str,
 ) -> Result<Located, String> {
-    if target.starts_with("sip:") {
-        let found = locate(target, &services.hand_off.allowed_targets).await;
+    if target.starts_with("sip:") || target.starts_with("sips:") {
+        let found = services.locator.locate(target).await;
         return found.map(Located::at).map_err(|error| error.to_string());
     }
     let number = E164::parse(target).map_err(|error| error.to_string())?;

@@ -182,6 +182,7 @@ impl Takers {
             to: way.to,
             uri: way.uri.unwrap_or_else(|| uri.to_owned()),
             login: way.login,
+            trunk: way.trunk,
             from: self.from.clone(),
             media: media.open(services, beside)?,
             codecs: codecs(caller.codec()),

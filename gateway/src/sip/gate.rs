@@ -137,12 +137,25 @@ impl Gate {
         self.trunks.load().find_proven(source, proven.iter()).cloned()
     }
 
+    /// Takes a place for a call that we place by a trunk; none when routing has it no more.
+    pub(super) fn leave_by(&self, trunk: &TrunkId) -> Result<Option<TrunkPlace>, Refusal> {
+        let trunks = self.trunks.load();
+        let Some(trunk) = trunks.get(trunk) else { return Ok(None) };
+        let usage = self.with_room(trunk)?;
+        usage.calls.fetch_add(1, Ordering::Relaxed);
+        Ok(Some(TrunkPlace { usage }))
+    }
+
+    /// What a trunk uses, when it has room for another call.
+    fn with_room(&self, trunk: &Trunk) -> Result<Arc<Usage>, Refusal> {
+        let usage = self.usage.entry(trunk.id.clone()).or_default().clone();
+        let full = trunk.concurrent_max.is_some_and(|max| usage.calls.load(Ordering::Relaxed) >= max);
+        if full { Err(Refusal::Concurrent) } else { Ok(usage) }
+    }
+
     /// Takes a place for a new call.
     pub(super) fn enter(&self, trunk: &Trunk, now: Instant) -> Result<TrunkPlace, Refusal> {
-        let usage = self.usage.entry(trunk.id.clone()).or_default().clone();
-        if trunk.concurrent_max.is_some_and(|max| usage.calls.load(Ordering::Relaxed) >= max) {
-            return Err(Refusal::Concurrent);
-        }
+        let usage = self.with_room(trunk)?;
         if trunk.calls_per_second_max.is_some_and(|rate| !usage.take_token(f64::from(rate), now)) {
             return Err(Refusal::Rate);
         }
@@ -260,5 +273,28 @@ mod tests {
         }
         assert_eq!(gate.enter(&trunk, now).unwrap_err(), Refusal::Rate);
         assert!(gate.enter(&trunk, now + Duration::from_millis(150)).is_ok());
+    }
+
+    #[test]
+    fn calls_that_we_place_count_for_the_limit_of_their_trunk_but_not_for_its_rate() {
+        let gate = Gate::default();
+        let folder = tempfile::tempdir().unwrap();
+        let store = vestibule_config::store::Store::open(folder.path(), Default::default()).unwrap();
+        let limited =
+            "trunks:\n  tr_x: {name: X, allowed: [192.0.2.1], concurrent_max: 2, calls_per_second_max: 1}\n";
+        let document = vestibule_config::sample::SAMPLE.replacen("trunks:\n", limited, 1);
+        store.seed(&document).unwrap();
+        let trunks = store.active().load().trunks.clone();
+        gate.set(trunks.clone());
+        let id = TrunkId::new("tr_x");
+        let trunk = trunks.get(&id).unwrap();
+        let placed = gate.leave_by(&id).unwrap();
+        let arrived = gate.enter(trunk, Instant::now()).unwrap();
+        assert_eq!(gate.leave_by(&id).unwrap_err(), Refusal::Concurrent);
+        assert_eq!(gate.enter(trunk, Instant::now()).unwrap_err(), Refusal::Concurrent);
+        drop(arrived);
+        let again = gate.leave_by(&id).unwrap();
+        assert!(placed.is_some() && again.is_some());
+        assert!(gate.leave_by(&TrunkId::new("tr_gone")).unwrap().is_none());
     }
 }

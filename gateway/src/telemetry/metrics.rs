@@ -130,6 +130,8 @@ families! {
         udp_drops: counter("vestibule_sip_udp_drops_total", "Datagrams dropped by the kernel for want of buffer."),
         /// Things dropped because a ring between threads was full.
         rings_full: counter("vestibule_sip_ring_full_total", "Items refused because a ring between threads was full."),
+        /// Calls not placed because their trunk was full.
+        trunks_full: counter("vestibule_sip_trunk_full_total", "Calls not placed by a trunk that had as many calls as it may (concurrent_max)."),
         /// Transactions alive.
         transactions: gauge("vestibule_sip_transactions", "Transactions alive."),
         /// Dialogs alive.

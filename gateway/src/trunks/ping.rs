@@ -11,7 +11,7 @@ use vestibule_routing::id::TrunkId;
 use super::{Reach, Trunks};
 use crate::{
     leg::Destination,
-    sip::{Inquiring, SipInbox, locate_named},
+    sip::{Inquiring, SipInbox},
 };
 
 /// Between two pings of a trunk that has just failed to answer one, or is down.
@@ -67,7 +67,7 @@ impl Trunks {
     /// Whether the first of a trunk's addresses answers, or else any of the others.
     async fn is_there(&self, outbound: &Outbound, sip: &SipInbox) -> bool {
         let uri = outbound.uri();
-        let destinations = match locate_named(&uri).await {
+        let destinations = match self.locator.locate_named(&uri).await {
             Ok(destinations) => destinations,
             Err(error) => {
                 tracing::warn!(%error, "a trunk cannot be pinged");

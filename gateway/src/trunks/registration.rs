@@ -21,7 +21,7 @@ use vestibule_config::document::Register;
 use vestibule_routing::id::TrunkId;
 
 use super::Trunks;
-use crate::sip::{Inquiring, SipInbox, locate_named};
+use crate::sip::{Inquiring, SipInbox};
 
 /// How long the registrar may take: Timer F.
 const PATIENCE: Duration = Duration::from_secs(32);
@@ -202,7 +202,7 @@ impl Registration {
     /// Asks one registrar after the other until one says something final; none when nothing could be sent at all.
     async fn ask(&mut self, seconds: u32, patience: Duration) -> Option<Answered> {
         let uri = self.register.uri();
-        let destinations = match locate_named(&uri).await {
+        let destinations = match self.trunks.locator.locate_named(&uri).await {
             Ok(destinations) => destinations,
             Err(error) => {
                 tracing::warn!(trunk = %self.trunk, %error, "a registrar cannot be found");

@@ -8,10 +8,7 @@ use vestibule_config::{
 use vestibule_routing::{address::E164, id::TrunkId};
 
 use super::Trunks;
-use crate::{
-    leg::{Destination, srtp_of},
-    sip::locate_named,
-};
+use crate::leg::{Destination, srtp_of};
 
 /// Trunks that one call is tried by at most.
 const TRUNKS_MAX: usize = 4;
@@ -27,11 +24,13 @@ pub struct Way {
     pub login: Option<Login>,
     /// Whether media is encrypted; none: as the trunk says that the address belongs to, if any.
     pub srtp: Option<Srtp>,
+    /// The trunk that it is a session of.
+    pub trunk: Option<TrunkId>,
 }
 
 impl From<Destination> for Way {
     fn from(to: Destination) -> Self {
-        Self { to, uri: None, login: None, srtp: None }
+        Self { to, uri: None, login: None, srtp: None, trunk: None }
     }
 }
 
@@ -50,7 +49,7 @@ impl Trunks {
         let mut ways = Vec::new();
         let mut fault = "no trunk calls numbers (outbound)".to_owned();
         for (trunk, outbound) in self.candidates(came_by, trunks) {
-            match ways_by(trunk, outbound, number).await {
+            match self.ways_by(trunk, outbound, number).await {
                 Ok(found) => ways.extend(found),
                 Err(why) => {
                     tracing::warn!(trunk = %trunk.id, %why, "a number cannot be called by a trunk");
@@ -76,21 +75,27 @@ impl Trunks {
         all.truncate(TRUNKS_MAX);
         all
     }
-}
 
-/// The ways to a number by one trunk.
-async fn ways_by(trunk: &Trunk, outbound: &Outbound, number: &E164) -> Result<Vec<Way>, String> {
-    let login = match (&outbound.user, &outbound.secret) {
-        (Some(user), Some(secret)) => {
-            Some(Login::new(user, &secret.reveal().map_err(|error| error.to_string())?))
-        }
-        (None, _) | (_, None) => None,
-    };
-    let uri = outbound.uri_of(&number.to_string());
-    let destinations = locate_named(&uri).await.map_err(|error| error.to_string())?;
-    let srtp = Some(srtp_of(trunk));
-    let way = |to| Way { to, uri: Some(uri.clone()), login: login.clone(), srtp };
-    Ok(destinations.into_iter().map(way).collect())
+    /// The ways to a number by one trunk.
+    async fn ways_by(&self, trunk: &Trunk, outbound: &Outbound, number: &E164) -> Result<Vec<Way>, String> {
+        let login = match (&outbound.user, &outbound.secret) {
+            (Some(user), Some(secret)) => {
+                Some(Login::new(user, &secret.reveal().map_err(|error| error.to_string())?))
+            }
+            (None, _) | (_, None) => None,
+        };
+        let uri = outbound.uri_of(&number.to_string());
+        let destinations = self.locator.locate_named(&uri).await.map_err(|error| error.to_string())?;
+        let srtp = Some(srtp_of(trunk));
+        let way = |to| Way {
+            to,
+            uri: Some(uri.clone()),
+            login: login.clone(),
+            srtp,
+            trunk: Some(trunk.id.clone()),
+        };
+        Ok(destinations.into_iter().map(way).collect())
+    }
 }
 
 #[cfg(test)]
@@ -98,11 +103,11 @@ mod tests {
     use vestibule_config::{sample::SAMPLE, settings::SipPing, store};
 
     use super::*;
-    use crate::{telemetry::TrunkMetrics, trunks::Reach};
+    use crate::{sip::Locator, telemetry::TrunkMetrics, trunks::Reach};
 
     fn trunks() -> Trunks {
         let ping = SipPing { every_seconds: 30, answer_seconds: 4, losses_max: 3 };
-        Trunks::new(ping, TrunkMetrics::unregistered().unwrap())
+        Trunks::new(ping, TrunkMetrics::unregistered().unwrap(), Locator::of_the_system(Vec::new()))
     }
 
     /// The sample with these trunks besides its own; each calls numbers at a port of its own.

@@ -102,11 +102,22 @@ impl SipThread {
 
     /// Places a call for a contact.
     pub(super) fn place(&mut self, now: Instant, id: u64, placing: Placing, signals: SignalSink) {
-        let Placing { to, uri, from, media, codecs, srtp, login, headers, max_forwards } = placing;
+        let Placing { to, uri, from, media, codecs, srtp, login, headers, max_forwards, trunk } = placing;
         let own = (0_u16..).zip(&self.listeners).find(|(_, own)| own.reaches(to.transport, to.peer));
         let Some((listener, _)) = own else {
             tracing::warn!(transport = to.transport.as_str(), "no listener of ours reaches a target");
             return self.not_placed(&signals, 503);
+        };
+        let place = match trunk.as_ref().map(|trunk| self.gate.leave_by(trunk)).transpose() {
+            Ok(place) => place.flatten(),
+            Err(_) => {
+                tracing::info!(
+                    trunk = trunk.map(tracing::field::display),
+                    "a trunk has as many calls as it may"
+                );
+                self.metrics.trunks_full.inc();
+                return self.not_placed(&signals, 503);
+            }
         };
         let Destination { transport, peer, domain } = to;
         let path =
@@ -115,7 +126,7 @@ impl SipThread {
         let guest = self.gate.invite(peer.ip());
         match self.endpoint.call(now, target, &mut self.out) {
             Ok(key) => {
-                let call = LiveCall { signals, placed: Some(id), _trunk: None, _guest: Some(guest) };
+                let call = LiveCall { signals, placed: Some(id), _trunk: place, _guest: Some(guest) };
                 self.calls.insert(key, call);
             }
             Err(error) => {
