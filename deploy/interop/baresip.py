@@ -11,7 +11,7 @@ import subprocess
 import time
 import wave
 
-from gateway import Failure, check
+from gateway import Failure, check, free_port
 
 MODULES = ("/usr/lib/baresip/modules", "/usr/lib/x86_64-linux-gnu/baresip/modules",
            "/usr/lib/aarch64-linux-gnu/baresip/modules", "/usr/local/lib/baresip/modules")
@@ -124,9 +124,10 @@ def call(folder, port, number, seconds, account="", user="interop", keys="", key
 class Phone:
     """A baresip that answers by itself, on a port of its own, by UDP and TCP."""
 
-    def __init__(self, folder, seconds, user="agent", hertz=300):
-        self.folder, self.port, self.seconds = pathlib.Path(folder), _free(socket.SOCK_STREAM), seconds
-        account = f"<sip:{user}@127.0.0.1>;regint=0;answermode=auto;audio_codecs=PCMA,PCMU\n"
+    def __init__(self, folder, seconds, user="agent", hertz=300, account=""):
+        # A port that nobody has by UDP either.
+        self.folder, self.port, self.seconds = pathlib.Path(folder), free_port(), seconds
+        account = f"<sip:{user}@127.0.0.1>;regint=0;answermode=auto;audio_codecs=PCMA,PCMU{account}\n"
         _, self.phone = _start(self.folder, seconds, self.port, account, hertz)
         end = time.monotonic() + 5
         while not self._listens():

@@ -12,7 +12,7 @@ from agent import Agent
 from caller import Call
 from cases import DIRECT, INITIAL, best_match, case, digits, publish, rows
 from gateway import Gateway, check
-from hand_off import all_gone, both_hear, connected
+from hand_off import all_gone, baresips_talk, both_hear, connected
 from srtp import SUITE
 
 UNAUTHENTIC = "vestibule_media_srtp_unauthentic_packets_total"
@@ -157,6 +157,14 @@ def srtp_required(_):
             check(not any(e["type"] == "contact.connected" for e in gate.history(contact)), "connected in the clear")
             call.hang_up()
     return f"488; late offer and taker encrypted; {dropped}"
+
+
+@case(alone=True)
+def srtp_baresip_takes(_):
+    """Where SRTP is required, a baresip that has to encrypt is taken by another; each hears the other."""
+    with trunk_with("required") as gate:
+        baresips_talk(gate, account=";mediaenc=srtp-mand")
+        check(gate.metric(UNAUTHENTIC) == 0, f"{gate.metric(UNAUTHENTIC)} packets are not authentic")
 
 
 def injected(gate, call):

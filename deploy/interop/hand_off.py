@@ -132,12 +132,17 @@ def take_bridges(gate):
 @case()
 def baresip_takes_baresip(gate):
     """A baresip that calls is taken by a baresip that answers, over TCP; each hears the other."""
+    baresips_talk(gate)
+
+
+def baresips_talk(gate, account=""):
+    """One baresip calls, another takes; checks that each hears the other."""
     user = f"taken{time.time_ns()}"
     with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:
-        phone = baresip.Phone(other, 14, hertz=300)
+        phone = baresip.Phone(other, 14, hertz=300, account=account)
         try:
             with concurrent.futures.ThreadPoolExecutor(1) as pool:
-                calling = pool.submit(baresip.call, one, gate.sip, DIRECT, 9, user=user, hertz=500)
+                calling = pool.submit(baresip.call, one, gate.sip, DIRECT, 9, user=user, hertz=500, account=account)
                 end = time.monotonic() + 6
                 waiting = []
                 while not waiting and time.monotonic() < end:
