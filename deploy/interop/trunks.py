@@ -262,3 +262,26 @@ def a_call_to_a_registered_contact(_):
                     call.hang_up()
     finally:
         gate.stop()
+
+
+@case(alone=True)
+def what_a_trunk_says_of_callers(_):
+    """P-Asserted-Identity and Diversion of a trusted trunk stand in the record; of another, nothing is believed."""
+    gate = Gateway(cases.BINARY, name="trusted")
+    gate.start()
+    try:
+        said = ("P-Asserted-Identity: <sip:+12125550111@carrier.example>",
+                "Diversion: <sip:+14155550177@carrier.example>;reason=no-answer")
+        for trusted, wanted in (True, ("+12125550111", "+14155550177")), (False, (None, None)):
+            publish(gate, lambda document: next(iter(document["trunks"].values())).update(trusted=trusted), f"{trusted}")
+            with Call(gate.sip, DIRECT, caller="+12125550122", extra_headers=said) as call:
+                call.wait_answer()
+                contact = gate.contact_of(call.call_id)
+                record = gate.ask("GET", f"/api/v1/contacts/{contact}")
+                got = (record["from"], record["diverted_from"])
+                check(got == (wanted[0] or "+12125550122", wanted[1]), f"trusted {trusted}: {got}")
+                started = gate.wait_event(contact, "contact.started", 2)["data"]
+                check(started.get("diverted_from") == wanted[1], f"{started}")
+                call.hang_up()
+    finally:
+        gate.stop()

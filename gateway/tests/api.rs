@@ -144,6 +144,7 @@ impl Gateway {
             trunk: None,
             call_id: None,
             callback: None,
+            diverted_from: None,
         };
         self.state.journal.append(Entry::started(id.into(), start)).await.unwrap();
     }

@@ -42,7 +42,25 @@ fn start() -> ContactStart {
         trunk: None,
         call_id: Some("a@b".into()),
         callback: None,
+        diverted_from: None,
     }
+}
+
+#[tokio::test]
+async fn a_journal_of_the_version_before_is_brought_up_to_date() {
+    let folder = tempfile::tempdir().unwrap();
+    let (journal, _) = open(folder.path());
+    journal.append(Entry::started("ct_old".into(), start())).await.unwrap();
+    journal.close();
+    let old = rusqlite::Connection::open(folder.path().join("journal.sqlite")).unwrap();
+    old.execute_batch("ALTER TABLE contact DROP COLUMN diverted_from; PRAGMA user_version=2;").unwrap();
+    drop(old);
+    let (journal, _) = open(folder.path());
+    let diverted = ContactStart { diverted_from: Some("+14155550177".into()), ..start() };
+    journal.append(Entry::started("ct_new".into(), diverted)).await.unwrap();
+    let row = |id: &str| journal.reader().contact(id.into());
+    assert_eq!(row("ct_old").await.unwrap().unwrap().diverted_from, None);
+    assert_eq!(row("ct_new").await.unwrap().unwrap().diverted_from.as_deref(), Some("+14155550177"));
 }
 
 fn end(reason: Reason) -> ContactEnd {

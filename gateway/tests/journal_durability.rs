@@ -41,6 +41,7 @@ fn start() -> ContactStart {
         trunk: None,
         call_id: None,
         callback: None,
+        diverted_from: None,
     }
 }
 

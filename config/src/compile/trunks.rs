@@ -28,6 +28,8 @@ pub struct Trunk {
     pub tls_identity: Option<String>,
     /// Digest authentication asked of it.
     pub digest: Option<Digest>,
+    /// Whether what it says of callers is believed.
+    pub trusted: bool,
     /// Codecs, the most wanted first.
     pub codecs: Vec<Codec>,
     /// Whether media is encrypted.
@@ -180,6 +182,7 @@ impl Compiler<'_> {
             networks,
             tls_identity: doc.tls_identity.as_ref().map(|domain| domain.to_ascii_lowercase()),
             digest: doc.digest.clone(),
+            trusted: doc.trusted,
             codecs: doc.codecs.clone(),
             srtp: doc.srtp,
             calls_per_second_max: doc.calls_per_second_max,

@@ -19,6 +19,10 @@ pub struct TrunkDoc {
     /// Digest authentication asked of the carrier (RFC 8760, RFC 3261 §22).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<Digest>,
+    /// Whether what it says of callers is believed: who they are (P-Asserted-Identity, RFC 3325), and who had the call
+    /// before (Diversion, RFC 5806; History-Info, RFC 7044). For a carrier; not for a customer's own exchange.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub trusted: bool,
     /// Codecs, the most wanted first.
     #[serde(default = "codecs")]
     pub codecs: Vec<Codec>,

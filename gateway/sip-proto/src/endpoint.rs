@@ -23,6 +23,7 @@ use crate::{
 mod call;
 mod client;
 mod command;
+mod diversion;
 mod forks;
 mod in_dialog;
 mod inquiry;

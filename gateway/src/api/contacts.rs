@@ -81,6 +81,8 @@ struct ContactView {
     trunk: Option<String>,
     /// The SIP Call-ID.
     call_id: Option<String>,
+    /// Who had the call before it was diverted here, as a trusted trunk says.
+    diverted_from: Option<String>,
     /// How it ended.
     outcome: Option<OutcomeView>,
     /// Where it was abandoned.
@@ -291,6 +293,7 @@ fn view(row: ContactRow, live: Option<&LiveState>) -> ContactView {
         revision: row.revision,
         trunk: row.trunk,
         call_id: row.call_id,
+        diverted_from: row.diverted_from,
         outcome: outcome.map(|(side, reason)| OutcomeView { side, reason }),
         abandoned_at: row.abandoned_at.and_then(|place| RawValue::from_string(place).ok()),
         now: live.map(|live| live.stage.clone()),

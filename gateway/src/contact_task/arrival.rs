@@ -1,6 +1,6 @@
 //! What a call that has just arrived means: the contact, and the beginning of its record.
 
-use sip_proto::endpoint::HangUpCause;
+use sip_proto::endpoint::{HangUpCause, Party};
 use vestibule_routing::{
     address::{Address, E164},
     channel::Channel,
@@ -12,7 +12,8 @@ use vestibule_routing::{
 
 use crate::{journal::ContactStart, leg::ArrivingCall};
 
-/// The contact an INVITE makes. The asserted identity is believed, since only listed trunks get here.
+/// The contact an INVITE makes. What the invite asserts is believed: it was taken from calls of
+/// trunks that are not trusted.
 pub(super) fn contact_of(call: &ArrivingCall, id: ContactId, seed: u64, now: Now) -> Contact {
     let invite = &call.invite;
     let to = match E164::from_user_part(&invite.user) {
@@ -38,6 +39,16 @@ pub(super) fn outcome_of(cause: HangUpCause) -> Outcome {
     }
 }
 
+/// Who diverted a call: a number where it is one.
+fn diverter(party: &Party) -> Option<String> {
+    let number = E164::from_user_part(&party.user).map(|number| number.to_string());
+    let text = number.unwrap_or_else(|| party.user.chars().take(DIVERTER_CHARS_MAX).collect());
+    (!text.is_empty()).then_some(text)
+}
+
+/// More than any number or name of a telephone.
+const DIVERTER_CHARS_MAX: usize = 128;
+
 pub(super) fn start_of(call: &ArrivingCall, contact: &Contact, revision: u64) -> ContactStart {
     let to = match &contact.to {
         Address::Number(number) => number.to_string(),
@@ -56,6 +67,7 @@ pub(super) fn start_of(call: &ArrivingCall, contact: &Contact, revision: u64) ->
         revision: Some(revision),
         trunk: Some(call.trunk.clone()),
         call_id: Some(call.invite.call_id.clone()),
+        diverted_from: call.invite.diverted_from.as_ref().and_then(diverter),
         callback: None,
     }
 }

@@ -177,6 +177,7 @@ fn start_of(row: &CallbackRow, contact: &Contact, revision: u64) -> ContactStart
         revision: Some(revision),
         trunk: row.trunk.clone(),
         call_id: None,
+        diverted_from: None,
         callback: Some(row.id.clone()),
     }
 }

@@ -38,6 +38,9 @@ pub struct ContactStart {
     pub trunk: Option<TrunkId>,
     /// The SIP Call-ID of a call.
     pub call_id: Option<String>,
+    /// Who had a call before it was diverted here: a number where it is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub diverted_from: Option<String>,
     /// The callback by which we called the customer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub callback: Option<String>,

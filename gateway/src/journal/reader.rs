@@ -106,6 +106,8 @@ pub struct ContactRow {
     pub trunk: Option<String>,
     /// The SIP Call-ID.
     pub call_id: Option<String>,
+    /// Who had the call before it was diverted here.
+    pub diverted_from: Option<String>,
     /// Whose doing the end was.
     pub outcome_side: Option<String>,
     /// Why it ended.
@@ -169,7 +171,7 @@ impl Reader {
         self.with(move |connection| {
             let sql = "SELECT id, channel, from_address, to_address, arrived_us, answered_us, ended_us, \
                        entry_point, ivr, inbox, revision, trunk, call_id, outcome_side, outcome_reason, \
-                       abandoned_at, trace FROM contact WHERE id = ?";
+                       abandoned_at, diverted_from, trace FROM contact WHERE id = ?";
             Ok(connection.prepare_cached(sql)?.query_row([id], contact_row).optional()?)
         })
         .await
@@ -305,7 +307,7 @@ fn contacts(
     // search looks at a bounded number of records and hands back where to go on.
     let mut statement = connection.prepare_cached(
         "SELECT id, channel, from_address, to_address, arrived_us, answered_us, ended_us, entry_point, ivr, \
-         inbox, revision, trunk, call_id, outcome_side, outcome_reason, abandoned_at, NULL FROM contact \
+         inbox, revision, trunk, call_id, outcome_side, outcome_reason, abandoned_at, diverted_from, NULL FROM contact \
          WHERE id < coalesce(?1, 'd') ORDER BY id DESC",
     )?;
     let mut rows = statement.query(params![filter.before])?;
@@ -356,7 +358,8 @@ fn contact_row(row: &Row<'_>) -> rusqlite::Result<ContactRow> {
         outcome_side: row.get(13)?,
         outcome_reason: row.get(14)?,
         abandoned_at: row.get(15)?,
-        trace: row.get(16)?,
+        diverted_from: row.get(16)?,
+        trace: row.get(17)?,
     })
 }
 

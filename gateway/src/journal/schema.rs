@@ -76,13 +76,19 @@ fn migrate(connection: &Connection) -> Result<(), JournalError> {
     match version {
         0 => {
             connection.execute_batch(&format!(
-                "BEGIN IMMEDIATE;{TABLES}{CALLBACKS}PRAGMA user_version={VERSION};COMMIT;"
+                "BEGIN IMMEDIATE;{TABLES}{CALLBACKS}{DIVERSIONS}PRAGMA user_version={VERSION};COMMIT;"
             ))?;
             Ok(())
         }
         1 => {
             connection.execute_batch(&format!(
-                "BEGIN IMMEDIATE;{CALLBACKS}PRAGMA user_version={VERSION};COMMIT;"
+                "BEGIN IMMEDIATE;{CALLBACKS}{DIVERSIONS}PRAGMA user_version={VERSION};COMMIT;"
+            ))?;
+            Ok(())
+        }
+        2 => {
+            connection.execute_batch(&format!(
+                "BEGIN IMMEDIATE;{DIVERSIONS}PRAGMA user_version={VERSION};COMMIT;"
             ))?;
             Ok(())
         }
@@ -91,9 +97,11 @@ fn migrate(connection: &Connection) -> Result<(), JournalError> {
     }
 }
 
-const VERSION: i64 = 2;
+const VERSION: i64 = 3;
 
 const CALLBACKS: &str = super::callback::TABLE;
+
+const DIVERSIONS: &str = "ALTER TABLE contact ADD COLUMN diverted_from TEXT;";
 
 /// Times are microseconds since 1970 (UTC). `event.events` is a JSON array of `{type, at, data}`, one
 /// element for each of `count` sequences from `seq` on.

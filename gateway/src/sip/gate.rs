@@ -229,6 +229,7 @@ mod tests {
             networks: Vec::new(),
             tls_identity: None,
             digest: None,
+            trusted: true,
             codecs: Vec::new(),
             srtp: Default::default(),
             calls_per_second_max: rate,

@@ -5,6 +5,7 @@ use std::time::Instant;
 use super::{
     Endpoint, Event, Invite, Outputs, Party, Path,
     call::{Call, Incoming, PeerAbilities, Phase, Reliable, Role},
+    diversion::diverted_from,
     respond::ACCEPT,
     session_timer,
     tables::{ServerMachine, ServerTransaction},
@@ -165,6 +166,7 @@ fn described(message: &Message<'_>, path: Path) -> Invite {
         called: message.header(HeaderName::PCalledPartyId).and_then(NameAddr::parse).map(party),
         from: message.from().map(party).unwrap_or_default(),
         asserted: message.elements(HeaderName::PAssertedIdentity).find_map(NameAddr::parse).map(party),
+        diverted_from: diverted_from(message).map(party),
         private: message
             .all(HeaderName::Privacy)
             .flat_map(|value| value.split(|b| matches!(b, b';' | b',')))

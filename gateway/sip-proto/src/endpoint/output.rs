@@ -143,6 +143,9 @@ pub struct Invite {
     pub from: Party,
     /// The P-Asserted-Identity header (RFC 3325); to be believed only from trusted trunks.
     pub asserted: Option<Party>,
+    /// Who had the call before it was diverted here, by Diversion (RFC 5806) or History-Info (RFC 7044), unless they
+    /// want that withheld; to be believed only from trusted trunks.
+    pub diverted_from: Option<Party>,
     /// Privacy asks that the identity be withheld (RFC 3323).
     pub private: bool,
     /// The INVITE carries an offer.

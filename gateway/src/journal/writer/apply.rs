@@ -89,7 +89,7 @@ fn insert_contact(transaction: &Transaction<'_>, id: &str, start: &ContactStart)
     transaction
         .prepare_cached(
             "INSERT OR IGNORE INTO contact(id, channel, from_address, to_address, arrived_us, entry_point, \
-             revision, trunk, call_id) VALUES(?,?,?,?,?,?,?,?,?)",
+             revision, trunk, call_id, diverted_from) VALUES(?,?,?,?,?,?,?,?,?,?)",
         )?
         .execute(params![
             id,
@@ -101,6 +101,7 @@ fn insert_contact(transaction: &Transaction<'_>, id: &str, start: &ContactStart)
             start.revision.map(signed),
             start.trunk.as_ref().map(|trunk| trunk.as_str()),
             start.call_id,
+            start.diverted_from,
         ])
 }
 

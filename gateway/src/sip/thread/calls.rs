@@ -269,6 +269,9 @@ impl SipThread {
         if trunk.register.as_ref().is_some_and(|register| register.contact_user() == invite.user) {
             invite.user = called_number(&invite);
         }
+        if !trunk.trusted {
+            (invite.asserted, invite.diverted_from) = (None, None);
+        }
         let leg = SignalLeg { call: CallRef::Arrived(call), inbox: self.inbox.clone() };
         let (codecs, srtp) = (codecs_of(&trunk), srtp_of(&trunk));
         let arriving = ArrivingCall { leg, invite, trunk: trunk.id.clone(), codecs, srtp };
