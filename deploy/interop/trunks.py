@@ -3,6 +3,7 @@
 import hashlib
 import re
 import socket
+import struct
 import threading
 import time
 
@@ -105,6 +106,54 @@ class Carrier:
         a1, a2 = digest(f"{user}:carrier:{secret}"), digest(f"REGISTER:{start.split(' ')[1]}")
         wanted = digest(f"{a1}:{self.nonce}:{given['nc']}:{given['cnonce']}:auth:{a2}")
         return given["response"] == wanted and given["username"] == user
+
+
+class NameServer:
+    """Answers SRV and A questions from two tables; everything else is unknown to it."""
+
+    def __init__(self, services, hosts):
+        self.services, self.hosts, self.asked = services, hosts, []
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind(("127.0.0.1", 0))
+        self.address = f"127.0.0.1:{self.socket.getsockname()[1]}"
+        self._stop, self._thread = False, threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._stop = True
+        self._thread.join(2)
+        self.socket.close()
+
+    @staticmethod
+    def _name(text):
+        return b"".join(bytes([len(label)]) + label.encode() for label in text.split(".")) + b"\0"
+
+    def _run(self):
+        self.socket.settimeout(0.2)
+        while not self._stop:
+            try:
+                data, peer = self.socket.recvfrom(4096)
+            except TimeoutError:
+                continue
+            at, labels = 12, []
+            while data[at]:
+                labels.append(data[at + 1:at + 1 + data[at]].decode().lower())
+                at += 1 + data[at]
+            name, kind = ".".join(labels), int.from_bytes(data[at + 1:at + 3])
+            self.asked.append((name, kind))
+            rows = []
+            if kind == 33:
+                rows = [struct.pack("!HHH", priority, 10, port) + self._name(host)
+                        for priority, port, host in self.services.get(name, ())]
+            elif kind == 1 and name in self.hosts:
+                rows = [socket.inet_aton(self.hosts[name])]
+            known = name in self.services or name in self.hosts
+            head = data[:2] + struct.pack("!HHHHH", 0x8180 if known else 0x8183, 1, len(rows), 0, 0)
+            answers = b"".join(b"\xc0\x0c" + struct.pack("!HHIH", kind, 1, 60, len(row)) + row for row in rows)
+            self.socket.sendto(head + data[12:at + 5] + answers, peer)
 
 
 def trunk_of(gate, name="tr_a"):
@@ -285,3 +334,47 @@ def what_a_trunk_says_of_callers(_):
                 call.hang_up()
     finally:
         gate.stop()
+
+
+@case(alone=True)
+def a_trunk_is_found_by_srv(_):
+    """A trunk is a domain: SRV records say its servers, the next is tried on 503, and a trunk with as many calls as it
+    may have leaves the next call to another trunk."""
+    with Carrier(invite=503) as first, Agent(TARGET) as second, Agent(TARGET) as third:
+        ports = [int(host.rsplit(":", 1)[1]) for host in (first.host, second.uri, third.uri)]
+        services = {"_sip._udp.carrier.example": [(1, ports[0], "one.carrier.example"), (2, ports[1], "two.carrier.example")]}
+        hosts = {"one.carrier.example": "127.0.0.1", "two.carrier.example": "127.0.0.1"}
+        with NameServer(services, hosts) as names:
+            gate = Gateway(cases.BINARY, name="srv", settings={"sip.dns_servers": names.address})
+            gate.start()
+            try:
+                def change(document):
+                    document["trunks"]["tr_a"] = {"name": "A", "allowed": ["192.0.2.1"], "concurrent_max": 1,
+                                                  "outbound": {"target": "sip:carrier.example", "ping": False}}
+                    document["trunks"]["tr_b"] = {"name": "B", "allowed": ["192.0.2.2"],
+                                                  "outbound": {"target": f"sip:127.0.0.1:{ports[2]}", "ping": False}}
+                    document["ivrs"]["ivr_forward"] = {
+                        "name": "Forward", "kind": "initial", "start": "start", "nodes": {
+                            "start": {"type": "start", "next": "number"},
+                            "number": {"type": "forward", "to": TARGET, "ring_seconds": 10, "failed": "out"},
+                            "out": {"type": "exit"}}}
+                    document["numbers"][DIRECT]["initial_ivr"] = "ivr_forward"
+                    document.pop("tests", None)
+
+                publish(gate, change, "Trunks")
+                with Call(gate.sip, DIRECT) as call:
+                    call.wait_answer()
+                    second.wait_talk(8)
+                    check(len(first.invites) == 1 and TARGET in first.invites[0], f"{first.invites}")
+                    check(second.invite.start.startswith(f"INVITE sip:{TARGET}@carrier.example "), second.invite.start)
+                    with Call(gate.sip, DIRECT) as other:
+                        other.wait_answer()
+                        third.wait_talk(8)
+                        check(len(first.invites) == 1, "a trunk that was full was called")
+                        check(gate.metric("vestibule_sip_trunk_full_total") >= 1, "the metric")
+                        other.hang_up()
+                    call.hang_up()
+                questions = [name for name, kind in names.asked if kind == 33]
+                check(questions.count("_sip._udp.carrier.example") == 1, f"asked {questions}: answers are not kept")
+            finally:
+                gate.stop()

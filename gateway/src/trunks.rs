@@ -145,6 +145,9 @@ impl Trunks {
 
     /// Ends the registrations of trunks that are gone, and begins those that are new or changed.
     fn follow_registrations(&self, trunks: &compile::Trunks, tasks: &mut Tasks, sip: &SipInbox) {
+        if *self.leaving.borrow() {
+            return;
+        }
         let wanted = |id: &TrunkId| trunks.get(id).and_then(|trunk| trunk.register.as_ref());
         tasks.registrations.retain(|id, _| wanted(id).is_some());
         for trunk in trunks.iter() {
