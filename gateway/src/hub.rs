@@ -124,6 +124,11 @@ impl Hub {
         self.inner.calls.load(Ordering::Relaxed)
     }
 
+    /// Whether new calls would be refused for want of room. Cheap: asked for every batch of datagrams.
+    pub fn is_full(&self) -> bool {
+        self.calls() >= self.inner.calls_max || !self.inner.services.media.admits(self.calls())
+    }
+
     /// The routing that is active.
     pub fn plan(&self) -> Arc<Plan> {
         self.inner.services.routing.active().load().plan.clone()
@@ -149,7 +154,7 @@ impl Hub {
         let services = &self.inner.services;
         let takes = services.readiness.phase() == Phase::Ready
             && services.journal.is_ready()
-            && services.media.admission_ok();
+            && services.media.admits(self.calls());
         if !takes {
             return None;
         }

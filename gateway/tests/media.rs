@@ -463,7 +463,7 @@ async fn the_end_of_a_leg_frees_its_seat_and_the_next_one_is_not_disturbed() {
         closed(events).await;
     }
     assert_eq!(media.snapshot().sum(|thread| u64::from(thread.legs)), 0);
-    assert!(media.admission_ok());
+    assert!(media.admits(0));
 }
 
 #[tokio::test(flavor = "multi_thread")]

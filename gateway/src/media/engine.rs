@@ -141,9 +141,18 @@ impl Media {
         }
     }
 
-    /// Whether new calls should be taken: no thread uses more than 70 % of a core.
-    pub fn admission_ok(&self) -> bool {
-        self.inner.links.iter().all(|link| link.counters.busy_percent.load(Relaxed) <= BUSY_PERCENT_MAX)
+    /// Whether new calls should be taken: no thread uses more than 70 % of a core, nor will when each of so many calls
+    /// has a leg. The share used is known a second late only, and in a second of many calls the threads, which have
+    /// real-time priority, would take the core from everything else.
+    pub fn admits(&self, calls: usize) -> bool {
+        let links = &self.inner.links;
+        let bearable: usize = links.iter().map(|link| link.counters.legs_bearable()).sum();
+        calls < bearable
+            && links.iter().all(|link| {
+                let counters = &link.counters;
+                counters.busy_percent.load(Relaxed) <= BUSY_PERCENT_MAX
+                    && (counters.legs.load(Relaxed) as usize) < counters.legs_bearable()
+            })
     }
 
     /// What the engine counts, now.
@@ -441,7 +450,7 @@ fn thread_count(calls_expected: usize) -> usize {
 const DIGIT_MIN: Duration = Duration::from_millis(40);
 /// What one segment of an event can report is 8.19 s.
 const DIGIT_MAX: Duration = Duration::from_secs(8);
-const BUSY_PERCENT_MAX: u32 = 70;
+pub(super) const BUSY_PERCENT_MAX: u32 = 70;
 const CALLS_PER_THREAD: usize = 2000;
 /// Well above what a core carries; bounds the tables.
 const LEGS_PER_THREAD_MAX: usize = 16_384;

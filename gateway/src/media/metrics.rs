@@ -91,11 +91,16 @@ pub struct ThreadSnapshot {
     pub lateness_sum_us: u64,
 }
 
+/// Legs for which a thread is made.
+const LEGS_EXPECTED: usize = 2000;
+
 /// The counters behind a [`ThreadSnapshot`].
 #[derive(Debug, Default)]
 pub(crate) struct ThreadCounters {
     pub(crate) legs: AtomicU32,
     pub(crate) busy_percent: AtomicU32,
+    /// As many legs as keep a thread busy that may just take more, by what they have cost; 0: not known yet.
+    pub(super) legs_bearable: AtomicU32,
     pub(crate) realtime: AtomicBool,
     pub(crate) received: AtomicU64,
     pub(crate) sent: AtomicU64,
@@ -120,6 +125,14 @@ pub(crate) struct ThreadCounters {
 }
 
 impl ThreadCounters {
+    /// Legs that the thread can have without being too busy for more.
+    pub(crate) fn legs_bearable(&self) -> usize {
+        match self.legs_bearable.load(Relaxed) {
+            0 => LEGS_EXPECTED,
+            legs => legs as usize,
+        }
+    }
+
     /// Counts one slot served so late.
     pub(crate) fn late(&self, late_us: u64) {
         let bucket = LATENESS_BOUNDS_US.iter().position(|&bound| late_us <= u64::from(bound));

@@ -29,6 +29,7 @@ use self::bridge::Watch;
 use super::{
     Remote,
     command::{Command, LegKey, Report, What},
+    engine::BUSY_PERCENT_MAX,
     leg::{LegState, Secure, Visit},
     metrics::{ThreadCounters, add},
     recording::Tap,
@@ -330,11 +331,13 @@ impl MediaThread {
 struct Load {
     since: Instant,
     cpu: Duration,
+    /// Legs then.
+    legs: u32,
 }
 
 impl Load {
     fn new(now: Instant) -> Self {
-        Self { since: now, cpu: thread_cpu() }
+        Self { since: now, cpu: thread_cpu(), legs: 0 }
     }
 
     fn sample(&mut self, now: Instant, counters: &ThreadCounters) {
@@ -345,8 +348,15 @@ impl Load {
         let cpu = thread_cpu();
         let used = cpu.saturating_sub(self.cpu);
         let percent = used.as_micros() * 100 / passed.as_micros().max(1);
-        counters.busy_percent.store(u32::try_from(percent).unwrap_or(100).min(100), Relaxed);
-        *self = Self { since: now, cpu };
+        let percent = u32::try_from(percent).unwrap_or(100).min(100);
+        counters.busy_percent.store(percent, Relaxed);
+        let legs = counters.legs.load(Relaxed);
+        // Of a thread that does little, what a leg costs cannot be told.
+        if percent >= TELLING_PERCENT {
+            let mean = legs.midpoint(self.legs);
+            counters.legs_bearable.store((mean.saturating_mul(BUSY_PERCENT_MAX) / percent).max(1), Relaxed);
+        }
+        *self = Self { since: now, cpu, legs };
     }
 
     fn idle(&self, counters: &ThreadCounters) {
@@ -419,6 +429,8 @@ const COMMANDS_PER_TICK: usize = 256;
 /// Reports that wait for room in the ring, beside the thousands in it.
 const PENDING_MAX: usize = 4096;
 const LOAD_WINDOW: Duration = Duration::from_secs(1);
+/// Share of a core from which on the cost of a leg can be told.
+const TELLING_PERCENT: u32 = 10;
 /// Above ordinary work, below the kernel's own threads.
 const FIFO_PRIORITY: i32 = 15;
 const NICE: i32 = -11;

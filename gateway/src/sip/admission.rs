@@ -1,8 +1,9 @@
-//! Admission by queue delay: how long datagrams wait before they are looked at.
+//! Admission by delay: how long datagrams wait before they are looked at, and how long calls wait for our answer.
 //!
-//! Over the limit for long enough, a growing share of new INVITEs is refused without any state; over five
-//! times the limit, all of them, since T1 (500 ms) must not be reached: retransmissions would multiply
-//! the load. Everything within calls always passes.
+//! Over the limit for long enough, a growing share of new INVITEs is refused without any state. All of them are
+//! refused when datagrams wait three times the limit (a refusal must be there within 200 ms, and T1, 500 ms, must not
+//! be reached: retransmissions would multiply the load), or answers six times. Of the answers of a tenth of a second
+//! the quickest counts, so that one slow commit is no overload. Everything within calls always passes.
 
 use std::time::{Duration, Instant};
 
@@ -11,12 +12,16 @@ use std::time::{Duration, Instant};
 pub(super) struct Admission {
     limit: Duration,
     lasting: Duration,
-    /// Since when the delay has been over the limit.
+    /// Since when a delay has been over the limit.
     over_since: Option<Instant>,
+    /// The quickest answer of this step; none when there was none.
+    quickest: Option<Duration>,
+    /// That of the step before.
+    answers_took: Duration,
     /// Share of new INVITEs refused, in 1/256.
     share: u32,
-    /// When the share was changed last.
-    changed: Option<Instant>,
+    /// When the last step began.
+    stepped: Option<Instant>,
     /// Spreads refusals evenly.
     counter: u32,
 }
@@ -24,39 +29,62 @@ pub(super) struct Admission {
 /// How often the share changes.
 const STEP_EVERY: Duration = Duration::from_millis(100);
 
+/// Times the limit that datagrams wait when every new INVITE is refused.
+const WAITED_ALL_REFUSED: u32 = 3;
+
+/// Times the limit that answers take when every new INVITE is refused.
+const ANSWERED_ALL_REFUSED: u32 = 6;
+
 /// By how much: a tenth.
 const STEP: u32 = 26;
 
 impl Admission {
     pub(super) fn new(limit: Duration, lasting: Duration) -> Self {
-        Self { limit, lasting, over_since: None, share: 0, changed: None, counter: 0 }
+        Self {
+            limit,
+            lasting,
+            over_since: None,
+            quickest: None,
+            answers_took: Duration::ZERO,
+            share: 0,
+            stepped: None,
+            counter: 0,
+        }
+    }
+
+    /// Tells the controller how long a call waited for our first answer.
+    pub(super) fn answered(&mut self, took: Duration) {
+        self.quickest = Some(self.quickest.map_or(took, |quickest| quickest.min(took)));
     }
 
     /// Tells the controller how long the oldest datagram of a batch had waited.
-    pub(super) fn observe(&mut self, now: Instant, delay: Duration) {
-        if delay <= self.limit {
+    pub(super) fn observe(&mut self, now: Instant, waited: Duration) {
+        let step = self.stepped.is_none_or(|at| now.saturating_duration_since(at) >= STEP_EVERY);
+        if step {
+            self.stepped = Some(now);
+            // Where nobody is answered nobody waits, or all are refused: both are to change.
+            self.answers_took = self.quickest.take().unwrap_or_default();
+        }
+        if waited.max(self.answers_took) <= self.limit {
             self.over_since = None;
         } else if self.over_since.is_none() {
             self.over_since = Some(now);
         }
-        if delay > self.limit.saturating_mul(5) {
+        if waited > self.limit.saturating_mul(WAITED_ALL_REFUSED)
+            || self.answers_took > self.limit.saturating_mul(ANSWERED_ALL_REFUSED)
+        {
             self.share = 256;
-            self.changed = Some(now);
             return;
         }
-        if self.changed.is_some_and(|at| now.saturating_duration_since(at) < STEP_EVERY) {
+        if !step {
             return;
         }
         let lasts = self.over_since.is_some_and(|since| now.saturating_duration_since(since) >= self.lasting);
-        let next = if lasts {
-            self.share.saturating_add(STEP).min(256)
+        if lasts {
+            self.share = self.share.saturating_add(STEP).min(256);
         } else if self.over_since.is_none() {
-            self.share.saturating_sub(STEP)
-        } else {
-            self.share
-        };
-        self.share = next;
-        self.changed = Some(now);
+            self.share = self.share.saturating_sub(STEP);
+        }
     }
 
     /// Whether the next new INVITE is to be refused.
@@ -107,9 +135,30 @@ mod tests {
     }
 
     #[test]
+    fn slow_answers_refuse_and_one_quick_answer_is_enough_against_it() {
+        let start = Instant::now();
+        let run = |quick: bool| {
+            let mut admission = Admission::new(50 * MS, 500 * MS);
+            for step in 0..10 {
+                admission.answered(if quick && step % 5 == 0 { 5 * MS } else { 400 * MS });
+                admission.observe(start + step * 20 * MS, MS);
+            }
+            admission
+        };
+        assert_eq!((0..100).filter(|_| run(false).refuses()).count(), 100);
+        assert!(!run(true).is_active());
+        // Nothing is answered any more: that is no reason to refuse for ever.
+        let mut admission = run(false);
+        for step in 10..100 {
+            admission.observe(start + step * 20 * MS, MS);
+        }
+        assert!(!admission.is_active());
+    }
+
+    #[test]
     fn far_over_the_limit_everything_new_is_refused_at_once() {
         let mut admission = Admission::new(50 * MS, 500 * MS);
-        admission.observe(Instant::now(), 251 * MS);
+        admission.observe(Instant::now(), 151 * MS);
         assert!((0..100).all(|_| admission.refuses()));
     }
 }

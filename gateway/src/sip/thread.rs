@@ -224,6 +224,9 @@ impl RetryAfter {
     }
 }
 
+/// Before everything but media.
+const NICE: i32 = -10;
+
 /// Items done before the sockets are looked at again.
 const ITEMS_PER_TURN: usize = 256;
 
@@ -261,6 +264,11 @@ impl Gathering {
 
 impl SipThread {
     fn run(mut self) {
+        // What is left to contacts and consumers is only as good as the signalling: a BYE that waits costs more than
+        // all that is done meanwhile. For Linux, "process" 0 is the calling thread.
+        if let Err(error) = rustix::process::setpriority_process(None, NICE) {
+            tracing::info!(%error, "the SIP thread keeps its ordinary priority: give the service CAP_SYS_NICE");
+        }
         let mut batches = Batches::new();
         loop {
             let read = self.read_sockets(&mut batches);
@@ -289,6 +297,8 @@ impl SipThread {
             let (admission, metrics, retry_after) =
                 (&mut self.admission, &self.metrics, &mut self.retry_after);
             let capture = &self.capture;
+            // Full is full: what would be refused with state is refused without.
+            let full = self.hub.is_full();
             let received = self.sockets[index].receive(batches, |peer, at, bytes| {
                 if let Some(at) = at {
                     let waited = Duration::try_from(wall.duration_since(at)).unwrap_or_default();
@@ -300,9 +310,9 @@ impl SipThread {
                 }
                 let path = Path { transport: Transport::Udp, peer, listener, connection: None };
                 count_request(metrics, bytes);
-                let new_invite = admission.is_active() && bytes.starts_with(b"INVITE ");
+                let new_invite = (full || admission.is_active()) && bytes.starts_with(b"INVITE ");
                 if new_invite
-                    && admission.refuses()
+                    && (full || admission.refuses())
                     && endpoint.refuse_overload(path, bytes, retry_after.next(), out)
                 {
                     metrics.rejected.of(SipRejection::Overload).inc();

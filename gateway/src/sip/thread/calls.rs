@@ -36,6 +36,8 @@ pub(super) struct Calls {
 #[derive(Debug)]
 struct LiveCall {
     signals: SignalSink,
+    /// When it came, until it has an answer above 100.
+    unanswered: Option<Instant>,
     placed: Option<u64>,
     _trunk: Option<TrunkPlace>,
     _guest: Option<Guest>,
@@ -92,6 +94,9 @@ impl SipThread {
     /// Does what a contact wants of a call.
     pub(super) fn command(&mut self, now: Instant, call: CallRef, command: Command) {
         let Some(key) = self.calls.key(call) else { return };
+        if let Some(came) = self.calls.live.get_mut(&key).and_then(|call| call.unanswered.take()) {
+            self.admission.answered(now.saturating_duration_since(came));
+        }
         let last = matches!(command, Command::HangUp { .. } | Command::Reject { .. });
         self.endpoint.command(now, key, command, &mut self.out);
         if last {
@@ -126,7 +131,13 @@ impl SipThread {
         let guest = self.gate.invite(peer.ip());
         match self.endpoint.call(now, target, &mut self.out) {
             Ok(key) => {
-                let call = LiveCall { signals, placed: Some(id), _trunk: place, _guest: Some(guest) };
+                let call = LiveCall {
+                    signals,
+                    unanswered: None,
+                    placed: Some(id),
+                    _trunk: place,
+                    _guest: Some(guest),
+                };
                 self.calls.insert(key, call);
             }
             Err(error) => {
@@ -278,7 +289,13 @@ impl SipThread {
         match self.hub.arrive(arriving) {
             Some(contact) => {
                 let signals = SignalSink::new(LegId::Caller, contact);
-                let live = LiveCall { signals, placed: None, _trunk: Some(place), _guest: None };
+                let live = LiveCall {
+                    signals,
+                    unanswered: Some(now),
+                    placed: None,
+                    _trunk: Some(place),
+                    _guest: None,
+                };
                 self.calls.insert(call, live);
             }
             None => refuse(self, 503, SipRejection::Overload),
