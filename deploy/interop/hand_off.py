@@ -678,6 +678,8 @@ def forward_by_ivr_and_treatment(_):
                 check(ann.invited_at, "the phone was not called first")
                 check(carrier.invite.start.startswith("INVITE sip:+14155550999@"), carrier.invite.start)
                 check(f"sip:{DIRECT}@" in carrier.invite.first("from"), f"From {carrier.invite.first('from')}")
+                check(ann.invite.all("x-vestibule-contact"), "a telephone is not told the contact")
+                check(not carrier.invite.all("x-vestibule-contact"), "a carrier is told the contact")
                 both_hear(call, carrier)
                 said = gate.wait_event(contact, "contact.transferred", 2)["data"]
                 check((said["to_target"], said["by"]) == ("+14155550999", "forward"), f"{said}")

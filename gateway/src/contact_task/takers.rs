@@ -178,6 +178,8 @@ impl Takers {
         // Before the caller is answered, his leg belongs beside the first of these.
         let beside = if caller.is_open() { Some(caller) } else { self.media_beside() };
         let replaces = located.replaces.map(|value| ("Replaces", value));
+        // What is for agents' telephones is no business of carriers, nor of whom they reach.
+        let own = if way.uri.is_none() { self.headers.as_slice() } else { &[] };
         let placing = Placing {
             to: way.to,
             uri: way.uri.unwrap_or_else(|| uri.to_owned()),
@@ -187,7 +189,7 @@ impl Takers {
             media: media.open(services, beside)?,
             codecs: codecs(caller.codec()),
             srtp: way.srtp.unwrap_or_default(),
-            headers: self.headers.iter().cloned().chain(replaces).collect(),
+            headers: own.iter().cloned().chain(replaces).collect(),
             max_forwards: self.max_forwards,
         };
         let signal = self.place(id, &placing, leg)?;
