@@ -236,3 +236,17 @@ impl Entry {
         matches!(self.record, Some(ContactUpdate::Ended(_)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reference_has_every_kind_once_and_no_other() {
+        let page = include_str!("../../docs/events.md");
+        let rows = page.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+        let named: Vec<&str> = rows.collect();
+        let all: Vec<&str> = EventKind::ALL.iter().map(|kind| kind.as_str()).collect();
+        assert_eq!(named, all);
+    }
+}
