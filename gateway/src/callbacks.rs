@@ -184,10 +184,16 @@ impl Callbacks {
 
     fn keep(&self, row: CallbackRow) {
         let mut pending = self.inner.lock();
-        // The place of the one before goes first: the new one may be the same.
-        drop(pending.remove(&row.id));
-        let place = self.inner.place(&row);
-        pending.insert(row.id.clone(), Pending { row, place, busy: false });
+        match pending.get_mut(&row.id) {
+            // Its number is being called: what is new holds for the next attempt, if there has to be one.
+            Some(busy) if busy.busy => busy.row = row,
+            Some(_) | None => {
+                // The place of the one before goes first: the new one may be the same.
+                drop(pending.remove(&row.id));
+                let place = self.inner.place(&row);
+                pending.insert(row.id.clone(), Pending { row, place, busy: false });
+            }
+        }
         self.inner.count(&pending);
     }
 
@@ -278,18 +284,24 @@ impl Attempt {
     }
 
     fn failed(&mut self) {
-        let Self { callbacks, row, .. } = self;
+        let callbacks = &self.callbacks;
         callbacks.inner.metrics.attempts.of(CallbackResult::NotReached).inc();
-        row.attempts = row.attempts.saturating_add(1);
-        row.attempts_left = row.attempts_left.saturating_sub(1);
-        row.not_before = later(SignedDuration::from_secs(i64::from(row.gap_seconds)));
+        let row = {
+            let mut pending = callbacks.inner.lock();
+            let Some(callback) = pending.get_mut(&self.row.id) else { return };
+            let row = &mut callback.row;
+            row.attempts = row.attempts.saturating_add(1);
+            row.attempts_left = row.attempts_left.saturating_sub(1);
+            row.not_before = later(SignedDuration::from_secs(i64::from(row.gap_seconds)));
+            let row = row.clone();
+            (callback.busy, callback.place) = (false, None);
+            if row.attempts_left == 0 {
+                drop(pending.remove(&row.id));
+            }
+            row
+        };
         if row.attempts_left == 0 {
-            drop(callbacks.inner.lock().remove(&row.id));
-            return callbacks.end(row, CallbackEnd::NotReached, None);
-        }
-        if let Some(pending) = callbacks.inner.lock().get_mut(&row.id) {
-            (pending.busy, pending.place) = (false, None);
-            pending.row = row.clone();
+            return callbacks.end(&row, CallbackEnd::NotReached, None);
         }
         let mut entry = Entry::new(row.contact.clone());
         entry.callback = Some(CallbackUpdate::Put(Box::new(row.clone())));

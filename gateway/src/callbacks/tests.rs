@@ -160,6 +160,20 @@ async fn the_same_number_has_one_callback_with_the_older_place() {
 }
 
 #[tokio::test]
+async fn who_asks_again_while_being_called_is_not_called_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = journal(folder.path());
+    let callbacks = callbacks(&journal);
+    callbacks.store(CallbackRow { attempts_left: 1, ..row("cb_1", "+12125550101", 10) }).await.unwrap();
+    let attempt = attempt(&callbacks, callbacks.due(Timestamp::now(), |_| None).remove(0));
+    callbacks.store(CallbackRow { attempts_left: 3, ..row("cb_2", "+12125550101", 20) }).await.unwrap();
+    assert!(due(&callbacks, Some(9)).is_empty(), "the number is being called");
+    drop(attempt);
+    let left = callbacks.list();
+    assert_eq!((left.len(), left[0].attempts, left[0].attempts_left), (1, 1, 2), "the newer terms hold");
+}
+
+#[tokio::test]
 async fn a_callback_is_given_up_when_its_time_is_over() {
     let folder = tempfile::tempdir().unwrap();
     let journal = journal(folder.path());
