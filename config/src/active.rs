@@ -8,7 +8,7 @@ use std::{
 use arc_swap::ArcSwap;
 use vestibule_routing::plan::Plan;
 
-use crate::compile::{Compiled, PromptTable, Trunks};
+use crate::compile::{Compiled, Consumers, PromptTable, Providers, Trunks};
 
 /// One revision, ready to route. Whoever routes a contact keeps its plan until the contact ends.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +19,10 @@ pub struct ActiveRouting {
     pub plan: Arc<Plan>,
     /// Carriers' trunks.
     pub trunks: Arc<Trunks>,
+    /// Senders of messages.
+    pub providers: Arc<Providers>,
+    /// Who is told of events.
+    pub consumers: Arc<Consumers>,
     /// Where the sound of each prompt comes from.
     pub prompts: Arc<PromptTable>,
     pub(crate) compiled: Compiled,
@@ -33,6 +37,8 @@ impl ActiveRouting {
             // The tables are persistent maps: this clone shares them.
             plan: Arc::new(compiled.plan.clone()),
             trunks: compiled.trunks.clone(),
+            providers: compiled.providers.clone(),
+            consumers: compiled.consumers.clone(),
             prompts: compiled.prompts.clone(),
             compiled,
         }

@@ -21,14 +21,18 @@ use crate::{
     },
 };
 
+mod consumers;
 mod ivr;
 mod number;
 mod prompts;
+mod providers;
 mod shared;
 mod tests_of_document;
 mod trunks;
 
+pub use consumers::Consumers;
 pub use prompts::{BUILTINS, PromptSource, PromptTable};
+pub use providers::Providers;
 pub use trunks::{Trunk, Trunks};
 
 /// Most findings that one compile reports.
@@ -48,6 +52,10 @@ pub struct Context<'a> {
     pub recorded: &'a dyn Fn(&str) -> bool,
     /// Whether text prompts can be spoken.
     pub speech: bool,
+    /// The kinds of providers there are; empty: not looked at.
+    pub provider_kinds: &'a [&'static str],
+    /// The types of events there are; empty: not looked at.
+    pub event_types: &'a [&'static str],
     /// Whether the tests in the document are run. Off at a start: they passed when they were published.
     pub run_tests: bool,
 }
@@ -59,6 +67,10 @@ pub struct Compiled {
     pub plan: Plan,
     /// Carriers' trunks.
     pub trunks: Arc<Trunks>,
+    /// Senders of messages.
+    pub providers: Arc<Providers>,
+    /// Who is told of events.
+    pub consumers: Arc<Consumers>,
     /// Where the sound of each prompt comes from.
     pub prompts: Arc<PromptTable>,
     pub(crate) parts: Arc<Parts>,
@@ -75,6 +87,8 @@ pub(crate) struct Parts {
     pub(crate) lists: BTreeMap<vestibule_routing::id::ListId, ListDoc>,
     pub(crate) prompts: BTreeMap<PromptId, PromptDoc>,
     pub(crate) trunks: BTreeMap<vestibule_routing::id::TrunkId, TrunkDoc>,
+    pub(crate) providers: Providers,
+    pub(crate) consumers: Consumers,
     pub(crate) tests: BTreeMap<String, TestDoc>,
 }
 
@@ -160,6 +174,8 @@ impl Parts {
             Some(Object::List(id, body)) => drop(self.lists.insert(id, body)),
             Some(Object::Prompt(id, body)) => drop(self.prompts.insert(id, body)),
             Some(Object::Trunk(id, body)) => drop(self.trunks.insert(id, body)),
+            Some(Object::Consumer(id, body)) => drop(self.consumers.insert(id, Arc::new(body))),
+            Some(Object::Provider(id, body)) => drop(self.providers.insert(id, Arc::new(body))),
             Some(Object::Test(id, body)) => drop(self.tests.insert(id, body)),
             Some(Object::Number(..) | Object::EntryPoint(..)) => {}
             None => match key.kind {
@@ -173,6 +189,8 @@ impl Parts {
                 Kind::Lists => drop(self.lists.remove(&id.into())),
                 Kind::Prompts => drop(self.prompts.remove(&id.into())),
                 Kind::Trunks => drop(self.trunks.remove(&id.into())),
+                Kind::Consumers => drop(self.consumers.remove(&id.into())),
+                Kind::Providers => drop(self.providers.remove(&id.into())),
                 Kind::Tests => drop(self.tests.remove(id)),
                 Kind::Numbers | Kind::EntryPoints => {}
             },

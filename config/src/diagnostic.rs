@@ -185,6 +185,12 @@ catalogue! {
     BadIdentity = "R-1405", Error, "write the domain that stands in the certificate's subjectAltName, such as sip.carrier.example";
     /// A registration at a carrier that cannot be made.
     BadRegistration = "R-1406", Error, "write the registrar as sip:host, a user without @ and spaces, and expires_seconds from 60 to 86400";
+    /// A provider that speaks a form we do not know.
+    UnknownProviderKind = "R-1407", Error, "name one of the kinds in the reference of providers";
+    /// A provider whose requests could not be believed.
+    BadProvider = "R-1408", Error, "name 1 to 4 secrets as env:NAME or file:PATH, and the address that the provider sends to";
+    /// A consumer that could not be told of anything.
+    BadConsumer = "R-1409", Error, "name 1 to 4 secrets, the address that events are posted to, and types of the reference of events";
     /// A routing test failed.
     TestFailed = "R-1501", Error, "correct the routing, or what the test expects";
     /// Somebody else published a change of the same object.

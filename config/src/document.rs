@@ -9,18 +9,21 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use vestibule_routing::{
     address::E164,
-    id::{CalendarId, InboxId, IvrId, ListId, PromptId, TrunkId},
+    id::{CalendarId, ConsumerId, InboxId, IvrId, ListId, PromptId, ProviderId, TrunkId},
     plan::schedule::Schedule,
 };
 
 use crate::diagnostic::{Code, Diagnostic, step};
 
+mod consumer;
 mod entry_point;
 mod ivr;
 mod parts;
+mod provider;
 mod strict_json;
 mod trunk;
 
+pub use consumer::ConsumerDoc;
 pub(crate) use entry_point::channel_name;
 pub use entry_point::{EntryPointDoc, EntryPointRef};
 pub use ivr::IvrDoc;
@@ -28,6 +31,7 @@ pub use parts::{
     ChannelDoc, DialDoc, Expectation, InboxDoc, LimitDoc, ListDoc, NumberDoc, PromptDoc, RejectCodesDoc,
     SettingsDoc, TestDoc, TreatmentDoc,
 };
+pub use provider::ProviderDoc;
 use strict_json::Strict;
 pub use trunk::{
     Codec, Digest, DigestAlgorithm, Network, Outbound, Register, SecretError, SecretRef, Srtp, TrunkDoc,
@@ -58,13 +62,17 @@ pub enum Kind {
     Prompts,
     /// SIP trunks.
     Trunks,
+    /// Senders of messages by webhook.
+    Providers,
+    /// Those who are told of events by webhook.
+    Consumers,
     /// Routing tests.
     Tests,
 }
 
 impl Kind {
     /// Every section, in the order in which documents are written.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Settings,
         Self::Channels,
         Self::Inboxes,
@@ -75,6 +83,8 @@ impl Kind {
         Self::Lists,
         Self::Prompts,
         Self::Trunks,
+        Self::Providers,
+        Self::Consumers,
         Self::Tests,
     ];
 
@@ -91,6 +101,8 @@ impl Kind {
             Self::Lists => "lists",
             Self::Prompts => "prompts",
             Self::Trunks => "trunks",
+            Self::Providers => "providers",
+            Self::Consumers => "consumers",
             Self::Tests => "tests",
         }
     }
@@ -157,6 +169,10 @@ pub enum Object {
     Prompt(PromptId, PromptDoc),
     /// A trunk.
     Trunk(TrunkId, TrunkDoc),
+    /// A provider.
+    Provider(ProviderId, ProviderDoc),
+    /// A consumer.
+    Consumer(ConsumerId, ConsumerDoc),
     /// A test.
     Test(String, TestDoc),
 }
@@ -292,6 +308,8 @@ pub fn read(key: &Key, body: &Value) -> Result<Object, Diagnostic> {
         Kind::Calendars => plain(|id, body, key| Ok(Object::Calendar(id.into(), typed(key, body)?))),
         Kind::Lists => plain(|id, body, key| Ok(Object::List(id.into(), typed(key, body)?))),
         Kind::Prompts => plain(|id, body, key| Ok(Object::Prompt(id.into(), typed(key, body)?))),
+        Kind::Consumers => plain(|id, body, key| Ok(Object::Consumer(id.into(), typed(key, body)?))),
+        Kind::Providers => plain(|id, body, key| Ok(Object::Provider(id.into(), typed(key, body)?))),
         Kind::Trunks => plain(|id, body, key| Ok(Object::Trunk(id.into(), typed(key, body)?))),
         Kind::Tests => Ok(Object::Test(id.to_owned(), typed(key, body)?)),
     }

@@ -37,6 +37,8 @@ pub struct Settings {
     pub routing: Routing,
     /// The end of the process.
     pub drain: Drain,
+    /// Conversations of messages.
+    pub conversations: Conversations,
     /// Waiting in queues.
     pub queue: Queue,
     /// Whom contacts may be handed to.
@@ -204,12 +206,27 @@ pub struct Http {
     pub body_bytes_max: usize,
     /// Largest routing document, bytes.
     pub document_bytes_max: usize,
+    /// Largest request of a provider to its webhook, bytes.
+    pub webhook_bytes_max: usize,
     /// Seconds for request line and headers.
     pub header_seconds: u64,
     /// Seconds for a body.
     pub body_seconds: u64,
-    /// Connections at once.
+    /// Connections at once, on each of the two listeners.
     pub connections_max: usize,
+    /// HTTPS.
+    pub tls: HttpTls,
+}
+
+/// `[http.tls]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HttpTls {
+    /// Address and port of the TLS listener; none: no HTTPS.
+    #[serde(deserialize_with = "layers::optional")]
+    pub listen: Option<SocketAddr>,
+    /// Files or folders of our certificates and their keys; the first is the default.
+    pub certificates: Vec<PathBuf>,
 }
 
 /// `[journal]`.
@@ -256,6 +273,18 @@ pub struct Routing {
 pub struct Drain {
     /// Seconds for which calls go on after the process was told to stop.
     pub limit_seconds: u64,
+}
+
+/// `[conversations]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Conversations {
+    /// Hours after the customer's last message at which a conversation is closed.
+    pub idle_hours: i64,
+    /// The same for mail.
+    pub email_idle_hours: i64,
+    /// Minutes for chats.
+    pub chat_idle_minutes: i64,
 }
 
 /// `[queue]`.

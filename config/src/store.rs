@@ -45,6 +45,10 @@ pub struct Options {
     pub arm_new: bool,
     /// Text prompts can be spoken (`tts.command` is set).
     pub speech: bool,
+    /// The kinds of providers there are; empty: not looked at.
+    pub provider_kinds: &'static [&'static str],
+    /// The types of events there are; empty: not looked at.
+    pub event_types: &'static [&'static str],
     /// Revisions that are kept; the oldest go first (`routing.revisions_kept_max`).
     pub revisions_kept_max: u64,
     /// Recordings that are kept, in bytes (`routing.recordings_bytes_max`).
@@ -57,6 +61,8 @@ impl Default for Options {
         Self {
             arm_new: true,
             speech: false,
+            provider_kinds: &[],
+            event_types: &[],
             revisions_kept_max: 100_000,
             recordings_bytes_max: 10_737_418_240,
         }
@@ -69,6 +75,8 @@ impl From<&Settings> for Options {
         Self {
             arm_new: routing.arm_new,
             speech: !settings.tts.command.is_empty(),
+            provider_kinds: &[],
+            event_types: &[],
             revisions_kept_max: routing.revisions_kept_max,
             recordings_bytes_max: routing.recordings_bytes_max,
         }
@@ -289,6 +297,8 @@ impl Store {
             owned: &owned,
             recorded: &|_| true,
             speech: true,
+            provider_kinds: &[],
+            event_types: &[],
             run_tests: false,
         };
         let mut compiled = Compiled::default();

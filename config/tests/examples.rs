@@ -25,6 +25,8 @@ fn run(raw: &RawDocument, speech: bool) -> Outcome {
         owned: &|_| true,
         recorded: &|_| true,
         speech,
+        provider_kinds: &[],
+        event_types: &[],
         run_tests: true,
     };
     compile(Compiled::default(), changes, &context)
@@ -142,7 +144,7 @@ proptest! {
         for (key, body) in raw.iter().filter(|(key, _)| matches!(key.kind, document::Kind::Numbers | document::Kind::EntryPoints)) {
             let change = vec![(key.clone(), Some(document::read(key, body).expect("an object")))];
             let context = Context {
-                now: jiff::Timestamp::UNIX_EPOCH, owned: &|_| true, recorded: &|_| true, speech: false, run_tests: false,
+                now: jiff::Timestamp::UNIX_EPOCH, owned: &|_| true, recorded: &|_| true, speech: false, provider_kinds: &[], event_types: &[], run_tests: false,
             };
             step_by_step = compile(step_by_step, change, &context).compiled.expect("no errors");
         }

@@ -2,6 +2,7 @@
 
 import contextlib
 import signal
+import socket
 import ssl
 import tempfile
 import time
@@ -95,6 +96,59 @@ def tls_certificate_renewed_under_a_call(_):
             check(call.request("INFO", b"Signal=1\r\nDuration=160\r\n", "application/dtmf-relay") == 200, "INFO")
             check(call.hang_up() == 200, "BYE was not answered")
     return "renewed by SIGHUP, broken file seen by itself"
+
+
+@case()
+def https(_):
+    """HTTPS: sessions resume, HTTP/1.1 is agreed, a renewed certificate serves new connections while old ones go on."""
+    with tempfile.TemporaryDirectory() as folder:
+        authority, port = Authority(folder), free_port()
+        own = authority.certificate("gateway.pem", f"DNS:{NAME}")
+        gate = Gateway(cases.BINARY, name="https",
+                       settings={"http.tls.listen": f"127.0.0.1:{port}", "http.tls.certificates": own})
+        try:
+            gate.start()
+            context = authority.client()
+            context.set_alpn_protocols(["h2", "http/1.1"])
+
+            def connect(name, version=None, session=None):
+                context.minimum_version = context.maximum_version = version or ssl.TLSVersion.TLSv1_3
+                plain = socket.create_connection(("127.0.0.1", port), 5)
+                return context.wrap_socket(plain, server_hostname=name, session=session)
+
+            def ask(link):
+                link.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+                return link.recv(4096).split(b"\r\n")[0]
+
+            for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+                first = connect(NAME, version)
+                check(ask(first) == b"HTTP/1.1 200 OK", "no answer over TLS")
+                check(first.selected_alpn_protocol() == "http/1.1", f"ALPN {first.selected_alpn_protocol()}")
+                again = connect(NAME, version, first.session)
+                check(again.session_reused and ask(again) == b"HTTP/1.1 200 OK", f"{version.name} is not resumed")
+                again.close()
+            authority.certificate("gateway.pem", "DNS:renewed.example")
+            gate.process.send_signal(signal.SIGHUP)
+
+            def renewed(name):
+                try:
+                    connect(name).close()
+                    return True
+                except ssl.SSLError:
+                    return False
+
+            wait_until(lambda: renewed("renewed.example"), 4, "the new certificate is not in use")
+            check(ask(first) == b"HTTP/1.1 200 OK", "the connection from before is cut off")
+            (authority.folder / "gateway.pem").write_text("-----BEGIN CERTIFICATE-----\nhalf\n")
+            wait_until(lambda: gate.metric("vestibule_http_tls_files_failed_total") == 1, 8, "a broken file is not counted")
+            check(renewed("renewed.example"), "a broken file took the certificate away")
+            with socket.create_connection(("127.0.0.1", port), 5) as plain:
+                plain.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+                check(b"HTTP" not in plain.recv(100), "plain HTTP is answered on the TLS listener")
+            wait_until(lambda: gate.metric("vestibule_http_tls_handshakes_failed_total") >= 1, 5, "a failure is not counted")
+        finally:
+            gate.stop()
+    return "TLS 1.2 and 1.3 resumed, renewed by SIGHUP, broken file seen by itself"
 
 
 def reached(port, context, name):

@@ -5,10 +5,13 @@
 
 pub mod callbacks;
 pub mod contacts;
+pub mod conversations;
+pub mod deliveries;
 pub mod events;
 pub mod extract;
 pub mod hand_off;
 pub mod health;
+pub mod https;
 pub mod inboxes;
 pub mod keys;
 pub mod live;
@@ -19,6 +22,7 @@ pub mod recordings;
 pub mod routing;
 pub mod server;
 pub mod trunks;
+pub mod webhooks;
 
 mod guard;
 
@@ -68,6 +72,12 @@ pub struct AppState {
     pub locator: crate::sip::Locator,
     /// What is known of trunks.
     pub trunks: crate::trunks::Trunks,
+    /// Who sends messages.
+    pub providers: crate::message::Providers,
+    /// Tells consumers by webhook.
+    pub deliveries: crate::deliveries::Deliveries,
+    /// Takes messages in.
+    pub intake: crate::message::Intake,
     /// Whom contacts may be handed to.
     pub hand_off: std::sync::Arc<vestibule_config::settings::HandOff>,
 }
@@ -79,6 +89,8 @@ pub struct Limits {
     pub body_bytes_max: usize,
     /// Largest body of a request that puts a whole routing document, bytes; only for those who have a key.
     pub document_bytes_max: usize,
+    /// Largest body of a webhook, bytes.
+    pub webhook_bytes_max: usize,
     /// Time for the request line and headers.
     pub header: Duration,
     /// Time for a body.
@@ -92,6 +104,7 @@ impl Default for Limits {
         Self {
             body_bytes_max: 1 << 20,
             document_bytes_max: 256 << 20,
+            webhook_bytes_max: 4 << 20,
             header: Duration::from_secs(10),
             body: Duration::from_secs(30),
             connections_max: 1024,
@@ -106,6 +119,7 @@ pub fn router(state: AppState) -> Router {
     Router::new()
         .merge(protected)
         .merge(health::routes())
+        .merge(webhooks::routes())
         .route("/api/v1/openapi.json", get(serve_openapi))
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)
@@ -150,7 +164,9 @@ fn described() -> OpenApiRouter<AppState> {
     let base = OpenApiBuilder::new().info(info.build()).build();
     OpenApiRouter::with_openapi(base)
         .merge(events::routes())
+        .merge(deliveries::routes())
         .merge(contacts::routes())
+        .merge(conversations::routes())
         .merge(hand_off::routes())
         .merge(inboxes::routes())
         .merge(trunks::routes())

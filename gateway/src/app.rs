@@ -21,6 +21,7 @@ use vestibule_config::{
 use crate::{
     api::{
         self, AppState,
+        https::Https,
         keys::Keys,
         live::LiveContacts,
         readiness::{Phase, Readiness},
@@ -29,12 +30,14 @@ use crate::{
     callbacks::Callbacks,
     cli::{open_store, say},
     data_dip::DataDips,
+    deliveries::Deliveries,
     dialler::Dialler,
     feed::Feed,
     handling::HandleTimes,
     hub::{Hub, Services},
     journal::{self, Journal},
     media::{Media, MediaSettings},
+    message::{Intake, Providers},
     places::Places,
     queue::Queues,
     recordings::Recordings,
@@ -90,7 +93,7 @@ struct Running {
     readiness: Readiness,
     trunks: Trunks,
     sip: Sip,
-    api: Option<tokio::task::JoinHandle<()>>,
+    api: JoinSet<()>,
     background: JoinSet<()>,
     repeats: Repeats,
     journal: Journal,
@@ -109,10 +112,12 @@ impl Running {
 async fn start(settings: &Settings, runtime: &Runtime) -> anyhow::Result<Running> {
     let metrics = Metrics::new().context("the metric families could not be registered")?;
     let services = open_services(settings, runtime, &metrics).await?;
-    let gate = follow_routing(settings, &services.routing, &services.sounds);
+    let providers = Providers::default();
+    let gate = follow_routing(settings, &services.routing, (&services.sounds, &providers));
     let (keys, new_key) = Keys::open(&settings.data_dir)?;
     let capture = Capture::new(settings.sip.limits.capture_bytes_max);
-    let state = state_of(&services, (keys, capture.clone()), settings);
+    let state = state_of(&services, (keys, capture.clone()), providers, settings)?;
+    let (intake, deliveries) = (state.intake.clone(), state.deliveries.clone());
     let Services { journal, repeats, readiness, media, queues, recordings, .. } = services.clone();
     let Services { callbacks, dialler, availability, live, locator, trunks, .. } = services.clone();
     let store = services.routing.clone();
@@ -127,7 +132,9 @@ async fn start(settings: &Settings, runtime: &Runtime) -> anyhow::Result<Running
     background.spawn(dialler.run(live.clone(), locator));
     background.spawn(repeats.clone().settle(journal.clone()));
     let http_address = bound.http.as_ref().and_then(|listener| listener.local_addr().ok());
-    let api = bound.http.map(|listener| start_api(listener, state)).transpose()?;
+    let api = start_api((bound.http, bound.https), state, settings, &mut background)?;
+    background.spawn(intake.go_on());
+    background.spawn(deliveries.follow(store.clone()));
     background.spawn(measure::go_on(media, queues, metrics));
     background.spawn(housekeeping::go_on(store.clone(), recordings, settings.clone()));
     readiness.set(Phase::Ready);
@@ -176,9 +183,21 @@ async fn open_services(
 }
 
 /// What the API works with.
-fn state_of(services: &Services, (keys, capture): (Keys, Capture), settings: &Settings) -> AppState {
-    AppState {
-        feed: Feed::new(services.journal.clone(), "vestibule"),
+fn state_of(
+    services: &Services,
+    (keys, capture): (Keys, Capture),
+    providers: Providers,
+    settings: &Settings,
+) -> anyhow::Result<AppState> {
+    let (routing, journal) = (services.routing.clone(), services.journal.clone());
+    let metrics = services.metrics.message.clone();
+    let feed = Feed::new(journal.clone(), "vestibule");
+    let deliveries = Deliveries::new(journal.clone(), feed.clone(), services.metrics.delivery.clone())?;
+    Ok(AppState {
+        feed,
+        deliveries,
+        providers,
+        intake: Intake::new(routing, journal, settings.conversations, metrics),
         journal: services.journal.clone(),
         live: services.live.clone(),
         keys,
@@ -194,19 +213,24 @@ fn state_of(services: &Services, (keys, capture): (Keys, Capture), settings: &Se
         locator: services.locator.clone(),
         trunks: services.trunks.clone(),
         hand_off: services.hand_off.clone(),
-    }
+    })
 }
 
 /// Makes what new routing needs before it is active, and hands it out when it is.
-fn follow_routing(settings: &Settings, store: &Store, sounds: &Library) -> Arc<Gate> {
+fn follow_routing(
+    settings: &Settings,
+    store: &Store,
+    (sounds, providers): (&Library, &Providers),
+) -> Arc<Gate> {
     let gate = Arc::new(Gate::default());
     let ready = sounds.clone();
     store.prepare_with(move |prompts| ready.prepare(prompts));
-    let (library, trunks) = (sounds.clone(), gate.clone());
+    let (library, trunks, providers) = (sounds.clone(), gate.clone(), providers.clone());
     let nobody_proves = settings.sip.tls.client_certificates == ClientCertificates::None;
     store.active().subscribe(move |routing| {
         library.install(&routing.prompts);
         trunks.set(routing.trunks.clone());
+        providers.set(&routing.providers);
         for trunk in routing.trunks.iter().filter(|trunk| nobody_proves && trunk.tls_identity.is_some()) {
             tracing::warn!(trunk = %trunk.id, "nobody can call by this trunk: sip.tls.client_certificates asks for none");
         }
@@ -214,23 +238,40 @@ fn follow_routing(settings: &Settings, store: &Store, sounds: &Library) -> Arc<G
     gate
 }
 
-fn start_api(listener: TcpListener, state: AppState) -> anyhow::Result<tokio::task::JoinHandle<()>> {
-    let listen = || {
+/// Serves the API on the plain listener and on that of HTTPS, where there are such.
+fn start_api(
+    (plain, secure): (Option<TcpListener>, Option<TcpListener>),
+    state: AppState,
+    settings: &Settings,
+    background: &mut JoinSet<()>,
+) -> anyhow::Result<JoinSet<()>> {
+    let mut serving = JoinSet::new();
+    let listen = |listener: TcpListener| {
         listener.set_nonblocking(true)?;
         tokio::net::TcpListener::from_std(listener)
     };
-    let listener = listen().context("the HTTP listener could not be used")?;
-    Ok(tokio::spawn(api::server::serve(listener, state)))
+    if let Some(listener) = plain {
+        let listener = listen(listener).context("the HTTP listener could not be used")?;
+        serving.spawn(api::server::serve(listener, None, state.clone()));
+    }
+    if let Some(listener) = secure {
+        let https = Https::open(&settings.http.tls, state.metrics.api.clone());
+        let https = Arc::new(https.context("HTTPS cannot be had (http.tls)")?);
+        background.spawn(https.clone().go_on());
+        let listener = listen(listener).context("the HTTPS listener could not be used")?;
+        serving.spawn(api::server::serve(listener, Some(https), state));
+    }
+    Ok(serving)
 }
 
 /// Ends the calls that are left, and waits for the listeners' end.
-async fn stop_edges(sip: Sip, api: Option<tokio::task::JoinHandle<()>>, mut background: JoinSet<()>) {
+async fn stop_edges(sip: Sip, mut api: JoinSet<()>, mut background: JoinSet<()>) {
     sip.stop();
     background.shutdown().await;
-    if let Some(api) = api
-        && api.await.is_err()
-    {
-        tracing::error!("the HTTP listener had panicked");
+    while let Some(ended) = api.join_next().await {
+        if ended.is_err() {
+            tracing::error!("an HTTP listener had panicked");
+        }
     }
 }
 
@@ -300,6 +341,7 @@ fn http_limits(settings: &settings::Http) -> api::Limits {
     api::Limits {
         body_bytes_max: settings.body_bytes_max,
         document_bytes_max: settings.document_bytes_max,
+        webhook_bytes_max: settings.webhook_bytes_max,
         header: Duration::from_secs(settings.header_seconds),
         body: Duration::from_secs(settings.body_seconds),
         connections_max: settings.connections_max,
@@ -323,11 +365,12 @@ fn media_settings(settings: &settings::Media) -> MediaSettings {
 struct Bound {
     sip: Sockets,
     http: Option<TcpListener>,
+    https: Option<TcpListener>,
 }
 
 impl Bound {
     fn open(settings: &Settings) -> anyhow::Result<Self> {
-        let mut bound = Self { sip: Sockets::default(), http: None };
+        let mut bound = Self { sip: Sockets::default(), http: None, https: None };
         for listener in &settings.sip.listen {
             let opened = match listener.transport {
                 Transport::Udp => UdpSocket::bind(listener.address).map(|socket| bound.sip.udp.push(socket)),
@@ -344,6 +387,10 @@ impl Bound {
                 }
                 tracing::warn!(%error, %listener, "a default listener is left out");
             }
+        }
+        if let Some(address) = settings.http.tls.listen {
+            let listener = TcpListener::bind(address);
+            bound.https = Some(listener.with_context(|| format!("cannot serve HTTPS on {address}"))?);
         }
         match TcpListener::bind(settings.http.listen) {
             Ok(listener) => bound.http = Some(listener),

@@ -1,23 +1,33 @@
-//! Ids of contacts: `ct_` and 26 characters that sort by time of arrival.
+//! Ids of contacts and conversations: `ct_` or `cv_` and 26 characters that sort by time of arrival.
 
 use rand::Rng;
-use vestibule_routing::id::ContactId;
+use vestibule_routing::id::{ContactId, ConversationId};
 
 /// Crockford's base 32: no I, L, O, U, so that an id read aloud is not misheard.
 const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
-/// A new id: 48 bits of milliseconds, then 80 random bits.
+/// A new contact's id.
 pub(crate) fn new_contact_id(arrived: jiff::Timestamp, rng: &mut impl Rng) -> ContactId {
+    ContactId::new(new_id("ct_", arrived, rng))
+}
+
+/// A new conversation's id.
+pub(crate) fn new_conversation_id(begun: jiff::Timestamp, rng: &mut impl Rng) -> ConversationId {
+    ConversationId::new(new_id("cv_", begun, rng))
+}
+
+/// 48 bits of milliseconds, then 80 random bits.
+fn new_id(prefix: &str, arrived: jiff::Timestamp, rng: &mut impl Rng) -> String {
     let millis = u128::try_from(arrived.as_millisecond()).unwrap_or(0) & ((1 << 48) - 1);
     let random: u128 = rng.random::<u128>() & ((1 << 80) - 1);
     let bits = millis << 80 | random;
     let mut text = String::with_capacity(29);
-    text.push_str("ct_");
+    text.push_str(prefix);
     for shift in (0..26).rev() {
         let index = usize::try_from(bits >> (shift * 5) & 31).unwrap_or(0);
         text.push(ALPHABET.get(index).copied().map_or('0', char::from));
     }
-    ContactId::new(text)
+    text
 }
 
 #[cfg(test)]

@@ -6,7 +6,10 @@
 
 mod callback;
 mod contact;
+mod conversation;
 mod event;
+mod message;
+mod outbox;
 mod queue;
 mod reader;
 mod recover;
@@ -28,7 +31,10 @@ use vestibule_routing::id::ContactId;
 pub use self::{
     callback::{CallbackRow, CallbackUpdate},
     contact::{ContactEnd, ContactProgress, ContactStart, ContactUpdate, Place},
+    conversation::{ConversationRow, HeldRow, OptOutRow},
     event::{Entry, Event, EventKind},
+    message::{Arrival, MessageDone, MessageJob, MessageRoute, window},
+    outbox::{OutboxRow, OutboxUpdate},
     reader::{ContactFilter, ContactRow, ContactState, FeedRow, Page, Reader},
 };
 use self::{
@@ -108,6 +114,15 @@ pub enum JournalError {
     /// A contact with this id was started already.
     #[error("contact {0} was started before")]
     DuplicateContact(ContactId),
+    /// Somebody else took this contact before.
+    #[error("{by} has taken the contact")]
+    TakenBy {
+        /// Who.
+        by: String,
+    },
+    /// There is no such conversation, or it is closed.
+    #[error("the conversation is closed, or there was none")]
+    NotOpenConversation,
     /// This contact has ended already, and ends once.
     #[error("contact {0} has ended already, or was never started")]
     NotOpen(ContactId),
@@ -272,6 +287,26 @@ impl Journal {
     /// [`JournalError::Overloaded`], [`JournalError::DiskFull`], [`JournalError::Closed`].
     pub fn append_later(&self, entry: Entry) -> Result<(), JournalError> {
         self.inner.queue.push(Job::Append { entry, reply: None })
+    }
+
+    /// Writes about messages: arrivals, hand-offs, ends of conversations. Ready when it is on the disk.
+    ///
+    /// # Errors
+    /// As by [`Journal::append`]; and what the job itself was refused for.
+    pub async fn messages(&self, job: MessageJob) -> Result<MessageDone, JournalError> {
+        let (reply, answer) = oneshot::channel();
+        self.inner.queue.push(Job::Messages { job, reply })?;
+        answer.await.unwrap_or(Err(JournalError::Closed))
+    }
+
+    /// Writes what became of deliveries to a consumer. Ready when it is on the disk.
+    ///
+    /// # Errors
+    /// As by [`Journal::append`].
+    pub async fn outbox(&self, update: OutboxUpdate) -> Result<(), JournalError> {
+        let (reply, answer) = oneshot::channel();
+        self.inner.queue.push(Job::Outbox { update, reply })?;
+        answer.await.unwrap_or(Err(JournalError::Closed))
     }
 
     /// Moves a consumer's stored cursor from `expected` (0 for a new consumer) to `cursor`.

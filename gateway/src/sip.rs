@@ -14,7 +14,7 @@ mod socket;
 mod survivors;
 mod tcp;
 mod thread;
-mod tls;
+pub(crate) mod tls;
 
 pub use capture::{Capture, Captured};
 pub use gate::{Gate, TrunkPlace};

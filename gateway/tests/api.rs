@@ -2,159 +2,33 @@
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first thing that is not as it should be")]
 
+#[path = "support/gateway.rs"]
+mod gateway;
+
 use std::{net::SocketAddr, time::Duration};
 
 use axum::{
-    body::{Body, to_bytes},
+    body::Body,
     http::{Request, StatusCode, header},
 };
+use gateway::Gateway;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     time::{Instant, timeout},
 };
-use tower::ServiceExt;
-use vestibule::{
-    api::{
-        self, AppState,
-        keys::Keys,
-        live::{LiveContacts, Stage, Wish},
-        readiness::{Phase, Readiness},
-    },
-    callbacks::Callbacks,
-    feed::Feed,
-    journal::{ContactEnd, ContactStart, Entry, Journal, Options},
-    recordings::Recordings,
-    sip::Capture,
-    telemetry::Metrics,
+use vestibule::api::{
+    self,
+    keys::Keys,
+    live::{Stage, Wish},
+    readiness::Phase,
 };
-use vestibule_config::settings::{self, HandOff};
 use vestibule_routing::{
-    channel::Channel,
     id::ContactId,
     journey::{FeedEvent, Refusal, Request as Wanted},
-    outcome::{Outcome, Reason, Side},
 };
-
-struct Gateway {
-    state: AppState,
-    key: String,
-    folder: tempfile::TempDir,
-}
-
-impl Gateway {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let metrics = Metrics::new().unwrap();
-        let options = Options::new(folder.path().join("journal.sqlite"));
-        let (journal, _) = Journal::open(options, metrics.journal.clone()).unwrap();
-        let (keys, made) = Keys::open(folder.path()).unwrap();
-        let readiness = Readiness::default();
-        readiness.set(Phase::Ready);
-        let feed = Feed::new(journal.clone(), "/test");
-        let options = vestibule_config::store::Options::default();
-        let store = vestibule_config::store::Store::open(folder.path(), options).unwrap();
-        store.seed(vestibule_config::sample::SAMPLE).unwrap();
-        let live = LiveContacts::default();
-        let callbacks = Callbacks::new(journal.clone(), Default::default(), metrics.callback.clone());
-        let locator = vestibule::sip::Locator::of_the_system(vec!["127.0.0.0/8".parse().unwrap()]);
-        let state = AppState {
-            callbacks,
-            journal,
-            feed,
-            live,
-            keys,
-            readiness,
-            trunks: vestibule::trunks::Trunks::new(
-                settings::SipPing { every_seconds: 0, answer_seconds: 1, losses_max: 1 },
-                metrics.trunk.clone(),
-                locator.clone(),
-            ),
-            locator,
-            metrics,
-            store: store.into(),
-            capture: Capture::new(1 << 20),
-            limits: api::Limits::default(),
-            queues: Default::default(),
-            availability: Default::default(),
-            recordings: Recordings::open(
-                folder.path(),
-                settings::Recordings { days_kept: 1, seconds_max: 60 },
-            )
-            .unwrap(),
-            hand_off: HandOff { allowed_targets: vec!["127.0.0.0/8".parse().unwrap()], ring_seconds: 45 }
-                .into(),
-        };
-        Self { state, key: made.unwrap().secret, folder }
-    }
-
-    /// Asks the router, with the key.
-    async fn ask(&self, method: &str, path: &str, body: Option<Value>) -> (StatusCode, Value) {
-        let mut request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(header::AUTHORIZATION, format!("Bearer {}", self.key));
-        if body.is_some() {
-            request = request.header(header::CONTENT_TYPE, "application/json");
-        }
-        let body = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
-        self.send(request.body(body).unwrap()).await
-    }
-
-    async fn get(&self, path: &str) -> (StatusCode, Value) {
-        self.ask("GET", path, None).await
-    }
-
-    async fn send(&self, request: Request<Body>) -> (StatusCode, Value) {
-        let response = api::router(self.state.clone()).oneshot(request).await.unwrap();
-        let status = response.status();
-        let problem = response
-            .headers()
-            .get(header::CONTENT_TYPE)
-            .is_some_and(|kind| kind.to_str().unwrap().starts_with("application/problem+json"));
-        assert_eq!(problem, status.as_u16() >= 400, "{status} has the wrong type of body");
-        let body = to_bytes(response.into_body(), 1 << 20).await.unwrap();
-        let body = serde_json::from_slice(&body)
-            .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&body).into_owned()));
-        if problem {
-            for member in ["type", "title", "status", "detail", "code", "remedy"] {
-                assert!(body.get(member).is_some(), "{member} is missing in {body}");
-            }
-        }
-        (status, body)
-    }
-
-    async fn serve(&self) -> SocketAddr {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        tokio::spawn(api::server::serve(listener, self.state.clone()));
-        address
-    }
-
-    async fn start(&self, id: &str, to: &str) {
-        let start = ContactStart {
-            channel: Channel::Voice,
-            from: "+14155550199".into(),
-            to: to.into(),
-            arrived: Timestamp::now(),
-            entry_point: None,
-            revision: Some(1),
-            trunk: None,
-            call_id: None,
-            callback: None,
-            diverted_from: None,
-        };
-        self.state.journal.append(Entry::started(id.into(), start)).await.unwrap();
-    }
-
-    async fn end(&self, id: &str) {
-        let mut end = ContactEnd::new(Timestamp::now(), Outcome::new(Side::Caller, Reason::Completed));
-        end.trace = Some(r#"[{"step":"one"}]"#.into());
-        self.state.journal.append(Entry::ended(id.into(), end)).await.unwrap();
-    }
-}
 
 #[test]
 fn the_stored_description_is_what_the_code_says() {

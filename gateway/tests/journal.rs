@@ -53,7 +53,13 @@ async fn a_journal_of_the_version_before_is_brought_up_to_date() {
     journal.append(Entry::started("ct_old".into(), start())).await.unwrap();
     journal.close();
     let old = rusqlite::Connection::open(folder.path().join("journal.sqlite")).unwrap();
-    old.execute_batch("ALTER TABLE contact DROP COLUMN diverted_from; PRAGMA user_version=2;").unwrap();
+    old.execute_batch(
+        "DROP TABLE outbox; DROP TABLE dedup; DROP TABLE conversation; DROP TABLE opt_out; DROP INDEX contact_of_conversation;
+         DROP INDEX contact_held; ALTER TABLE contact DROP COLUMN conversation;
+         ALTER TABLE contact DROP COLUMN taken_by; ALTER TABLE contact DROP COLUMN held;
+         ALTER TABLE contact DROP COLUMN diverted_from; PRAGMA user_version=2;",
+    )
+    .unwrap();
     drop(old);
     let (journal, _) = open(folder.path());
     let diverted = ContactStart { diverted_from: Some("+14155550177".into()), ..start() };

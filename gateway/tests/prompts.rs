@@ -72,6 +72,12 @@ impl Gateway {
         store.prepare_with(move |table| ready.prepare(table));
         store.active().subscribe(move |routing| active.install(&routing.prompts));
         let feed = Feed::new(journal.clone(), "/test");
+        let deliveries =
+            vestibule::deliveries::Deliveries::new(journal.clone(), feed.clone(), metrics.delivery.clone())
+                .unwrap();
+        let idle = settings::Conversations { idle_hours: 1, email_idle_hours: 1, chat_idle_minutes: 1 };
+        let intake =
+            vestibule::message::Intake::new(store.clone(), journal.clone(), idle, metrics.message.clone());
         let live = LiveContacts::default();
         let callbacks = Callbacks::new(journal.clone(), Default::default(), metrics.callback.clone());
         let locator = vestibule::sip::Locator::of_the_system(vec!["127.0.0.0/8".parse().unwrap()]);
@@ -90,6 +96,9 @@ impl Gateway {
             locator,
             metrics,
             store: store.clone(),
+            intake,
+            deliveries,
+            providers: Default::default(),
             capture: Capture::new(0),
             limits: api::Limits::default(),
             queues: Default::default(),
@@ -103,7 +112,7 @@ impl Gateway {
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        tokio::spawn(api::server::serve(listener, state));
+        tokio::spawn(api::server::serve(listener, None, state));
         let client = reqwest::Client::new();
         Self { address, key: made.unwrap().secret, store, sounds, client, _folder: folder }
     }

@@ -56,6 +56,10 @@ ids! {
     ListId,
     /// A SIP trunk, `tr_…`.
     TrunkId,
+    /// A consumer of events, `co_…`.
+    ConsumerId,
+    /// A provider that sends messages, `pv_…`.
+    ProviderId,
     /// One arriving call, chat session or message, `ct_…`.
     ContactId,
     /// The thread contacts belong to, `cv_…`.

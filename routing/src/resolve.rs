@@ -8,7 +8,7 @@ use crate::{
     contact::Contact,
     id::{InboxId, IvrId, NodeId},
     outcome::Reason,
-    plan::{EntryPoint, Inbox, Ivr, NumberVoice, Plan},
+    plan::{EntryPoint, EntryPointKey, Inbox, Ivr, NumberVoice, Plan},
 };
 
 /// What the plan says about an arriving call.
@@ -25,6 +25,17 @@ pub enum Route {
     Ivr(Arc<NumberVoice>, Arc<Ivr>),
     /// Queue for an inbox.
     Inbox(Arc<NumberVoice>, InboxId),
+}
+
+/// Where a message goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MessageRoute {
+    /// The inbox.
+    pub inbox: InboxId,
+    /// Minutes until it should be answered.
+    pub sla_minutes: u32,
+    /// The entry point lets nothing in at the moment: the message is kept until it does.
+    pub disarmed: bool,
 }
 
 impl Plan {
@@ -54,6 +65,15 @@ impl Plan {
     /// The number's own inbox: its exception, else the channel's default.
     pub fn direct_inbox(&self, contact: &Contact) -> Option<InboxId> {
         self.inbox_of(&(contact.channel, contact.to.clone()))
+    }
+
+    /// Where a message to this entry point goes: its exception, else the channel's default. None when the channel has
+    /// no default inbox, which no compiled plan leaves out.
+    pub fn resolve_message(&self, key: &EntryPointKey) -> Option<MessageRoute> {
+        let inbox = self.inbox_of(key)?;
+        let entry_point = self.entry_points.get(key);
+        let sla_minutes = self.sla_minutes(entry_point, &inbox);
+        Some(MessageRoute { inbox, sla_minutes, disarmed: entry_point.is_some_and(|entry| entry.disarmed) })
     }
 
     /// The inbox of an IVR's exit: its exception, else the default of the `ivr` section.

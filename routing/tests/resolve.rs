@@ -56,6 +56,38 @@ fn plan() -> Plan {
     plan
 }
 
+/// An inbox with an SLA of 30 minutes.
+fn half_an_hour(id: &str) -> Arc<Inbox> {
+    Arc::new(Inbox {
+        id: id.into(),
+        name: "Inbox".into(),
+        sla_minutes: 30,
+        wait_max: None,
+        queue_length_max: None,
+        no_one_available: None,
+        queue_music: None,
+        priority: 5,
+        dial: None,
+    })
+}
+
+#[test]
+fn a_message_goes_to_its_exception_else_to_the_default_of_its_channel() {
+    let mut plan = Plan::default();
+    plan.default_inboxes.insert(Channel::Sms, "ib_sms".into());
+    plan.inboxes.insert("ib_sms".into(), half_an_hour("ib_sms"));
+    let key = (Channel::Sms, Address::Number(E164::parse(NUMBER).unwrap()));
+    let route = |plan: &Plan| {
+        plan.resolve_message(&key).map(|to| (to.inbox.to_string(), to.sla_minutes, to.disarmed))
+    };
+    assert_eq!(route(&plan), Some(("ib_sms".into(), 30, false)));
+    let own = EntryPoint { sla_minutes: Some(5), disarmed: true, ..to("ib_own") };
+    plan.entry_points.insert(key.clone(), own);
+    assert_eq!(route(&plan), Some(("ib_own".into(), 5, true)));
+    // The same number on another channel is another entry point.
+    assert_eq!(plan.resolve_message(&(Channel::Whatsapp, key.1.clone())), None);
+}
+
 fn direct(mut plan: Plan) -> Plan {
     plan.numbers.insert(E164::parse(NUMBER).unwrap(), voice(|_| {}));
     plan
@@ -247,18 +279,7 @@ fn the_status_codes_of_refusals_are_settings() {
 #[test]
 fn the_sla_is_the_entry_points_else_the_inboxs_else_a_day() {
     let mut plan = plan();
-    let inbox = Inbox {
-        id: "ib".into(),
-        name: "Inbox".into(),
-        sla_minutes: 30,
-        wait_max: None,
-        queue_length_max: None,
-        no_one_available: None,
-        queue_music: None,
-        priority: 5,
-        dial: None,
-    };
-    plan.inboxes.insert("ib".into(), Arc::new(inbox));
+    plan.inboxes.insert("ib".into(), half_an_hour("ib"));
     let own = EntryPoint { sla_minutes: Some(90), ..EntryPoint::default() };
     assert_eq!(plan.sla_minutes(Some(&own), &"ib".into()), 90, "longer than the inbox's");
     assert_eq!(plan.sla_minutes(Some(&EntryPoint::default()), &"ib".into()), 30);

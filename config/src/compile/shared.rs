@@ -19,6 +19,8 @@ impl Compiler<'_> {
     pub(super) fn shared_parts(&mut self, old: &Parts) {
         self.prompts();
         self.trunks();
+        self.providers();
+        self.consumers();
         self.calendars();
         self.lists();
         self.settings();

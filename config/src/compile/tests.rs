@@ -11,6 +11,8 @@ fn context<'a>() -> Context<'a> {
         owned: &|number| number.to_string().starts_with("+1415555010"),
         recorded: &|_| false,
         speech: false,
+        provider_kinds: &[],
+        event_types: &[],
         run_tests: true,
     }
 }

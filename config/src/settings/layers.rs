@@ -317,6 +317,12 @@ fn inner_faults(settings: &Settings) -> Vec<Fault> {
     let zero = |n: usize| n == 0;
     vec![
         ("http.body_bytes_max", http.body_bytes_max < 1024, "must be at least 1024"),
+        (
+            "http.tls.certificates",
+            http.tls.certificates.is_empty() && http.tls.listen.is_some(),
+            "http.tls.listen speaks TLS: name its certificate",
+        ),
+        ("http.webhook_bytes_max", http.webhook_bytes_max < 1024, "must be at least 1024"),
         ("http.connections_max", zero(http.connections_max), "must be at least 1"),
         ("journal.commit_window_ms", journal.commit_window_ms > 1000, "must not exceed 1000"),
         ("journal.queue_events_max", zero(journal.queue_events_max), "must be at least 1"),

@@ -78,6 +78,7 @@ fn a_bad_value_names_its_key_and_its_layer() {
         ("[sip]\nlisten = ['sctp:1.2.3.4:5']\n", None, "sip.listen"),
         ("[sip]\nrealm = ''\n", None, "at least one character"),
         ("[sip]\nlisten = ['tls:127.0.0.1:5061']\n", None, "sip.tls.certificates"),
+        ("[http.tls]\nlisten = '127.0.0.1:8443'\n", None, "http.tls.certificates"),
         ("[sip.tls]\nclient_certificates = 'optional'\n", None, "sip.tls.client_ca"),
         ("[sip.tls]\nclient_certificates = 'perhaps'\n", None, "sip.tls.client_certificates"),
         ("[sip]\ndscp = 300\n", None, "sip.dscp"),

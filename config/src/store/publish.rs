@@ -147,6 +147,8 @@ impl Store {
             owned: &owned,
             recorded: &recorded,
             speech: self.options.speech,
+            provider_kinds: self.options.provider_kinds,
+            event_types: self.options.event_types,
             run_tests: true,
         };
         let outcome = compile(active.compiled.clone(), read, &context);

@@ -10,7 +10,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::{AppState, problem::Problem, prompts};
+use super::{AppState, problem::Problem, prompts, webhooks};
 use crate::telemetry::StatusClass;
 
 /// Lets a request with a key of ours through.
@@ -43,7 +43,9 @@ pub(super) fn has_key(state: &AppState, request: &Request) -> bool {
 /// never have more than the small size read.
 pub(super) async fn limit_body(State(state): State<AppState>, request: Request, next: Next) -> Response {
     let limits = state.limits;
-    let (bytes_max, remedy) = if !has_key(&state, &request) {
+    let (bytes_max, remedy) = if request.uri().path().starts_with(webhooks::PREFIX) {
+        (limits.webhook_bytes_max, "Raise http.webhook_bytes_max, or have the provider send less at once.")
+    } else if !has_key(&state, &request) {
         // Nothing that a stranger may ask for has a body.
         (STRANGER_BYTES_MAX, "Send a key: nothing that can be asked for without one has a body.")
     } else if prompts::is_upload(request.uri().path()) {

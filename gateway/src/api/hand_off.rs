@@ -10,7 +10,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use vestibule_routing::{
-    id::InboxId,
+    id::{ContactId, InboxId},
     journey::{Callee, Refusal, Request},
 };
 
@@ -21,7 +21,10 @@ use super::{
     live::{HandOff, HandOffState, LiveContact, Located, NoReply},
     problem::{ApiResult, Problem},
 };
-use crate::sip::LocateError;
+use crate::{
+    journal::{JournalError, MessageJob},
+    sip::LocateError,
+};
 
 /// Longest name of who asks, in characters.
 const BY_MAX: usize = 200;
@@ -42,8 +45,8 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct TakeBody {
-    /// The SIP URI to call; its host must be among `hand_off.allowed_targets`.
-    target: String,
+    /// The SIP URI to call; its host must be among `hand_off.allowed_targets`. Calls need it, messages have none.
+    target: Option<String>,
     /// Who takes the contact; the name of the API key when absent.
     by: Option<String>,
     /// Seconds for which the telephone rings, 1 to 600; `hand_off.ring_seconds` when absent.
@@ -72,8 +75,8 @@ struct TransferBody {
     ring_seconds: Option<u64>,
 }
 
-/// Take a waiting contact: call somebody, and connect them when they answer. The caller hears the queue until
-/// then. Asking again for the same target and taker changes nothing.
+/// Take a waiting contact. A call: somebody is called, and connected when they answer; the caller hears the queue
+/// until then. A message: it is theirs at once. Asking again for the same target and taker changes nothing.
 #[utoipa::path(post, path = "/api/v1/contacts/{id}/take", tag = "hand-off",
     params(("id" = String, Path, description = "The contact's id, `ct_…`")),
     request_body = TakeBody,
@@ -92,8 +95,12 @@ async fn take_contact(
     Json(TakeBody { target, by, ring_seconds }): Json<TakeBody>,
 ) -> ApiResult<(StatusCode, axum::Json<HandOff>)> {
     let by = name(by, actor)?;
+    let contact = match find(&state, &id).await? {
+        Found::Call(contact) => contact,
+        Found::Message(contact) => return take_message(&state, contact, target, by).await,
+    };
+    let target = target.ok_or_else(no_target)?;
     let (callee, targets) = callee(&state, target, by, ring_seconds).await?;
-    let contact = live(&state, &id).await?;
     let wanted = |state| HandOff { state, by: callee.by.clone(), targets: callee.targets.clone() };
     match contact.ask(Request::Take(callee.clone()), targets).await {
         Ok(Ok(())) => Ok((StatusCode::ACCEPTED, axum::Json(wanted(HandOffState::Ringing)))),
@@ -128,7 +135,12 @@ async fn refuse_contact(
     Json(RefuseBody { by }): Json<RefuseBody>,
 ) -> ApiResult<StatusCode> {
     let by = name(by, actor)?;
-    ask(&state, &id, Request::Refuse { by }, Vec::new()).await?;
+    if let Found::Message(contact) = find(&state, &id).await? {
+        let job = MessageJob::Refuse { contact, by };
+        state.journal.messages(job).await.map_err(message_refused)?;
+    } else {
+        ask(&state, &id, Request::Refuse { by }, Vec::new()).await?;
+    }
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -199,6 +211,59 @@ async fn ask(state: &AppState, id: &str, request: Request, targets: Vec<Located>
         Ok(Err(refusal)) => Err(refused(refusal)),
         Err(error) => Err(not_answered(error)),
     }
+}
+
+/// A contact that goes on.
+enum Found {
+    Call(Arc<LiveContact>),
+    Message(ContactId),
+}
+
+async fn find(state: &AppState, id: &str) -> ApiResult<Found> {
+    if let Some(contact) = state.live.find(id) {
+        return Ok(Found::Call(contact));
+    }
+    let row = state.journal.reader().contact(id.to_owned()).await?.ok_or_else(no_such_contact)?;
+    if row.ended.is_some() || row.channel == "voice" {
+        return Err(contact_over());
+    }
+    Ok(Found::Message(ContactId::new(row.id)))
+}
+
+async fn take_message(
+    state: &AppState,
+    contact: ContactId,
+    target: Option<String>,
+    by: String,
+) -> ApiResult<(StatusCode, axum::Json<HandOff>)> {
+    if target.is_some() {
+        return Err(Problem::bad_request("A message is taken without a `target`: nobody is called."));
+    }
+    let job = MessageJob::Take { contact, by: by.clone() };
+    state.journal.messages(job).await.map_err(message_refused)?;
+    Ok((StatusCode::OK, axum::Json(HandOff { state: HandOffState::Connected, by, targets: Vec::new() })))
+}
+
+fn message_refused(error: JournalError) -> Problem {
+    match error {
+        JournalError::TakenBy { .. } => Problem::new(
+            StatusCode::CONFLICT,
+            "taken_already",
+            format!("Nothing was done: {error}."),
+            "Leave it to whoever took it.",
+        ),
+        JournalError::NotOpen(_) => Problem::new(
+            StatusCode::CONFLICT,
+            "not_waiting",
+            "Nothing was done: the contact is over, or is held until its entry point is armed.",
+            "Wait for `contact.queued`.",
+        ),
+        other => other.into(),
+    }
+}
+
+fn no_target() -> Problem {
+    Problem::bad_request("A call is taken by a `target`: the SIP URI of who is to be called.")
 }
 
 pub(super) async fn live(state: &AppState, id: &str) -> ApiResult<Arc<LiveContact>> {

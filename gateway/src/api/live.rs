@@ -172,7 +172,7 @@ pub struct HandOff {
 pub enum HandOffState {
     /// The telephone rings.
     Ringing,
-    /// They talk.
+    /// They talk; a message is theirs.
     Connected,
 }
 

@@ -6,19 +6,20 @@ use axum::{Router, body::Body, http::Request};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
-    server::graceful::GracefulShutdown,
+    server::graceful::{GracefulShutdown, Watcher},
 };
 use tokio::{
-    net::{TcpListener, TcpStream},
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
     sync::{OwnedSemaphorePermit, Semaphore},
 };
 
-use super::{AppState, health::Peer};
+use super::{AppState, health::Peer, https::Https};
 use crate::telemetry::ApiMetrics;
 
 /// Serves the API until the phase is [`Stopping`](super::readiness::Phase::Stopping); then lets requests
-/// that are being answered finish, for at most ten seconds.
-pub async fn serve(listener: TcpListener, state: AppState) {
+/// that are being answered finish, for at most ten seconds. With `https`, connections begin with a TLS handshake.
+pub async fn serve(listener: TcpListener, https: Option<Arc<Https>>, state: AppState) {
     let router = super::router(state.clone());
     let permits = Arc::new(Semaphore::new(state.limits.connections_max));
     let graceful = GracefulShutdown::new();
@@ -41,7 +42,25 @@ pub async fn serve(listener: TcpListener, state: AppState) {
             continue;
         };
         let open = Open::new(permit, state.metrics.api.clone());
-        connect((stream, peer), router.clone(), &graceful, (open, state.limits.header));
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "no TCP_NODELAY");
+        }
+        let (router, watcher, header_within) = (router.clone(), graceful.watcher(), state.limits.header);
+        match https.clone() {
+            None => {
+                tokio::spawn(talk(stream, peer, router, watcher, (open, header_within)));
+            }
+            Some(https) => {
+                tokio::spawn(async move {
+                    match https.accept(stream).await {
+                        Ok(stream) => talk(stream, peer, router, watcher, (open, header_within)).await,
+                        Err(error) => {
+                            tracing::debug!(%error, "a TLS handshake with the HTTP listener failed")
+                        }
+                    }
+                });
+            }
+        }
     }
     drop(listener);
     if tokio::time::timeout(FINISH_WITHIN, graceful.shutdown()).await.is_err() {
@@ -49,15 +68,15 @@ pub async fn serve(listener: TcpListener, state: AppState) {
     }
 }
 
-fn connect(
-    (stream, peer): (TcpStream, SocketAddr),
+/// Answers the requests of one connection.
+async fn talk(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    peer: SocketAddr,
     router: Router,
-    graceful: &GracefulShutdown,
+    watcher: Watcher,
     (open, head_within): (Open, Duration),
 ) {
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "no TCP_NODELAY");
-    }
+    let _open = open;
     let service = service_fn(move |request: Request<Incoming>| {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(Peer(peer));
@@ -75,13 +94,9 @@ fn connect(
         .header_read_timeout(head_within)
         .max_buf_size(HEAD_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), service);
-    let connection = graceful.watch(connection);
-    tokio::spawn(async move {
-        let _open = open;
-        if let Err(error) = connection.await {
-            tracing::debug!(%error, "a connection to the API ended badly");
-        }
-    });
+    if let Err(error) = watcher.watch(connection).await {
+        tracing::debug!(%error, "a connection to the API ended badly");
+    }
 }
 
 /// A connection's place among those allowed.

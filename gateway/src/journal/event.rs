@@ -24,6 +24,9 @@ macro_rules! kinds {
             /// Every kind, in the order of the product's table.
             pub const ALL: &'static [Self] = &[$(Self::$variant),*];
 
+            /// Their CloudEvents types, in the same order.
+            pub const NAMES: &'static [&'static str] = &[$($name),*];
+
             /// The CloudEvents `type`.
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $name),* }

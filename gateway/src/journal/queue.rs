@@ -11,7 +11,11 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use super::{Entry, JournalError, Options, Receipt};
+use super::{
+    Entry, JournalError, Options, Receipt,
+    message::{MessageDone, MessageJob},
+    outbox::OutboxUpdate,
+};
 use crate::telemetry::{JournalMetrics, JournalRefusal};
 
 /// Something for the writer to do.
@@ -19,6 +23,10 @@ use crate::telemetry::{JournalMetrics, JournalRefusal};
 pub(super) enum Job {
     /// Write an entry.
     Append { entry: Entry, reply: Option<oneshot::Sender<Result<Receipt, JournalError>>> },
+    /// Write about messages.
+    Messages { job: MessageJob, reply: oneshot::Sender<Result<MessageDone, JournalError>> },
+    /// Write what became of deliveries.
+    Outbox { update: OutboxUpdate, reply: oneshot::Sender<Result<(), JournalError>> },
     /// Move a consumer's cursor.
     Cursor { consumer: String, expected: u64, cursor: u64, reply: oneshot::Sender<Result<(), JournalError>> },
 }
@@ -27,6 +35,8 @@ impl Job {
     fn events(&self) -> usize {
         match self {
             Self::Append { entry, .. } => entry.events.len().max(1),
+            Self::Messages { job, .. } => job.events(),
+            Self::Outbox { update, .. } => update.delivered.len().max(1),
             Self::Cursor { .. } => 1,
         }
     }
@@ -34,6 +44,8 @@ impl Job {
     fn bytes(&self) -> usize {
         match self {
             Self::Append { entry, .. } => entry.cost_bytes(),
+            Self::Messages { job, .. } => job.cost_bytes(),
+            Self::Outbox { update, .. } => 256 * (1 + update.put.len() + update.delivered.len()),
             Self::Cursor { consumer, .. } => 128 + consumer.len(),
         }
     }

@@ -10,9 +10,12 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::sync::Semaphore;
-use vestibule_routing::id::InboxId;
+use vestibule_routing::id::{ConversationId, InboxId};
 
-use super::{CallbackRow, EventKind, JournalError, callback, schema};
+use super::{
+    CallbackRow, ConversationRow, EventKind, HeldRow, JournalError, OptOutRow, OutboxRow, callback,
+    conversation, outbox, schema,
+};
 use crate::places::LostPlace;
 
 /// A pool of two read-only connections.
@@ -175,6 +178,68 @@ impl Reader {
             Ok(connection.prepare_cached(sql)?.query_row([id], contact_row).optional()?)
         })
         .await
+    }
+
+    /// Conversations before `before` (an id), the newest first: open ones only, or of one customer, if so wanted.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn conversations(
+        &self,
+        before: Option<String>,
+        open_only: bool,
+        customer: Option<String>,
+        limit: usize,
+    ) -> Result<Vec<ConversationRow>, JournalError> {
+        self.with(move |connection| {
+            let wanted = (before.as_deref(), open_only, customer.as_deref());
+            Ok(conversation::conversations(connection, wanted, limit)?)
+        })
+        .await
+    }
+
+    /// One conversation.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn conversation(&self, id: String) -> Result<Option<ConversationRow>, JournalError> {
+        self.with(move |connection| Ok(conversation::one_conversation(connection, &id)?)).await
+    }
+
+    /// Some open conversations of a channel in which the customer has not written since `before`.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn idle_conversations(
+        &self,
+        channel: String,
+        before: Timestamp,
+    ) -> Result<Vec<ConversationId>, JournalError> {
+        self.with(move |connection| Ok(conversation::idle(connection, &channel, before)?)).await
+    }
+
+    /// Some messages that wait for their entry point to be armed, the oldest first.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn held_messages(&self) -> Result<Vec<HeldRow>, JournalError> {
+        self.with(|connection| Ok(conversation::held(connection)?)).await
+    }
+
+    /// What is still to be delivered to a consumer, or was given up, the oldest first.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn outbox(&self, consumer: String) -> Result<Vec<OutboxRow>, JournalError> {
+        self.with(move |connection| Ok(outbox::rows(connection, &consumer)?)).await
+    }
+
+    /// What the ledger of opt-outs has of one customer.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn opt_outs(&self, customer: String) -> Result<Vec<OptOutRow>, JournalError> {
+        self.with(move |connection| Ok(conversation::opt_outs(connection, &customer)?)).await
     }
 
     /// Callers who left a queue, or were cut off in it, so shortly before `now`; of the newest contacts.

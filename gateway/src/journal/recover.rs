@@ -86,7 +86,7 @@ fn open_contacts(connection: &Connection, after: &str) -> rusqlite::Result<Vec<O
     connection
         .prepare_cached(
             "SELECT id, call_id, from_address, to_address, arrived_us, answered_us FROM contact \
-             WHERE ended_us IS NULL AND id > ?1 ORDER BY id LIMIT 1000",
+             WHERE ended_us IS NULL AND channel = 'voice' AND id > ?1 ORDER BY id LIMIT 1000",
         )?
         .query_map(params![after], |row| {
             let undecided = Undecided {

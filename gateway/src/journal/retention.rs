@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use rusqlite::{Connection, TransactionBehavior, params};
 
-use super::{JournalError, Retention};
+use super::{JournalError, Retention, message};
 
 /// What one batch of trimming did.
 #[derive(Debug, Default)]
@@ -50,11 +50,12 @@ pub(super) fn trim(
              AND ended_us IS NOT NULL AND ended_us < ?2",
         )?
         .execute(params![BATCH, contact_cut])?;
+    let forgotten = message::forget(&transaction, now, BATCH)?;
     transaction.commit()?;
     Ok(Trimmed {
         events: u64::try_from(events).unwrap_or(0),
         size_bytes,
-        more: rows >= BATCH || i64::try_from(contacts).unwrap_or(0) >= BATCH,
+        more: rows >= BATCH || i64::try_from(contacts).unwrap_or(0) >= BATCH || forgotten,
     })
 }
 

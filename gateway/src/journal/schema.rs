@@ -76,19 +76,25 @@ fn migrate(connection: &Connection) -> Result<(), JournalError> {
     match version {
         0 => {
             connection.execute_batch(&format!(
-                "BEGIN IMMEDIATE;{TABLES}{CALLBACKS}{DIVERSIONS}PRAGMA user_version={VERSION};COMMIT;"
+                "BEGIN IMMEDIATE;{TABLES}{CALLBACKS}{DIVERSIONS}{MESSAGES}{OUTBOX}PRAGMA user_version={VERSION};COMMIT;"
             ))?;
             Ok(())
         }
         1 => {
             connection.execute_batch(&format!(
-                "BEGIN IMMEDIATE;{CALLBACKS}{DIVERSIONS}PRAGMA user_version={VERSION};COMMIT;"
+                "BEGIN IMMEDIATE;{CALLBACKS}{DIVERSIONS}{MESSAGES}{OUTBOX}PRAGMA user_version={VERSION};COMMIT;"
             ))?;
             Ok(())
         }
         2 => {
             connection.execute_batch(&format!(
-                "BEGIN IMMEDIATE;{DIVERSIONS}PRAGMA user_version={VERSION};COMMIT;"
+                "BEGIN IMMEDIATE;{DIVERSIONS}{MESSAGES}{OUTBOX}PRAGMA user_version={VERSION};COMMIT;"
+            ))?;
+            Ok(())
+        }
+        3 => {
+            connection.execute_batch(&format!(
+                "BEGIN IMMEDIATE;{MESSAGES}{OUTBOX}PRAGMA user_version={VERSION};COMMIT;"
             ))?;
             Ok(())
         }
@@ -97,9 +103,13 @@ fn migrate(connection: &Connection) -> Result<(), JournalError> {
     }
 }
 
-const VERSION: i64 = 3;
+const VERSION: i64 = 4;
 
 const CALLBACKS: &str = super::callback::TABLE;
+
+const OUTBOX: &str = super::outbox::TABLE;
+
+const MESSAGES: &str = super::message::TABLES;
 
 const DIVERSIONS: &str = "ALTER TABLE contact ADD COLUMN diverted_from TEXT;";
 

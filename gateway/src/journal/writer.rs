@@ -17,9 +17,11 @@ use vestibule_routing::{
 };
 
 use self::apply::apply_cursor;
-pub(super) use self::apply::apply_entry;
+pub(super) use self::apply::{apply_entry, snake_case, write_events};
 use super::{
     ContactEnd, ContactUpdate, Entry, JournalError, Options, Receipt, Retention, free_bytes,
+    message::{self, MessageDone},
+    outbox,
     queue::{Job, Queue},
     retention, schema,
 };
@@ -147,7 +149,10 @@ impl Writer {
                         Answer::Append(reply, Err(error.clone())).give();
                     }
                 }
-                Job::Cursor { reply, .. } => Answer::Cursor(reply, Err(error.clone())).give(),
+                Job::Messages { reply, .. } => Answer::Messages(reply, Err(error.clone())).give(),
+                Job::Cursor { reply, .. } | Job::Outbox { reply, .. } => {
+                    Answer::Cursor(reply, Err(error.clone())).give()
+                }
             }
         }
     }
@@ -232,6 +237,7 @@ impl Writer {
 enum Answer {
     Append(oneshot::Sender<Result<Receipt, JournalError>>, Result<Receipt, JournalError>),
     Cursor(oneshot::Sender<Result<(), JournalError>>, Result<(), JournalError>),
+    Messages(oneshot::Sender<Result<MessageDone, JournalError>>, Result<MessageDone, JournalError>),
 }
 
 impl Answer {
@@ -240,6 +246,7 @@ impl Answer {
         match self {
             Self::Append(reply, result) => drop(reply.send(result)),
             Self::Cursor(reply, result) => drop(reply.send(result)),
+            Self::Messages(reply, result) => drop(reply.send(result)),
         }
     }
 }
@@ -262,6 +269,10 @@ fn commit(
     for job in batch.iter() {
         results.push(match job {
             Job::Append { entry, .. } => Applied::Entry(apply_entry(&transaction, entry, run, now, seq)?),
+            Job::Outbox { update, .. } => {
+                Applied::Cursor(outbox::apply(&transaction, update, (run, now), seq).map(Ok)?)
+            }
+            Job::Messages { job, .. } => Applied::Messages(message::apply(&transaction, job, run, now, seq)?),
             Job::Cursor { consumer, expected, cursor, .. } => {
                 Applied::Cursor(apply_cursor(&transaction, consumer, *expected, *cursor, *seq, now)?)
             }
@@ -272,7 +283,10 @@ fn commit(
         (Job::Append { reply: Some(reply), .. }, Applied::Entry(result)) => {
             Some(Answer::Append(reply, result))
         }
-        (Job::Cursor { reply, .. }, Applied::Cursor(result)) => Some(Answer::Cursor(reply, result)),
+        (Job::Cursor { reply, .. } | Job::Outbox { reply, .. }, Applied::Cursor(result)) => {
+            Some(Answer::Cursor(reply, result))
+        }
+        (Job::Messages { reply, .. }, Applied::Messages(result)) => Some(Answer::Messages(reply, result)),
         _ => None,
     });
     Ok(answers.collect())
@@ -281,6 +295,7 @@ fn commit(
 enum Applied {
     Entry(Result<Receipt, JournalError>),
     Cursor(Result<(), JournalError>),
+    Messages(Result<MessageDone, JournalError>),
 }
 
 /// What stays owed when an entry could not be committed: the end of a contact; and for one whose start

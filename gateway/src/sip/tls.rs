@@ -36,7 +36,7 @@ mod tests;
 
 use authorities::{SipClientVerifier, SipServerVerifier};
 pub use certificates::TlsError;
-use certificates::{Chosen, Files};
+pub(crate) use certificates::{Chosen, Files};
 pub use identity::Identities;
 
 use crate::telemetry::{SipMetrics, TlsFailure};
@@ -169,7 +169,7 @@ impl Tls {
     ) -> Result<S, HandshakeError> {
         let (reason, error) = match done {
             Ok(Ok(stream)) => return Ok(stream),
-            Ok(Err(error)) => (reason(&error), HandshakeError::Failed(error)),
+            Ok(Err(error)) => (failure(&error), HandshakeError::Failed(error)),
             Err(_) => (TlsFailure::TimedOut, HandshakeError::TimedOut),
         };
         self.metrics.tls_handshakes_failed.of(reason).inc();
@@ -230,7 +230,7 @@ fn public_authorities() -> Arc<RootCertStore> {
 }
 
 /// The kind of a failed handshake, for the metric.
-fn reason(error: &io::Error) -> TlsFailure {
+pub(crate) fn failure(error: &io::Error) -> TlsFailure {
     use CertificateError as Bad;
     let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     match tls {

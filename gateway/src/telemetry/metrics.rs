@@ -15,8 +15,8 @@ use prometheus::{
 };
 
 pub use self::labels::{
-    CallbackResult, DigitSource, JournalRefusal, Label, OutcomeLabel, SipMethod, SipRejection, StatusClass,
-    TakeResult, TlsFailure,
+    CallbackResult, DeliveryResult, DigitSource, JournalRefusal, Label, OutcomeLabel, SipMethod,
+    SipRejection, StatusClass, TakeResult, TlsFailure, WebhookResult,
 };
 
 /// Counters of one family, one for each value of a closed label; looked up by index, not by text.
@@ -66,6 +66,10 @@ pub struct Metrics {
     pub trunk: TrunkMetrics,
     /// Callbacks.
     pub callback: CallbackMetrics,
+    /// Messages.
+    pub message: MessageMetrics,
+    /// Deliveries to consumers.
+    pub delivery: DeliveryMetrics,
     /// Media.
     pub media: MediaMetrics,
     /// The journal.
@@ -192,6 +196,20 @@ families! {
         /// Attempts, by what became of them.
         attempts: counters("vestibule_callback_attempts_total", "Calls placed to who asked to be called back, by result.", "result": CallbackResult),
     }
+    /// Messages.
+    MessageMetrics {
+        /// Requests to webhooks.
+        webhooks: counters("vestibule_webhook_requests_total", "Requests to webhooks of providers, by result.", "result": WebhookResult),
+        /// Messages, reports and changes that were taken in.
+        received: counter("vestibule_messages_received_total", "Messages, reports and changes taken in from providers."),
+        /// Those that had come before.
+        duplicates: counter("vestibule_messages_duplicate_total", "Messages, reports and changes left out since they had come before."),
+    }
+    /// Deliveries to consumers.
+    DeliveryMetrics {
+        /// Requests, by what became of them.
+        requests: counters("vestibule_deliveries_total", "Deliveries of events to consumers by webhook, by result.", "result": DeliveryResult),
+    }
     /// Media.
     MediaMetrics {
         /// Streams open.
@@ -272,6 +290,12 @@ families! {
     }
     /// The control API.
     ApiMetrics {
+        /// TLS handshakes with the HTTP listener that failed.
+        tls_handshakes_failed: counters("vestibule_http_tls_handshakes_failed_total", "TLS handshakes with the HTTP listener that led to no connection.", "reason": TlsFailure),
+        /// Files of `[http.tls]` that could not be used when they were read again.
+        tls_files_failed: counter("vestibule_http_tls_files_failed_total", "Files of [http.tls] that could not be used when they were read again."),
+        /// When our certificates expire.
+        tls_certificate_expiry: gauges("vestibule_http_tls_certificate_expiry_timestamp_seconds", "When a certificate of the HTTP listener expires, in seconds since 1970.", "name"),
         /// Requests answered, by class of status.
         responses: counters("vestibule_api_responses_total", "Requests answered.", "class": StatusClass),
         /// Time of a request; long polls and streams are not in it.
@@ -304,6 +328,8 @@ impl Metrics {
             hand_off: HandOffMetrics::register(&registry)?,
             trunk: TrunkMetrics::register(&registry)?,
             callback: CallbackMetrics::register(&registry)?,
+            message: MessageMetrics::register(&registry)?,
+            delivery: DeliveryMetrics::register(&registry)?,
             media: MediaMetrics::register(&registry)?,
             journal: JournalMetrics::register(&registry)?,
             api: ApiMetrics::register(&registry)?,

@@ -32,8 +32,19 @@ pub(in crate::journal) fn apply_entry(
     if let Some(update) = &entry.callback {
         callback::apply(transaction, update)?;
     }
+    Ok(Ok(write_events(transaction, id, &entry.events, (run, now), seq)?))
+}
+
+/// Writes events about `contact` (empty: about none) as one row, and moves `seq` on.
+pub(in crate::journal) fn write_events(
+    transaction: &Transaction<'_>,
+    contact: &str,
+    events: &[Event],
+    (run, now): (u64, Timestamp),
+    seq: &mut u64,
+) -> rusqlite::Result<Receipt> {
     let first = *seq + 1;
-    let count = u32::try_from(entry.events.len()).unwrap_or(u32::MAX);
+    let count = u32::try_from(events.len()).unwrap_or(u32::MAX);
     if count > 0 {
         transaction
             .prepare_cached(
@@ -44,12 +55,12 @@ pub(in crate::journal) fn apply_entry(
                 count,
                 signed(run),
                 now.as_microsecond(),
-                id,
-                events_json(&entry.events)
+                contact,
+                events_json(events)
             ])?;
         *seq += u64::from(count);
     }
-    Ok(Ok(Receipt { first, count }))
+    Ok(Receipt { first, count })
 }
 
 /// Moves a consumer's cursor if it stands at `expected`.
@@ -163,7 +174,7 @@ fn events_json(events: &[Event]) -> String {
 }
 
 /// The name serde gives a unit variant.
-fn snake_case(value: &impl serde::Serialize) -> String {
+pub(in crate::journal) fn snake_case(value: &impl serde::Serialize) -> String {
     match serde_json::to_value(value) {
         Ok(serde_json::Value::String(name)) => name,
         _ => String::new(),

@@ -73,7 +73,7 @@ pub enum TlsError {
 
 /// One of our certificates and its key.
 #[derive(Clone, Debug)]
-pub(super) struct Pair {
+pub(crate) struct Pair {
     /// Names that it is asked for by.
     names: Vec<String>,
     expires_seconds: i64,
@@ -82,12 +82,12 @@ pub(super) struct Pair {
 
 impl Pair {
     /// The first name, for people.
-    pub(super) fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         self.names.first().map_or("", String::as_str)
     }
 
     /// When it expires, in seconds since 1970.
-    pub(super) fn expires_seconds(&self) -> i64 {
+    pub(crate) fn expires_seconds(&self) -> i64 {
         self.expires_seconds
     }
 }
@@ -101,7 +101,7 @@ struct Place {
 
 /// What was read of the files last, and how they looked.
 #[derive(Debug, Default)]
-pub(super) struct Files {
+pub(crate) struct Files {
     /// In the order of the settings.
     places: Vec<Place>,
     pairs: BTreeMap<Place, Pair>,
@@ -115,7 +115,7 @@ type Looks = Vec<(PathBuf, Option<(u64, SystemTime)>)>;
 
 impl Files {
     /// Reads everything again. What cannot be used is told, and leaves in its place what was read before.
-    pub(super) fn read(&mut self, settings: &SipTls, provider: &CryptoProvider) -> Vec<TlsError> {
+    pub(crate) fn read(&mut self, settings: &SipTls, provider: &CryptoProvider) -> Vec<TlsError> {
         // Before the reading: what changes during it is seen as changed at the next look.
         self.looks = looks(settings);
         let mut faults = Vec::new();
@@ -152,12 +152,12 @@ impl Files {
     }
 
     /// Whether a file looks otherwise than when it was read.
-    pub(super) fn changed(&self, settings: &SipTls) -> bool {
+    pub(crate) fn changed(&self, settings: &SipTls) -> bool {
         self.looks != looks(settings)
     }
 
     /// The pairs, in the order of the settings.
-    pub(super) fn pairs(&self) -> impl Iterator<Item = &Pair> {
+    pub(crate) fn pairs(&self) -> impl Iterator<Item = &Pair> {
         self.places.iter().filter_map(|place| self.pairs.get(place))
     }
 
@@ -261,12 +261,12 @@ fn read_file(path: &Path) -> Result<Vec<u8>, TlsError> {
 
 /// Chooses among our certificates.
 #[derive(Debug)]
-pub(super) struct Chosen {
+pub(crate) struct Chosen {
     pairs: Vec<Pair>,
 }
 
 impl Chosen {
-    pub(super) fn new<'a>(pairs: impl Iterator<Item = &'a Pair>) -> Self {
+    pub(crate) fn new<'a>(pairs: impl Iterator<Item = &'a Pair>) -> Self {
         Self { pairs: pairs.cloned().collect() }
     }
 

@@ -135,6 +135,28 @@ labels! {
         /// They did not answer, or pressed no key.
         NotReached = "not_reached",
     }
+    /// What became of a delivery to a consumer.
+    DeliveryResult {
+        /// It took it.
+        Delivered = "delivered",
+        /// It did not; it is tried again.
+        Failed = "failed",
+        /// It did not for a day.
+        GivenUp = "given_up",
+    }
+    /// What became of a request to a webhook.
+    WebhookResult {
+        /// What it told is durable.
+        Taken = "taken",
+        /// It asked whether we are there.
+        Asked = "asked",
+        /// Its sender was not proven.
+        Refused = "refused",
+        /// No such provider.
+        Unknown = "unknown",
+        /// It could not be taken in now; the provider sends it again.
+        NotTaken = "not_taken",
+    }
     /// Why the journal refused an entry.
     JournalRefusal {
         /// Its queue was full.
@@ -205,6 +227,8 @@ pub(super) fn reference() -> String {
     values::<DigitSource>("`source`", &mut page);
     values::<TakeResult>("`result` of `vestibule_takes_total`", &mut page);
     values::<CallbackResult>("`result` of `vestibule_callback_attempts_total`", &mut page);
+    values::<DeliveryResult>("`result` of `vestibule_deliveries_total`", &mut page);
+    values::<WebhookResult>("`result` of `vestibule_webhook_requests_total`", &mut page);
     page.push_str(
         "| `side`, `reason` of `vestibule_calls_ended_total` | side and reason of a contact's outcome |\n",
     );

@@ -1,0 +1,84 @@
+//! Providers: who sends messages by webhook, and how it proves itself.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use vestibule_routing::id::ProviderId;
+
+use super::Compiler;
+use crate::{
+    diagnostic::{Code, step},
+    document::ProviderDoc,
+};
+
+/// Every provider by its id.
+pub type Providers = BTreeMap<ProviderId, Arc<ProviderDoc>>;
+
+/// Most secrets of one provider.
+pub(super) const SECRETS_MAX: usize = 4;
+
+impl Compiler<'_> {
+    pub(super) fn providers(&mut self) {
+        let parts = self.next.parts.clone();
+        for (id, doc) in &parts.providers {
+            self.provider(doc, &format!("/providers/{}", step(id.as_str())));
+        }
+        if *self.next.providers != parts.providers {
+            self.next.providers = Arc::new(parts.providers.clone());
+        }
+    }
+
+    fn provider(&mut self, doc: &ProviderDoc, path: &str) {
+        let kinds = self.context.provider_kinds;
+        if !kinds.is_empty() && !kinds.contains(&doc.kind.as_str()) {
+            let sentence = format!("\"{}\" is none of {}", doc.kind, kinds.join(", "));
+            self.findings.add(Code::UnknownProviderKind, format!("{path}/kind"), sentence);
+        }
+        if doc.secrets.is_empty() || doc.secrets.len() > SECRETS_MAX {
+            let sentence = "requests are believed by a secret: name 1 to 4";
+            self.findings.add(Code::BadProvider, format!("{path}/secrets"), sentence);
+        }
+        if !is_address(&doc.url) {
+            let sentence = format!("\"{}\" is no address without query and fragment", doc.url);
+            self.findings.add(Code::BadProvider, format!("{path}/url"), sentence);
+        }
+    }
+}
+
+/// Whether a provider could send to it: `https://host/path` (or `http:`, behind a proxy), and nothing after the path.
+pub(super) fn is_address(url: &str) -> bool {
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    let plain = |rest: &str| rest.bytes().all(|byte| byte.is_ascii_graphic() && !b"?#\\\"<>".contains(&byte));
+    rest.is_some_and(|rest| {
+        rest.split_once('/').is_some_and(|(host, _)| !host.is_empty() && !host.contains('@')) && plain(rest)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_address;
+
+    #[test]
+    fn an_address_is_absolute_and_ends_with_its_path() {
+        for good in [
+            "https://gw.example.com/webhooks/tw",
+            "http://127.0.0.1:8080/webhooks/tw",
+            "https://[2001:db8::1]/w",
+        ] {
+            assert!(is_address(good), "{good}");
+        }
+        for bad in [
+            "",
+            "gw.example.com/webhooks",
+            "https://",
+            "https://gw.example.com",
+            "https:///w",
+            "https://a@b/w",
+            "https://gw.example.com/w?x=1",
+            "https://gw.example.com/w#f",
+            "ftp://gw.example.com/w",
+            "https://gw.example.com/a b",
+        ] {
+            assert!(!is_address(bad), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Conversations, held messages and opt-outs as they are read; [`super::message`] writes them.
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use vestibule_routing::id::{ContactId, ConversationId, InboxId};
+
+use super::message::time;
+
+/// A conversation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConversationRow {
+    /// Its id.
+    pub id: ConversationId,
+    /// Its channel, as in documents.
+    pub channel: String,
+    /// Our address.
+    pub address: String,
+    /// The customer's address.
+    pub customer: String,
+    /// The inbox it is in.
+    pub inbox: InboxId,
+    /// When it began.
+    pub opened: Timestamp,
+    /// When the customer wrote last.
+    pub last: Timestamp,
+    /// Messages so far.
+    pub messages: u64,
+    /// When the oldest message that nobody took should be answered.
+    pub sla_due: Option<Timestamp>,
+    /// Who took it last.
+    pub taken_by: Option<String>,
+    /// When it was closed.
+    pub closed: Option<Timestamp>,
+    /// Whether the customer wants no messages.
+    pub opted_out: bool,
+}
+
+/// A message that waits for its entry point to be armed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldRow {
+    /// Its contact.
+    pub contact: ContactId,
+    /// The entry point's name.
+    pub entry_point: String,
+}
+
+/// What is known of a customer's wish to hear from an address of ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OptOutRow {
+    /// The channel, as in documents.
+    pub channel: String,
+    /// Our address.
+    pub address: String,
+    /// The customer's address.
+    pub customer: String,
+    /// Whether no messages are wanted.
+    pub out: bool,
+    /// Since when.
+    pub since: Timestamp,
+    /// The proof: the word that was written, or `provider`.
+    pub word: String,
+    /// The proof: the contact that said so; empty when the provider did.
+    pub contact: String,
+}
+
+/// Conversations before `before`, the newest first; open ones only, or of one customer, if so wanted.
+pub(super) fn conversations(
+    connection: &Connection,
+    (before, open_only, customer): (Option<&str>, bool, Option<&str>),
+    limit: usize,
+) -> rusqlite::Result<Vec<ConversationRow>> {
+    connection
+        .prepare_cached(&format!(
+            "{CONVERSATION} WHERE c.id < coalesce(?1, 'd') AND (NOT ?2 OR c.closed_us IS NULL) \
+             AND (?3 IS NULL OR c.customer = ?3) ORDER BY c.id DESC LIMIT ?4"
+        ))?
+        .query_map(
+            params![before, open_only, customer, i64::try_from(limit).unwrap_or(i64::MAX)],
+            conversation,
+        )?
+        .collect()
+}
+
+pub(super) fn one_conversation(
+    connection: &Connection,
+    id: &str,
+) -> rusqlite::Result<Option<ConversationRow>> {
+    connection
+        .prepare_cached(&format!("{CONVERSATION} WHERE c.id = ?"))?
+        .query_row([id], conversation)
+        .optional()
+}
+
+/// Open conversations in which nobody wrote since `before`.
+pub(super) fn idle(
+    connection: &Connection,
+    channel: &str,
+    before: Timestamp,
+) -> rusqlite::Result<Vec<ConversationId>> {
+    connection
+        .prepare_cached(
+            "SELECT id FROM conversation WHERE closed_us IS NULL AND last_us < ?1 AND channel = ?2 LIMIT 100",
+        )?
+        .query_map(params![before.as_microsecond(), channel], |row| {
+            Ok(ConversationId::from(row.get_ref(0)?.as_str()?))
+        })?
+        .collect()
+}
+
+/// Messages that wait for their entry point to be armed, the oldest first.
+pub(super) fn held(connection: &Connection) -> rusqlite::Result<Vec<HeldRow>> {
+    connection
+        .prepare_cached(
+            "SELECT id, entry_point FROM contact WHERE held = 1 AND ended_us IS NULL ORDER BY id LIMIT 1000",
+        )?
+        .query_map([], |row| {
+            Ok(HeldRow { contact: ContactId::from(row.get_ref(0)?.as_str()?), entry_point: row.get(1)? })
+        })?
+        .collect()
+}
+
+/// What the ledger of opt-outs has of one customer.
+pub(super) fn opt_outs(connection: &Connection, customer: &str) -> rusqlite::Result<Vec<OptOutRow>> {
+    connection
+        .prepare_cached("SELECT * FROM opt_out WHERE customer = ? LIMIT 1000")?
+        .query_map([customer], |row| {
+            Ok(OptOutRow {
+                channel: row.get(0)?,
+                address: row.get(1)?,
+                customer: row.get(2)?,
+                out: row.get(3)?,
+                since: time(row.get(4)?),
+                word: row.get(5)?,
+                contact: row.get(6)?,
+            })
+        })?
+        .collect()
+}
+
+const CONVERSATION: &str = "SELECT c.id, c.channel, c.address, c.customer, c.inbox, c.opened_us, c.last_us, c.messages, \
+    c.sla_due_us, c.taken_by, c.closed_us, coalesce(o.out, 0) FROM conversation c LEFT JOIN opt_out o \
+    ON o.channel = c.channel AND o.address = c.address AND o.customer = c.customer";
+
+fn conversation(row: &Row<'_>) -> rusqlite::Result<ConversationRow> {
+    Ok(ConversationRow {
+        id: ConversationId::from(row.get_ref(0)?.as_str()?),
+        channel: row.get(1)?,
+        address: row.get(2)?,
+        customer: row.get(3)?,
+        inbox: InboxId::from(row.get_ref(4)?.as_str()?),
+        opened: time(row.get(5)?),
+        last: time(row.get(6)?),
+        messages: u64::try_from(row.get::<_, i64>(7)?).unwrap_or(0),
+        sla_due: row.get::<_, Option<i64>>(8)?.map(time),
+        taken_by: row.get(9)?,
+        closed: row.get::<_, Option<i64>>(10)?.map(time),
+        opted_out: row.get(11)?,
+    })
+}

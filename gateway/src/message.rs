@@ -1,0 +1,15 @@
+//! Messages: how they come in, what is kept of them, and how conversations hold them together.
+//!
+//! One way through: a provider's webhook is verified over its raw bytes ([`webhook`]), read into [`Incoming`]s,
+//! written to the journal with its duplicates left out, and only then answered.
+
+pub mod incoming;
+pub mod intake;
+pub mod opt_out;
+pub mod providers;
+pub mod webhook;
+
+pub use incoming::{Change, Content, Incoming, MediaLink, What};
+pub use intake::Intake;
+pub use opt_out::Keyword;
+pub use providers::Providers;

@@ -1,0 +1,144 @@
+//! What a provider said, in our words: the same form for every provider and channel.
+
+use jiff::Timestamp;
+use serde::Serialize;
+use vestibule_routing::channel::Channel;
+
+/// One thing that a webhook request told us. A request may tell of many.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Incoming {
+    /// Names it among all that this provider sends, repetitions included: the provider's id of the message, with the
+    /// type of the event where one message has several. Kept for 8 days to leave out what comes again.
+    pub id: String,
+    /// The channel.
+    pub channel: Channel,
+    /// The customer: an E.164 number where the channel has numbers, else the provider's id of the person or a mailbox.
+    pub customer: String,
+    /// Ours: what the customer wrote to.
+    pub address: String,
+    /// When the provider says that it happened; order is the order of arrival all the same.
+    pub at: Option<Timestamp>,
+    /// What happened.
+    pub what: What,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    /// The customer wrote.
+    Message(Box<Content>),
+    /// A message that was received before is no longer what it was.
+    Changed {
+        /// The provider's id of that message.
+        message: String,
+        /// How.
+        change: Change,
+    },
+    /// What became of a message that we sent.
+    Delivery {
+        /// The provider's id of that message.
+        message: String,
+        /// The provider's word for it: `delivered`, `failed`, `read`.
+        status: String,
+        /// The provider's code of the failure, if it is one.
+        error: Option<String>,
+    },
+    /// The provider itself noted that the customer wants no more messages, or wants them again.
+    OptOut {
+        /// Whether no more are wanted.
+        out: bool,
+    },
+    /// Anything else that was properly signed: kept as it came, under the provider's word for it.
+    Other {
+        /// The provider's name of the event; `unparsed` when the body could not be read.
+        kind: String,
+        /// The body, or the part of it that tells of this.
+        raw: String,
+    },
+}
+
+/// What a customer wrote.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Content {
+    /// The provider's id of the message.
+    pub message_id: String,
+    /// The text, unchanged; empty when there is only media.
+    pub text: String,
+    /// The name that the customer goes by, where the provider tells it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The subject, of mail.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// The provider's id of the message that this one answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reply_to: Option<String>,
+    /// What the customer pressed: the payload of a button or a list row.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub payload: Option<String>,
+    /// Which part of how many this is, where the provider sends the parts of a long message singly.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub part: Option<Part>,
+    /// Pictures, sounds, files.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub media: Vec<MediaLink>,
+}
+
+/// One part of a long message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Part {
+    /// What the parts of one message have in common.
+    pub reference: String,
+    /// Counted from 1.
+    pub number: u16,
+    /// How many there are.
+    pub total: u16,
+}
+
+/// Where the provider keeps a picture, a sound or a file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct MediaLink {
+    /// The link, or the provider's id where it gives out links on request only.
+    pub link: String,
+    /// The media type that the provider claims.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub media_type: Option<String>,
+    /// The file name that the customer gave it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file_name: Option<String>,
+}
+
+/// How a message changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "change")]
+pub enum Change {
+    /// It says something else now.
+    Edited {
+        /// What.
+        text: String,
+    },
+    /// The customer took it back.
+    Deleted,
+    /// The customer reacted to it.
+    Reaction {
+        /// With what; none when the reaction is taken back.
+        emoji: Option<String>,
+    },
+}
+
+impl Incoming {
+    /// Bytes that it takes, roughly.
+    pub fn size(&self) -> usize {
+        let ids = self.id.len() + self.customer.len() + self.address.len();
+        let what = match &self.what {
+            What::Message(content) => {
+                let media = content.media.iter().map(|link| link.link.len() + 128).sum::<usize>();
+                content.text.len() + media + 512
+            }
+            What::Changed { change: Change::Edited { text }, .. } => text.len(),
+            What::Other { raw, .. } => raw.len(),
+            What::Changed { .. } | What::Delivery { .. } | What::OptOut { .. } => 256,
+        };
+        ids + what
+    }
+}

@@ -1,0 +1,175 @@
+//! Takes in what was verified: resolves it, writes it to the journal, and gives back the proof.
+//!
+//! It also looks after what waits there: messages of disarmed entry points, and conversations that nobody goes on with.
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::{SignedDuration, Timestamp};
+use rand::{SeedableRng, rngs::StdRng};
+use sha2::{Digest as _, Sha256};
+use vestibule_config::{document::EntryPointRef, settings::Conversations, store::Store};
+use vestibule_routing::{
+    address::Address,
+    channel::Channel,
+    id::{ConversationId, ProviderId},
+    plan::{EntryPointKey, Plan},
+};
+
+use super::{Incoming, Keyword, webhook::Verified};
+use crate::{
+    contact_id::{new_contact_id, new_conversation_id},
+    journal::{Arrival, Journal, JournalError, MessageDone, MessageJob, MessageRoute},
+    telemetry::MessageMetrics,
+};
+
+/// Messages on their way into the journal.
+#[derive(Clone, Debug)]
+pub struct Intake {
+    routing: Arc<Store>,
+    journal: Journal,
+    idle: Conversations,
+    metrics: MessageMetrics,
+}
+
+/// Why something was not taken in. The provider sends it again.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum NotTaken {
+    /// The journal did not take it, or did not in time.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The commit takes too long: whether it came about is found out by the repetition.
+    #[error("the journal is slow")]
+    Slow,
+    /// There is no routing yet.
+    #[error("the channel has no default inbox")]
+    NoInbox,
+}
+
+/// Shorter than the shortest patience of a provider (2 s).
+const COMMIT_WITHIN: Duration = Duration::from_millis(1500);
+/// How often held messages and idle conversations are looked for.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+impl Intake {
+    /// An intake that resolves by `routing` and writes to `journal`.
+    pub fn new(routing: Arc<Store>, journal: Journal, idle: Conversations, metrics: MessageMetrics) -> Self {
+        Self { routing, journal, idle, metrics }
+    }
+
+    /// Takes in what one request told: all of it, or nothing.
+    ///
+    /// # Errors
+    /// [`NotTaken`]: nothing may be acknowledged.
+    pub async fn take(
+        &self,
+        provider: &ProviderId,
+        told: Verified<Vec<Incoming>>,
+        now: Timestamp,
+    ) -> Result<MessageDone, NotTaken> {
+        let active = self.routing.active().load();
+        let mut rng = StdRng::from_os_rng();
+        let mut arrivals = Vec::new();
+        for incoming in told.into_inner() {
+            let key = entry_point(&incoming);
+            let route = route(&active.plan, &key).ok_or(NotTaken::NoInbox)?;
+            arrivals.push(Arrival {
+                contact: new_contact_id(now, &mut rng),
+                conversation: new_conversation_id(now, &mut rng),
+                fingerprint: fingerprint(provider, &incoming.id),
+                provider: provider.clone(),
+                arrived: now,
+                keyword: Keyword::of(&incoming),
+                route,
+                incoming,
+            });
+        }
+        let count = arrivals.len();
+        let written = self.journal.messages(MessageJob::Arrive(arrivals));
+        let done = tokio::time::timeout(COMMIT_WITHIN, written).await.map_err(|_| NotTaken::Slow)??;
+        self.metrics.duplicates.inc_by(u64::try_from(done.duplicates).unwrap_or(0));
+        self.metrics.received.inc_by(u64::try_from(count.saturating_sub(done.duplicates)).unwrap_or(0));
+        Ok(done)
+    }
+
+    /// Hands on what was held when its entry point is armed, and closes idle conversations; for as long as the
+    /// process runs.
+    pub async fn go_on(self) {
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            if let Err(error) = self.look_after().await {
+                tracing::warn!(%error, "conversations could not be looked after");
+            }
+        }
+    }
+
+    async fn look_after(&self) -> Result<(), JournalError> {
+        let active = self.routing.active().load();
+        for held in self.journal.reader().held_messages().await? {
+            // One whose name is no entry point's (a short code) cannot be disarmed any more.
+            let key = EntryPointRef::parse(&held.entry_point).map(|reference| reference.key());
+            let Some(route) = key.ok().and_then(|key| route(&active.plan, &key)) else { continue };
+            if !route.held {
+                self.journal.messages(MessageJob::Release { contact: held.contact, route }).await?;
+            }
+        }
+        for channel in Channel::ALL {
+            let idle = match channel {
+                Channel::Chat => SignedDuration::from_mins(self.idle.chat_idle_minutes),
+                Channel::Email => SignedDuration::from_hours(self.idle.email_idle_hours),
+                _ => SignedDuration::from_hours(self.idle.idle_hours),
+            };
+            let Ok(before) = Timestamp::now().checked_sub(idle) else { continue };
+            let name = channel_name(channel);
+            for conversation in self.journal.reader().idle_conversations(name, before).await? {
+                self.close(conversation, None).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn close(&self, conversation: ConversationId, by: Option<String>) -> Result<(), JournalError> {
+        match self.journal.messages(MessageJob::Close { conversation, by }).await {
+            // Closed by somebody else meanwhile.
+            Ok(_) | Err(JournalError::NotOpenConversation) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// The entry point that something came to. Addresses of a form that documents do not know (short codes) are none that
+/// could have an exception: they go to the channel's default.
+fn entry_point(incoming: &Incoming) -> EntryPointKey {
+    let text = format!("{}/{}", channel_name(incoming.channel), incoming.address);
+    match EntryPointRef::parse(&text) {
+        Ok(reference) => reference.key(),
+        Err(_) => (incoming.channel, Address::Text(incoming.address.as_str().into())),
+    }
+}
+
+fn route(plan: &Plan, key: &EntryPointKey) -> Option<MessageRoute> {
+    let route = plan.resolve_message(key)?;
+    let entry_point = EntryPointRef { channel: key.0, address: key.1.clone() }.to_string();
+    Some(MessageRoute {
+        entry_point,
+        inbox: route.inbox,
+        sla_minutes: route.sla_minutes,
+        revision: plan.revision,
+        held: route.disarmed,
+    })
+}
+
+fn channel_name(channel: Channel) -> String {
+    EntryPointRef { channel, address: Address::Text("".into()) }.to_string().trim_end_matches('/').to_owned()
+}
+
+/// Names a thing among all that were ever told: 128 bits of a hash of who said it and its id there.
+fn fingerprint(provider: &ProviderId, id: &str) -> [u8; 16] {
+    let mut hash = Sha256::new();
+    // Ids of providers have no zero byte in them, so that no two pairs are alike.
+    hash.update(provider.as_str().as_bytes());
+    hash.update([0]);
+    hash.update(id.as_bytes());
+    let mut short = [0; 16];
+    short.iter_mut().zip(hash.finalize()).for_each(|(to, from)| *to = from);
+    short
+}

@@ -1,0 +1,89 @@
+//! Who may send messages by webhook, with its secrets; replaced as a whole when routing changes.
+
+use std::{collections::HashMap, fmt, sync::Arc};
+
+use arc_swap::ArcSwap;
+use vestibule_config::{
+    compile,
+    document::{ProviderDoc, SecretRef},
+};
+use vestibule_routing::id::ProviderId;
+
+use super::webhook::{Credentials, Kind};
+
+/// The providers that are set up.
+#[derive(Clone, Debug, Default)]
+pub struct Providers {
+    known: Arc<ArcSwap<HashMap<ProviderId, Arc<Provider>>>>,
+}
+
+/// One provider's account.
+pub struct Provider {
+    /// Its id.
+    pub id: ProviderId,
+    /// Whose form and signatures its requests have.
+    pub kind: Kind,
+    /// Our address as it knows it.
+    pub url: String,
+    secrets: Vec<String>,
+    verify_token: Option<String>,
+    account: Option<String>,
+}
+
+impl fmt::Debug for Provider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Provider").field("id", &self.id).field("kind", &self.kind).finish_non_exhaustive()
+    }
+}
+
+impl Providers {
+    /// Replaces the providers, and reads their secrets: while routing changes, not while messages come. A secret that
+    /// cannot be read is left out; without any, the provider's requests are answered 503, so that they come again.
+    pub fn set(&self, providers: &compile::Providers) {
+        let known =
+            providers.iter().filter_map(|(id, doc)| Some((id.clone(), Arc::new(Provider::new(id, doc)?))));
+        self.known.store(Arc::new(known.collect()));
+    }
+
+    /// The provider of that id.
+    pub fn get(&self, id: &str) -> Option<Arc<Provider>> {
+        self.known.load().get(&ProviderId::from(id)).cloned()
+    }
+}
+
+impl Provider {
+    fn new(id: &ProviderId, doc: &ProviderDoc) -> Option<Self> {
+        let Some(kind) = Kind::parse(&doc.kind) else {
+            tracing::error!(provider = %id, kind = doc.kind, "this gateway does not know the provider's kind");
+            return None;
+        };
+        let reveal = |secret: &SecretRef| match secret.reveal() {
+            Ok(secret) if !secret.is_empty() => Some(secret),
+            Ok(_) => {
+                tracing::error!(provider = %id, %secret, "a secret of a provider is empty");
+                None
+            }
+            Err(error) => {
+                tracing::error!(provider = %id, %error, "a secret of a provider cannot be read");
+                None
+            }
+        };
+        Some(Self {
+            id: id.clone(),
+            kind,
+            url: doc.url.clone(),
+            secrets: doc.secrets.iter().filter_map(reveal).collect(),
+            verify_token: doc.verify_token.as_ref().and_then(reveal),
+            account: doc.account.clone(),
+        })
+    }
+
+    /// What its requests are proven by; none while no secret can be read.
+    pub fn credentials(&self) -> Option<Credentials<'_>> {
+        if self.secrets.is_empty() {
+            return None;
+        }
+        let (verify_token, account) = (self.verify_token.as_deref(), self.account.as_deref());
+        Some(Credentials { secrets: &self.secrets, verify_token, account })
+    }
+}

@@ -1,0 +1,206 @@
+//! Webhooks of providers: each file here knows one provider, and all have the same small shape.
+//!
+//! `verify` proves over the raw bytes who sent a request; `read` puts it into our words. What is properly signed and
+//! cannot be understood is kept as [`What::Other`], never refused: the provider would send it again for days.
+
+use axum::http::{HeaderMap, Method, StatusCode};
+use jiff::{SignedDuration, Timestamp};
+use vestibule_routing::channel::Channel;
+
+use super::{Incoming, What};
+
+mod generic;
+mod proof;
+mod twilio;
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal),* $(,)?) => {
+        /// The kinds of providers: a closed table, as documents name them.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Kind {
+            $($(#[$doc])* $variant,)*
+        }
+
+        impl Kind {
+            /// Every name.
+            pub const NAMES: &'static [&'static str] = &[$($name),*];
+
+            /// The kind of that name.
+            pub fn parse(name: &str) -> Option<Self> {
+                match name {
+                    $($name => Some(Self::$variant),)*
+                    _ => None,
+                }
+            }
+
+            /// Its name in documents and metrics.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $name),* }
+            }
+        }
+    };
+}
+
+kinds! {
+    /// Twilio messaging: SMS, MMS, WhatsApp.
+    Twilio = "twilio",
+    /// Anything that signs by Standard Webhooks and speaks our own small form.
+    Generic = "generic",
+}
+
+/// A request to the address of a provider, as it came.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrived<'a> {
+    /// GET, where a provider proves a new address, or POST.
+    pub method: &'a Method,
+    /// Our address as the provider knows it, from the documents: never from Host. Without query.
+    pub url: &'a str,
+    /// The query as it came, without `?`; empty when there is none.
+    pub query: &'a str,
+    /// The headers.
+    pub headers: &'a HeaderMap,
+    /// The raw body.
+    pub body: &'a [u8],
+    /// When it came.
+    pub now: Timestamp,
+}
+
+/// What a provider proves itself by.
+#[derive(Clone, Copy)]
+pub struct Credentials<'a> {
+    /// Secrets or public keys, 1 to 4: each is tried, so that they can be changed without a gap.
+    pub secrets: &'a [String],
+    /// The word that Meta's subscription handshake must name.
+    pub verify_token: Option<&'a str>,
+    /// Our account at the provider, where a request must name it.
+    pub account: Option<&'a str>,
+}
+
+impl std::fmt::Debug for Credentials<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Credentials").field("secrets", &self.secrets.len()).finish_non_exhaustive()
+    }
+}
+
+/// Why a request is not believed. It is answered 401 and leaves nothing behind but a count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// There is no signature, or not in the form that the provider gives it.
+    #[error("the request is not signed")]
+    Unsigned,
+    /// The signature is of another secret, or of another body.
+    #[error("the signature is wrong")]
+    WrongSignature,
+    /// The signature is right, and too old or from the future.
+    #[error("the signature's time is not now")]
+    Stale,
+    /// A header that must come once came twice.
+    #[error("a header came twice")]
+    Repeated,
+}
+
+/// Something whose sender is proven. Only [`receive`] makes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verified<T>(T);
+
+impl<T> Verified<T> {
+    /// What was proven.
+    pub fn into_inner(self) -> T {
+        self.0
+    }
+}
+
+/// What a request comes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Received {
+    /// It tells of so many things; when they are durable, the answer may be given.
+    Tells(Verified<Vec<Incoming>>),
+    /// It asks whether we are there: the answer, with nothing to keep.
+    Asks(Answer),
+}
+
+/// What a provider expects to hear.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The status.
+    pub status: StatusCode,
+    /// The media type of the body, when there is one.
+    pub media_type: Option<&'static str>,
+    /// The body.
+    pub body: String,
+}
+
+impl Answer {
+    /// 200 without a body.
+    pub const OK: Self = Self { status: StatusCode::OK, media_type: None, body: String::new() };
+
+    /// 200 with a body.
+    pub fn with(media_type: &'static str, body: impl Into<String>) -> Self {
+        Self { status: StatusCode::OK, media_type: Some(media_type), body: body.into() }
+    }
+}
+
+/// Proves who sent a request and reads it.
+///
+/// # Errors
+/// [`Refused`] when the sender is not proven.
+pub fn receive(
+    kind: Kind,
+    arrived: &Arrived<'_>,
+    credentials: &Credentials<'_>,
+) -> Result<Received, Refused> {
+    let tells = |incoming| Ok(Received::Tells(Verified(incoming)));
+    match kind {
+        Kind::Twilio => {
+            twilio::verify(arrived, credentials)?;
+            tells(twilio::read(arrived))
+        }
+        Kind::Generic => {
+            generic::verify(arrived, credentials)?;
+            tells(generic::read(arrived))
+        }
+    }
+}
+
+/// What the provider expects to hear when all is kept.
+pub fn accepted(kind: Kind) -> Answer {
+    match kind {
+        Kind::Twilio => Answer::with("text/xml", twilio::ACCEPTED),
+        Kind::Generic => Answer::OK,
+    }
+}
+
+/// Something properly signed that could not be read, as it came.
+fn unparsed(channel: Channel, arrived: &Arrived<'_>) -> Vec<Incoming> {
+    vec![other(channel, "unparsed", &String::from_utf8_lossy(arrived.body), proof::fingerprint(arrived.body))]
+}
+
+/// An event of a kind that we do not know, or that could not be read. `id` names it among the provider's events.
+fn other(channel: Channel, kind: &str, raw: &str, id: String) -> Incoming {
+    Incoming {
+        id,
+        channel,
+        customer: String::new(),
+        address: String::new(),
+        at: None,
+        what: What::Other { kind: kind.to_owned(), raw: raw.to_owned() },
+    }
+}
+
+/// The header, which must come once and as text.
+fn header<'a>(headers: &'a HeaderMap, name: &str) -> Result<&'a str, Refused> {
+    let mut values = headers.get_all(name).iter();
+    let value = values.next().and_then(|value| value.to_str().ok()).ok_or(Refused::Unsigned)?;
+    if values.next().is_some() { Err(Refused::Repeated) } else { Ok(value.trim()) }
+}
+
+/// Whether a signature made at `then` is taken now.
+fn fresh(then: Timestamp, now: Timestamp) -> Result<(), Refused> {
+    if now.duration_since(then).abs() > AGE_MAX { Err(Refused::Stale) } else { Ok(()) }
+}
+
+/// How old a signed request may be, and how far its clock may be ahead of ours.
+const AGE_MAX: SignedDuration = SignedDuration::from_mins(5);
+
+#[cfg(test)]
+mod tests;
