@@ -119,6 +119,8 @@ pub struct Journey {
     returns_to: Option<InboxId>,
     /// Nobody is available, which was told while the caller could not be led away.
     nobody: bool,
+    /// The queue is full, told likewise.
+    full: bool,
     stage: Stage,
 }
 
@@ -198,6 +200,7 @@ impl Journey {
             hung_up: None,
             returns_to: None,
             nobody: false,
+            full: false,
             stage,
         }
     }
@@ -216,6 +219,10 @@ impl Journey {
     fn settle(&mut self, now: Now, out: &mut Actions) {
         self.settle_ringing(out);
         self.grant_forward(now, out);
+        if self.full && !self.is_committed() {
+            self.full = false;
+            self.queue_full(now, out);
+        }
         if self.nobody && !self.is_committed() {
             self.nobody = false;
             self.no_one_available(now, out);
@@ -232,6 +239,10 @@ impl Journey {
                 return self.end(now, Outcome::new(Side::Inbox, Reason::HungUpByApi), 200, out);
             }
             Event::Closing => return self.close(now, out),
+            Event::QueueFull if self.is_committed() => {
+                self.full = true;
+                return;
+            }
             Event::QueueFull => return self.queue_full(now, out),
             // Whose phone rings is not available: that is no reason to lead the caller away.
             Event::Availability(agents) if self.is_committed() => {
@@ -427,6 +438,7 @@ impl Journey {
     }
 
     fn enter_queue(&mut self, now: Now, inbox: InboxId, out: &mut Actions) {
+        self.full = false;
         if let Stage::Waiting(wait) = &mut self.stage {
             return wait.move_to(now, inbox, &mut self.scope, out);
         }

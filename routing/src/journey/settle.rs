@@ -57,11 +57,16 @@ impl Journey {
 
     /// The call is gone: say where it was left.
     pub(super) fn gone(&mut self, now: Now, outcome: Outcome, out: &mut Actions) {
-        if self.voicemail().is_some_and(Voicemail::is_recording) && self.hung_up.is_none() {
+        let unsettled = self.voicemail().is_some_and(Voicemail::is_unsettled);
+        let runs = self.voicemail().is_some_and(Voicemail::is_recording);
+        if unsettled && self.hung_up.is_none() {
             // Whether there is a message is known when the recording is closed.
             self.scope.note(now, "the caller is gone: what was recorded is kept");
             self.hung_up = Some((outcome, in_seconds(now, STORING_SECONDS)));
-            return out.push(Action::EndRecording);
+            if runs {
+                out.push(Action::EndRecording);
+            }
+            return;
         }
         let stored = self.voicemail().is_some_and(Voicemail::is_stored);
         self.end_gone(now, outcome, stored, out);

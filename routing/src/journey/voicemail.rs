@@ -85,8 +85,13 @@ impl Voicemail {
     }
 
     /// Whether the message is not stored yet: who hangs up now may still have left one.
-    pub(super) fn is_recording(&self) -> bool {
+    pub(super) fn is_unsettled(&self) -> bool {
         matches!(self.at, At::Recording { .. } | At::Storing { .. })
+    }
+
+    /// Whether the recorder still runs: somebody has to end it, once.
+    pub(super) fn is_recording(&self) -> bool {
+        matches!(self.at, At::Recording { .. })
     }
 
     /// Whether the message is stored.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use vestibule_routing::{
     journey::{Callback, Callee, Event, FeedEvent, Message, Recorded, Refusal, Request, Timer},
     outcome::{Outcome, Reason, Side},
-    plan::{IvrKind, NumberVoice, Plan, Treatment},
+    plan::{Inbox, IvrKind, NumberVoice, Plan, Treatment},
 };
 
 use super::bench::{Bench, call, edit, plan, with_ivr, with_number};
@@ -107,6 +107,30 @@ fn who_hangs_up_while_speaking_has_left_a_message_if_it_is_kept() {
 }
 
 #[test]
+fn who_hangs_up_while_a_message_is_being_stored_is_waited_for_too() {
+    let mut bench = recording(call(LEAVE));
+    bench.press("#");
+    assert!(bench.recording.is_none(), "the recorder is told to end once, which the bench looks at");
+    bench.tell(gone());
+    assert_eq!(bench.ended, None);
+    bench.tell(Event::Recorded(Recorded::Kept));
+    assert_eq!(bench.ended.unwrap(), (Outcome::new(Side::Caller, Reason::LeftVoicemail), 0));
+}
+
+#[test]
+fn a_queue_that_is_full_leads_away_after_the_message_only() {
+    let bench = waits_with(IN_QUEUE, |inbox| {
+        inbox.queue_length_max = Some((1, Treatment::PromptThenHangUp("full".into())));
+    });
+    let mut bench = recording(bench);
+    bench.tell(Event::QueueFull);
+    assert!(bench.recording.is_some());
+    bench.press("#");
+    bench.tell(Event::Recorded(Recorded::TooShort));
+    assert_eq!(bench.hears(), ["full"]);
+}
+
+#[test]
 fn a_key_in_the_greeting_leads_to_the_tone_and_earlier_keys_do_not() {
     let mut bench = call(
         r#"{"start": {"type": "message", "prompt": "hello", "interruptible": false, "next": "mail"},
@@ -127,16 +151,19 @@ fn a_key_in_the_greeting_leads_to_the_tone_and_earlier_keys_do_not() {
     assert!(bench.recording.is_some());
 }
 
-fn waits_with(nodes: &str) -> Bench {
+fn waits_with(nodes: &str, limits: impl FnOnce(&mut Inbox)) -> Bench {
     let voice = NumberVoice { queue_ivr: Some("wait".into()), ..NumberVoice::default() };
     let mut plan: Plan = with_ivr(with_number(plan(), voice), "wait", IvrKind::Queue, nodes);
-    edit(&mut plan, "ib_general", |inbox| {
-        inbox.wait_max = Some((60, Treatment::PromptThenHangUp("too long".into())));
-        inbox.no_one_available = Some(Treatment::PromptThenHangUp("nobody".into()));
-    });
+    edit(&mut plan, "ib_general", limits);
     let mut bench = Bench::new(plan);
     bench.pass(30);
     bench
+}
+
+/// What leads away who waits too long, or for nobody.
+fn impatient(inbox: &mut Inbox) {
+    inbox.wait_max = Some((60, Treatment::PromptThenHangUp("too long".into())));
+    inbox.no_one_available = Some(Treatment::PromptThenHangUp("nobody".into()));
 }
 
 fn take() -> Request {
@@ -151,7 +178,7 @@ const IN_QUEUE: &str = r#"{
 
 #[test]
 fn who_leaves_a_message_is_not_taken_and_no_limit_cuts_it_off() {
-    let mut bench = waits_with(IN_QUEUE);
+    let mut bench = waits_with(IN_QUEUE, impatient);
     bench.ask(take()).unwrap();
     bench.played();
     assert_eq!(bench.ringing, None, "with the tone the phone stops");
@@ -172,12 +199,12 @@ fn who_leaves_a_message_is_not_taken_and_no_limit_cuts_it_off() {
 
 #[test]
 fn limits_that_passed_meanwhile_hold_after_a_message_that_was_none() {
-    let mut bench = recording(waits_with(IN_QUEUE));
+    let mut bench = recording(waits_with(IN_QUEUE, impatient));
     bench.tell(Event::Availability(Some(0)));
     bench.press("#");
     bench.tell(Event::Recorded(Recorded::TooShort));
     assert_eq!(bench.hears(), ["nobody"]);
-    let mut bench = recording(waits_with(IN_QUEUE));
+    let mut bench = recording(waits_with(IN_QUEUE, impatient));
     bench.tell(Event::Availability(Some(0)));
     bench.tell(Event::Availability(Some(2)));
     bench.pass(40);
@@ -188,7 +215,7 @@ fn limits_that_passed_meanwhile_hold_after_a_message_that_was_none() {
 
 #[test]
 fn an_answer_that_crosses_the_tone_is_hung_up() {
-    let mut bench = waits_with(IN_QUEUE);
+    let mut bench = waits_with(IN_QUEUE, impatient);
     bench.ask(take()).unwrap();
     let request = bench.ringing.as_ref().unwrap().0;
     bench.played();
@@ -245,7 +272,7 @@ fn number(digits: &str) -> Vec<String> {
 
 #[test]
 fn a_callback_is_stored_and_the_call_ends_when_all_is_said() {
-    let mut bench = waits_with(CALL_BACK);
+    let mut bench = waits_with(CALL_BACK, impatient);
     let mut offer = vec!["offer".to_owned()];
     offer.extend(number("12125550199"));
     offer.push("builtin:callback_keys".to_owned());
@@ -261,7 +288,7 @@ fn a_callback_is_stored_and_the_call_ends_when_all_is_said() {
     assert_eq!(bench.ask(take()), Err(Refusal::Committed));
     bench.played();
     assert_eq!(bench.ended.unwrap(), (Outcome::new(Side::Plan, Reason::CallbackRequested), 200));
-    let mut bench = waits_with(CALL_BACK);
+    let mut bench = waits_with(CALL_BACK, impatient);
     bench.press("1");
     bench.tell(Event::CallbackStored(true));
     bench.tell(gone());
@@ -280,16 +307,16 @@ impl ParseNumber for str {
 
 #[test]
 fn who_wants_no_callback_waits_on_and_can_be_taken() {
-    let mut bench = waits_with(CALL_BACK);
+    let mut bench = waits_with(CALL_BACK, impatient);
     bench.press("*");
     assert_eq!(bench.hears(), ["builtin:queue_music"]);
     assert!(bench.place.is_some());
     bench.ask(take()).unwrap();
-    let mut bench = waits_with(CALL_BACK);
+    let mut bench = waits_with(CALL_BACK, impatient);
     bench.played();
     bench.pass(8);
     assert_eq!(bench.hears(), ["builtin:queue_music"], "no key is no");
-    let mut bench = waits_with(CALL_BACK);
+    let mut bench = waits_with(CALL_BACK, impatient);
     bench.ask(take()).unwrap();
     bench.picks_up();
     assert_eq!(bench.journey.place().0, "connected", "an offer can be cut off");
@@ -298,7 +325,7 @@ fn who_wants_no_callback_waits_on_and_can_be_taken() {
 #[test]
 fn a_callback_that_could_not_be_stored_leads_on_by_error_and_the_place_stays() {
     for told in [Some(Event::CallbackStored(false)), None] {
-        let mut bench = waits_with(CALL_BACK);
+        let mut bench = waits_with(CALL_BACK, impatient);
         bench.press("1");
         match told {
             Some(event) => bench.tell(event),
@@ -314,7 +341,7 @@ fn a_callback_that_could_not_be_stored_leads_on_by_error_and_the_place_stays() {
 fn another_number_is_keyed_said_and_confirmed_where_that_is_allowed() {
     let nodes = CALL_BACK.replace(r#""attempts""#, r#""prefixes": ["+1", "+44"], "attempts""#);
     let keyed = |keys: &str| {
-        let mut bench = waits_with(&nodes);
+        let mut bench = waits_with(&nodes, impatient);
         bench.press("2");
         assert_eq!(bench.hears(), ["builtin:callback_enter"]);
         bench.press(keys);

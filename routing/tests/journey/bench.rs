@@ -105,6 +105,8 @@ pub(super) struct Bench {
     pub(super) talks: Option<(RequestId, bool)>,
     /// Which target of that request it was.
     pub(super) talks_to: usize,
+    /// Whoever talked hung up, and the caller was not led on yet.
+    pub(super) taker_gone: bool,
     pub(super) replies: Vec<(RequestId, Result<(), Refusal>)>,
     requests: u32,
 }
@@ -158,6 +160,7 @@ impl Bench {
             phones: BTreeSet::new(),
             talks: None,
             talks_to: 0,
+            taker_gone: false,
             replies: Vec::new(),
             requests: 0,
         };
@@ -183,6 +186,7 @@ impl Bench {
                 Action::Emit(event) => self.events.push(event),
                 Action::End { outcome, sip_status } => self.ended = Some((outcome, sip_status)),
                 Action::EnterQueue { inbox, priority, length_max } => {
+                    self.talks.take_if(|_| std::mem::take(&mut self.taker_gone));
                     self.place = Some((inbox.to_string(), priority, length_max));
                 }
                 Action::LeaveQueue => assert!(self.place.take().is_some(), "a place is left once"),
@@ -206,6 +210,7 @@ impl Bench {
                     self.ringing.take_if(|(id, _)| *id == request);
                     self.talks = Some((request, true));
                     self.talks_to = index;
+                    self.taker_gone = false;
                 }
                 Action::Separate => {
                     let (_, joined) = self.talks.as_mut().expect("somebody talks");
@@ -251,6 +256,7 @@ impl Bench {
 
     /// A phone of which the event says that it is over rings no more.
     pub(super) fn stop_phone(&mut self, event: &Event) {
+        self.taker_gone |= matches!(event, Event::TakerGone(_)) && self.talks.is_some();
         if let Event::CallAnswered(id, index) | Event::CallFailed(id, index, _) = event
             && self.ringing.as_ref().is_some_and(|(ringing, _)| ringing == id)
         {
