@@ -130,6 +130,34 @@ def take_bridges(gate):
 
 
 @case()
+def sip_of_both_legs(gate):
+    """The trace of a contact shows the caller's call and every telephone that was called for it."""
+    with Call(gate.sip, DIRECT) as call, Agent("ann", status=486) as busy, Agent("bob") as agent:
+        contact = queued(gate, call)
+        uris = (busy.uri, agent.uri)
+        take(gate, contact, busy)
+        gate.wait_event(contact, "contact.refused", 5)
+        take(gate, contact, agent)
+        agent.wait_talk()
+        gate.wait_event(contact, "contact.connected", 5)
+        call.hang_up()
+        agent.wait(lambda: agent.ended_at, 2, "BYE")
+    messages = gate.ask("GET", f"/api/v1/contacts/{contact}/sip")["messages"]
+    legs = {}
+    for message in messages:
+        start = " ".join(message["text"].split("\r\n")[0].split()[:2])
+        legs.setdefault(message["call_id"], []).append((message["direction"], start))
+    check(len(legs) == 3 and list(legs)[0] == call.call_id, f"legs: {legs}")
+    caller, refused, taken = legs.values()
+    check(caller[0][0] == "received" and ("received", "BYE") == (caller[-2][0], caller[-2][1].split()[0]), f"{caller}")
+    check(("sent", f"INVITE {uris[0]}") in refused and ("received", "SIP/2.0 486") in refused, f"{refused}")
+    check(("sent", f"INVITE {uris[1]}") in taken and ("received", "SIP/2.0 200") in taken, f"{taken}")
+    check(any(d == "sent" and s.startswith("BYE ") for d, s in taken), f"{taken}")
+    check([m["at"] for m in messages] == sorted(m["at"] for m in messages), "out of order")
+    return f"{len(messages)} messages of 3 calls"
+
+
+@case()
 def baresip_takes_baresip(gate):
     """A baresip that calls is taken by a baresip that answers, over TCP; each hears the other."""
     baresips_talk(gate)

@@ -171,10 +171,11 @@ impl ContactTask {
         let (answers, receiver) = mpsc::channel(ANSWERS_MAX);
         services.metrics.call.started.inc();
         let Begun { journey, record, .. } = begun;
+        let story = record.story(&journey.contact().id);
         let task = Self {
             id: journey.contact().id.clone(),
             arrived: journey.contact().arrived.mono,
-            takers: Takers::new(begun.max_forwards, &journey, back),
+            takers: Takers::new((begun.max_forwards, story), &journey, back),
             // Whom we called has heard enough already.
             responded: record.progress.answered.is_some(),
             leg: begun.leg,

@@ -100,6 +100,8 @@ pub struct Destination {
 /// A call to be placed.
 #[derive(Clone, Debug)]
 pub struct Placing {
+    /// The contact's story, which its messages belong to (see [`crate::sip::Capture`]).
+    pub story: Arc<str>,
     /// Where the INVITE goes.
     pub to: Destination,
     /// The Request-URI.

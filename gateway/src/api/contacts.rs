@@ -175,7 +175,7 @@ async fn read_contact(
     Ok(axum::Json(ContactDetail { contact: view(row, live.as_ref()), trace }))
 }
 
-/// Recent SIP messages of a call.
+/// Recent SIP messages of a contact: of its caller, and of whom the gateway called for it.
 #[derive(Debug, Serialize, ToSchema)]
 struct SipTrace {
     /// The messages, oldest first; empty when the call is too long ago to be remembered.
@@ -194,11 +194,13 @@ struct SipMessage {
     transport: &'static str,
     /// The other side's address and port.
     peer: String,
-    /// The message. Credentials and bodies of INFO are withheld.
+    /// Which call it belongs to: the caller's, or one that the gateway placed for the contact.
+    call_id: String,
+    /// The message. Credentials, keys of encrypted media and bodies of INFO are withheld.
     text: String,
 }
 
-/// Read the recent SIP messages of a call.
+/// Read the recent SIP messages of a contact, of all its calls.
 #[utoipa::path(
     get,
     path = "/api/v1/contacts/{id}/sip",
@@ -214,12 +216,13 @@ async fn read_contact_sip(
     Path(id): Path<String>,
 ) -> ApiResult<axum::Json<SipTrace>> {
     let row = state.journal.reader().contact(id).await?.ok_or_else(no_such_contact)?;
-    let captured = row.call_id.map(|call_id| state.capture.of_call(&call_id)).unwrap_or_default();
+    let captured = state.capture.of_story(row.call_id.as_ref().unwrap_or(&row.id));
     let messages = captured.iter().map(|message| SipMessage {
         at: message.at,
         direction: if message.sent { "sent" } else { "received" },
         transport: message.path.transport.as_str(),
         peer: message.path.peer.to_string(),
+        call_id: message.call_id(),
         text: message.shown(),
     });
     Ok(axum::Json(SipTrace { messages: messages.collect() }))

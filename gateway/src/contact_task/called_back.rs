@@ -49,7 +49,8 @@ pub(crate) async fn run(
     sip: SipInbox,
 ) {
     let (media_events, media_receiver) = mpsc::channel(MEDIA_EVENTS_MAX);
-    let called = ring(&services, attempt.row(), media_events, &mut ears, &sip).await;
+    let id = new_contact_id(now().wall, &mut rng);
+    let called = ring(&services, (attempt.row(), &id), media_events, &mut ears, &sip).await;
     let (leg, media) = match called {
         Ok(called) => called,
         Err(why) => {
@@ -58,7 +59,6 @@ pub(crate) async fn run(
         }
     };
     let now = now();
-    let id = new_contact_id(now.wall, &mut rng);
     let Some(contact) = contact_of(attempt.row(), id.clone(), rng.random(), now) else {
         return leg.hang_up(500);
     };
@@ -99,7 +99,7 @@ pub(crate) async fn run(
 /// Rings until somebody answers: the leg, and its media.
 async fn ring(
     services: &Services,
-    row: &CallbackRow,
+    (row, id): (&CallbackRow, &ContactId),
     media_events: mpsc::Sender<MediaEvent>,
     (signals, back): &mut Ears,
     sip: &SipInbox,
@@ -112,6 +112,7 @@ async fn ring(
     let mut last = String::new();
     for Way { to, uri, login, srtp, trunk } in located.ways {
         let placing = Placing {
+            story: id.as_str().into(),
             to,
             uri: uri.unwrap_or_default(),
             from: Party { user: row.company.clone(), host: String::new(), display: String::new() },

@@ -1,9 +1,9 @@
 //! What the contact's record will say, kept together on the way.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use vestibule_routing::{
-    id::NodeId,
+    id::{ContactId, NodeId},
     journey::{Callee, FeedEvent},
     outcome::{Outcome, Reason, Side},
 };
@@ -36,6 +36,11 @@ impl Record {
             hand_off: None,
             changed: false,
         }
+    }
+
+    /// What the SIP of the contact is kept under: the caller's Call-ID; the contact's id when we called.
+    pub(super) fn story(&self, id: &ContactId) -> Arc<str> {
+        self.start.call_id.as_deref().unwrap_or_else(|| id.as_str()).into()
     }
 
     /// Takes over what an event says.

@@ -1,6 +1,6 @@
 //! The legs towards those who take the contact: some that ring, one that talks to the caller.
 
-use std::{collections::VecDeque, task::Poll};
+use std::{collections::VecDeque, sync::Arc, task::Poll};
 
 use sip_proto::{
     endpoint::Party,
@@ -37,6 +37,8 @@ pub(super) struct Takers {
     from: Party,
     headers: Vec<(&'static str, String)>,
     max_forwards: u8,
+    /// What the SIP of the contact is kept under.
+    story: Arc<str>,
 }
 
 /// A request: who waits for its answer, and where its calls would go.
@@ -67,7 +69,7 @@ pub(super) struct Taker {
 
 impl Takers {
     pub(super) fn new(
-        max_forwards: u8,
+        (max_forwards, story): (u8, Arc<str>),
         journey: &Journey,
         signals: mpsc::WeakSender<(LegId, Signal)>,
     ) -> Self {
@@ -96,6 +98,7 @@ impl Takers {
             from: Party { user: company, host: String::new(), display: customer },
             headers,
             max_forwards,
+            story,
         }
     }
 
@@ -181,6 +184,7 @@ impl Takers {
         // What is for agents' telephones is no business of carriers, nor of whom they reach.
         let own = if way.uri.is_none() { self.headers.as_slice() } else { &[] };
         let placing = Placing {
+            story: self.story.clone(),
             to: way.to,
             uri: way.uri.unwrap_or_else(|| uri.to_owned()),
             login: way.login,

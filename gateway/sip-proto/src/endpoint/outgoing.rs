@@ -132,6 +132,11 @@ impl Endpoint {
         Ok(handle)
     }
 
+    /// The Call-ID of a call that is not over.
+    pub fn call_id(&mut self, call: CallKey) -> Option<&str> {
+        self.calls.entry(call).and_then(|call| std::str::from_utf8(&call.dialog.call_id).ok())
+    }
+
     /// Says that a connection could not be made, or is gone (without a connection: that nothing can be sent to a
     /// peer by this transport). INVITEs that wait for a first answer by it, and requests outside calls, fail at once
     /// with 503 (RFC 3261 §8.1.3.1), everything else by its timers.

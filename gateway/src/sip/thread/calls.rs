@@ -107,7 +107,7 @@ impl SipThread {
 
     /// Places a call for a contact.
     pub(super) fn place(&mut self, now: Instant, id: u64, placing: Placing, signals: SignalSink) {
-        let Placing { to, uri, from, media, codecs, srtp, login, headers, max_forwards, trunk } = placing;
+        let Placing { story, to, uri, from, media, codecs, srtp, login, headers, max_forwards, trunk } = placing;
         let own = (0_u16..).zip(&self.listeners).find(|(_, own)| own.reaches(to.transport, to.peer));
         let Some((listener, _)) = own else {
             tracing::warn!(transport = to.transport.as_str(), "no listener of ours reaches a target");
@@ -131,6 +131,9 @@ impl SipThread {
         let guest = self.gate.invite(peer.ip());
         match self.endpoint.call(now, target, &mut self.out) {
             Ok(key) => {
+                if let Some(call_id) = self.endpoint.call_id(key) {
+                    self.capture.follow(call_id, &story);
+                }
                 let call = LiveCall {
                     signals,
                     unanswered: None,
