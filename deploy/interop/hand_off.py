@@ -384,6 +384,20 @@ def hold_and_resume(gate):
 
 
 @case()
+def answered_on_hold(gate):
+    """A taker who answers with sendonly holds the caller from the start; a re-INVITE lets them talk."""
+    with Call(gate.sip, DIRECT) as call, Agent("ann") as agent:
+        agent._direction = "sendonly"
+        contact = connected(gate, call, agent)
+        gate.wait_event(contact, "contact.held", 3)
+        agent.reinvite("sendrecv")
+        gate.wait_event(contact, "contact.resumed", 3)
+        both_hear(call, agent)
+        call.hang_up()
+    return "held, then talking"
+
+
+@case()
 def transfer_to_another_phone(gate):
     """A transfer holds the caller, connects the other phone, and lets the first go; one that fails goes back."""
     with Call(gate.sip, DIRECT) as call, Agent("ann") as ann, Agent("bob", status=486, ring_s=0.2) as bob:

@@ -92,6 +92,10 @@ impl ContactTask {
         if self.takers.connect(leg) {
             self.join();
             self.record_next_taker();
+            if self.takers.talking().is_some_and(Taker::holds) {
+                // It answered on hold, as telephones do whose user is busy with another line.
+                self.pending.push_back(Event::TakerHeld(true));
+            }
         } else {
             // Its end crossed its answer.
             self.pending.push_back(Event::TakerGone(Reason::Completed));

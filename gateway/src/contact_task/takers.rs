@@ -361,6 +361,11 @@ impl Taker {
         (std::mem::replace(&mut self.held, held) != held).then_some(held)
     }
 
+    /// Whether it has the caller on hold.
+    pub(super) fn holds(&self) -> bool {
+        self.held
+    }
+
     pub(super) fn hang_up(&self, cause: u16) {
         self.signal.hang_up(cause);
     }
