@@ -8,7 +8,7 @@ use std::{
 use arc_swap::ArcSwap;
 use vestibule_routing::plan::Plan;
 
-use crate::compile::{Compiled, Consumers, PromptTable, Providers, Trunks};
+use crate::compile::{ChatApps, Compiled, Consumers, PromptTable, Providers, Trunks};
 
 /// One revision, ready to route. Whoever routes a contact keeps its plan until the contact ends.
 #[derive(Clone, Debug, Default)]
@@ -21,6 +21,8 @@ pub struct ActiveRouting {
     pub trunks: Arc<Trunks>,
     /// Senders of messages.
     pub providers: Arc<Providers>,
+    /// Chat windows.
+    pub chat_apps: Arc<ChatApps>,
     /// Who is told of events.
     pub consumers: Arc<Consumers>,
     /// Where the sound of each prompt comes from.
@@ -38,6 +40,7 @@ impl ActiveRouting {
             plan: Arc::new(compiled.plan.clone()),
             trunks: compiled.trunks.clone(),
             providers: compiled.providers.clone(),
+            chat_apps: compiled.chat_apps.clone(),
             consumers: compiled.consumers.clone(),
             prompts: compiled.prompts.clone(),
             compiled,

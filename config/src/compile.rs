@@ -21,6 +21,7 @@ use crate::{
     },
 };
 
+mod chat_apps;
 mod consumers;
 mod ivr;
 mod number;
@@ -30,6 +31,7 @@ mod shared;
 mod tests_of_document;
 mod trunks;
 
+pub use chat_apps::ChatApps;
 pub use consumers::Consumers;
 pub use prompts::{BUILTINS, PromptSource, PromptTable};
 pub use providers::Providers;
@@ -69,6 +71,8 @@ pub struct Compiled {
     pub trunks: Arc<Trunks>,
     /// Senders of messages.
     pub providers: Arc<Providers>,
+    /// Chat windows.
+    pub chat_apps: Arc<ChatApps>,
     /// Who is told of events.
     pub consumers: Arc<Consumers>,
     /// Where the sound of each prompt comes from.
@@ -88,6 +92,7 @@ pub(crate) struct Parts {
     pub(crate) prompts: BTreeMap<PromptId, PromptDoc>,
     pub(crate) trunks: BTreeMap<vestibule_routing::id::TrunkId, TrunkDoc>,
     pub(crate) providers: Providers,
+    pub(crate) chat_apps: ChatApps,
     pub(crate) consumers: Consumers,
     pub(crate) tests: BTreeMap<String, TestDoc>,
 }
@@ -174,6 +179,7 @@ impl Parts {
             Some(Object::List(id, body)) => drop(self.lists.insert(id, body)),
             Some(Object::Prompt(id, body)) => drop(self.prompts.insert(id, body)),
             Some(Object::Trunk(id, body)) => drop(self.trunks.insert(id, body)),
+            Some(Object::ChatApp(id, body)) => drop(self.chat_apps.insert(id, Arc::new(body))),
             Some(Object::Consumer(id, body)) => drop(self.consumers.insert(id, Arc::new(body))),
             Some(Object::Provider(id, body)) => drop(self.providers.insert(id, Arc::new(body))),
             Some(Object::Test(id, body)) => drop(self.tests.insert(id, body)),
@@ -189,6 +195,7 @@ impl Parts {
                 Kind::Lists => drop(self.lists.remove(&id.into())),
                 Kind::Prompts => drop(self.prompts.remove(&id.into())),
                 Kind::Trunks => drop(self.trunks.remove(&id.into())),
+                Kind::ChatApps => drop(self.chat_apps.remove(&id.into())),
                 Kind::Consumers => drop(self.consumers.remove(&id.into())),
                 Kind::Providers => drop(self.providers.remove(&id.into())),
                 Kind::Tests => drop(self.tests.remove(id)),
@@ -289,6 +296,7 @@ impl Compiler<'_> {
         let known = match (&reference.channel, &reference.address) {
             (Channel::Voice, Address::Number(number)) => self.next.plan.numbers.contains_key(number),
             (Channel::Sms, Address::Number(number)) => (self.context.owned)(*number),
+            (Channel::Chat, Address::Text(id)) => self.next.parts.chat_apps.contains_key(&(&**id).into()),
             (Channel::Ivr, _) => reference.exit().is_some_and(|(ivr, exit)| self.is_exit(&ivr, &exit)),
             _ => true,
         };

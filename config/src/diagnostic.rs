@@ -191,6 +191,8 @@ catalogue! {
     BadProvider = "R-1408", Error, "name 1 to 4 secrets as env:NAME or file:PATH, and the address that the provider sends to";
     /// A consumer that could not be told of anything.
     BadConsumer = "R-1409", Error, "name 1 to 4 secrets, the address that events are posted to, and types of the reference of events";
+    /// A chat window that could be on no page.
+    BadChatApp = "R-1410", Error, "name the origins of its pages, 1 to 4 secrets of its identity, and a throttle within its range";
     /// A routing test failed.
     TestFailed = "R-1501", Error, "correct the routing, or what the test expects";
     /// Somebody else published a change of the same object.

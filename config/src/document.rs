@@ -9,12 +9,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use vestibule_routing::{
     address::E164,
-    id::{CalendarId, ConsumerId, InboxId, IvrId, ListId, PromptId, ProviderId, TrunkId},
+    id::{CalendarId, ChatAppId, ConsumerId, InboxId, IvrId, ListId, PromptId, ProviderId, TrunkId},
     plan::schedule::Schedule,
 };
 
 use crate::diagnostic::{Code, Diagnostic, step};
 
+mod chat_app;
 mod consumer;
 mod entry_point;
 mod ivr;
@@ -23,6 +24,7 @@ mod provider;
 mod strict_json;
 mod trunk;
 
+pub use chat_app::{ChatAppDoc, IdentityDoc, ThrottleDoc};
 pub use consumer::ConsumerDoc;
 pub(crate) use entry_point::channel_name;
 pub use entry_point::{EntryPointDoc, EntryPointRef};
@@ -64,6 +66,8 @@ pub enum Kind {
     Trunks,
     /// Senders of messages by webhook.
     Providers,
+    /// Chat windows on pages.
+    ChatApps,
     /// Those who are told of events by webhook.
     Consumers,
     /// Routing tests.
@@ -72,7 +76,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every section, in the order in which documents are written.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Settings,
         Self::Channels,
         Self::Inboxes,
@@ -84,6 +88,7 @@ impl Kind {
         Self::Prompts,
         Self::Trunks,
         Self::Providers,
+        Self::ChatApps,
         Self::Consumers,
         Self::Tests,
     ];
@@ -102,6 +107,7 @@ impl Kind {
             Self::Prompts => "prompts",
             Self::Trunks => "trunks",
             Self::Providers => "providers",
+            Self::ChatApps => "chat_apps",
             Self::Consumers => "consumers",
             Self::Tests => "tests",
         }
@@ -171,6 +177,8 @@ pub enum Object {
     Trunk(TrunkId, TrunkDoc),
     /// A provider.
     Provider(ProviderId, ProviderDoc),
+    /// A chat app.
+    ChatApp(ChatAppId, ChatAppDoc),
     /// A consumer.
     Consumer(ConsumerId, ConsumerDoc),
     /// A test.
@@ -308,6 +316,7 @@ pub fn read(key: &Key, body: &Value) -> Result<Object, Diagnostic> {
         Kind::Calendars => plain(|id, body, key| Ok(Object::Calendar(id.into(), typed(key, body)?))),
         Kind::Lists => plain(|id, body, key| Ok(Object::List(id.into(), typed(key, body)?))),
         Kind::Prompts => plain(|id, body, key| Ok(Object::Prompt(id.into(), typed(key, body)?))),
+        Kind::ChatApps => plain(|id, body, key| Ok(Object::ChatApp(id.into(), typed(key, body)?))),
         Kind::Consumers => plain(|id, body, key| Ok(Object::Consumer(id.into(), typed(key, body)?))),
         Kind::Providers => plain(|id, body, key| Ok(Object::Provider(id.into(), typed(key, body)?))),
         Kind::Trunks => plain(|id, body, key| Ok(Object::Trunk(id.into(), typed(key, body)?))),

@@ -58,6 +58,8 @@ ids! {
     TrunkId,
     /// A consumer of events, `co_…`.
     ConsumerId,
+    /// A chat window on somebody's pages.
+    ChatAppId,
     /// A provider that sends messages, `pv_…`.
     ProviderId,
     /// One arriving call, chat session or message, `ct_…`.

@@ -20,6 +20,7 @@ impl Compiler<'_> {
         self.prompts();
         self.trunks();
         self.providers();
+        self.chat_apps();
         self.consumers();
         self.calendars();
         self.lists();

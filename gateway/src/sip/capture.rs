@@ -64,11 +64,7 @@ impl Capture {
             bytes: 0,
             bytes_max,
         };
-        Self {
-            stories: Arc::new(Mutex::new(stories)),
-            off: bytes_max == 0,
-            hasher: RandomState::new(),
-        }
+        Self { stories: Arc::new(Mutex::new(stories)), off: bytes_max == 0, hasher: RandomState::new() }
     }
 
     /// Takes note of a message. A story begins with the INVITE that we receive, and is called by its Call-ID; other
@@ -134,7 +130,9 @@ impl Stories {
     }
 
     fn add(&mut self, call: u64, message: Captured) {
-        let Some(story) = self.of_calls.get(&call).and_then(|name| self.by_name.get_mut(name)) else { return };
+        let Some(story) = self.of_calls.get(&call).and_then(|name| self.by_name.get_mut(name)) else {
+            return;
+        };
         self.bytes = self.bytes.saturating_sub(story.bytes);
         story.bytes += message.cost();
         story.messages.push_back(message);

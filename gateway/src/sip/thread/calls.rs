@@ -107,7 +107,8 @@ impl SipThread {
 
     /// Places a call for a contact.
     pub(super) fn place(&mut self, now: Instant, id: u64, placing: Placing, signals: SignalSink) {
-        let Placing { story, to, uri, from, media, codecs, srtp, login, headers, max_forwards, trunk } = placing;
+        let Placing { story, to, uri, from, media, codecs, srtp, login, headers, max_forwards, trunk } =
+            placing;
         let own = (0_u16..).zip(&self.listeners).find(|(_, own)| own.reaches(to.transport, to.peer));
         let Some((listener, _)) = own else {
             tracing::warn!(transport = to.transport.as_str(), "no listener of ours reaches a target");
