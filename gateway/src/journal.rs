@@ -5,6 +5,7 @@
 //! commit that the disk has confirmed. This module decides nothing about routing, and sends nothing.
 
 mod callback;
+mod chat;
 mod contact;
 mod conversation;
 mod event;
@@ -30,6 +31,7 @@ use vestibule_routing::id::ContactId;
 
 pub use self::{
     callback::{CallbackRow, CallbackUpdate},
+    chat::ChatLine,
     contact::{ContactEnd, ContactProgress, ContactStart, ContactUpdate, Place},
     conversation::{ConversationRow, HeldRow, OptOutRow},
     event::{Entry, Event, EventKind},

@@ -46,27 +46,42 @@ fn start() -> ContactStart {
     }
 }
 
+/// What takes each version back to the one before, the newest first.
+const BACK: [&str; 4] = [
+    "DROP TABLE chat_line; DROP INDEX contact_chat_waits;",
+    "DROP TABLE outbox; DROP TABLE dedup; DROP TABLE conversation; DROP TABLE opt_out;
+     DROP INDEX contact_of_conversation; DROP INDEX contact_held; ALTER TABLE contact DROP COLUMN conversation;
+     ALTER TABLE contact DROP COLUMN taken_by; ALTER TABLE contact DROP COLUMN held;",
+    "ALTER TABLE contact DROP COLUMN diverted_from;",
+    "DROP TABLE callback;",
+];
+
 #[tokio::test]
-async fn a_journal_of_the_version_before_is_brought_up_to_date() {
-    let folder = tempfile::tempdir().unwrap();
-    let (journal, _) = open(folder.path());
-    journal.append(Entry::started("ct_old".into(), start())).await.unwrap();
-    journal.close();
-    let old = rusqlite::Connection::open(folder.path().join("journal.sqlite")).unwrap();
-    old.execute_batch(
-        "DROP TABLE outbox; DROP TABLE dedup; DROP TABLE conversation; DROP TABLE opt_out; DROP INDEX contact_of_conversation;
-         DROP INDEX contact_held; ALTER TABLE contact DROP COLUMN conversation;
-         ALTER TABLE contact DROP COLUMN taken_by; ALTER TABLE contact DROP COLUMN held;
-         ALTER TABLE contact DROP COLUMN diverted_from; PRAGMA user_version=2;",
-    )
-    .unwrap();
-    drop(old);
-    let (journal, _) = open(folder.path());
-    let diverted = ContactStart { diverted_from: Some("+14155550177".into()), ..start() };
-    journal.append(Entry::started("ct_new".into(), diverted)).await.unwrap();
-    let row = |id: &str| journal.reader().contact(id.into());
-    assert_eq!(row("ct_old").await.unwrap().unwrap().diverted_from, None);
-    assert_eq!(row("ct_new").await.unwrap().unwrap().diverted_from.as_deref(), Some("+14155550177"));
+async fn a_journal_of_any_version_before_is_brought_up_to_date() {
+    for back in 1..=BACK.len() {
+        let folder = tempfile::tempdir().unwrap();
+        let (journal, _) = open(folder.path());
+        let tables = |folder: &Path| -> Vec<String> {
+            let database = rusqlite::Connection::open(folder.join("journal.sqlite")).unwrap();
+            let mut names = database.prepare("SELECT sql FROM sqlite_schema ORDER BY name").unwrap();
+            names.query_map([], |row| row.get::<_, Option<String>>(0)).unwrap().flatten().flatten().collect()
+        };
+        journal.append(Entry::started("ct_old".into(), start())).await.unwrap();
+        journal.close();
+        let fresh = tables(folder.path());
+        let old = rusqlite::Connection::open(folder.path().join("journal.sqlite")).unwrap();
+        old.execute_batch(&BACK[..back].concat()).unwrap();
+        old.pragma_update(None, "user_version", i64::try_from(BACK.len() + 1 - back).unwrap()).unwrap();
+        drop(old);
+        let (journal, _) = open(folder.path());
+        let diverted = ContactStart { diverted_from: Some("+14155550177".into()), ..start() };
+        journal.append(Entry::started("ct_new".into(), diverted)).await.unwrap();
+        let row = |id: &str| journal.reader().contact(id.into());
+        assert_eq!(row("ct_old").await.unwrap().unwrap().diverted_from, None);
+        assert_eq!(row("ct_new").await.unwrap().unwrap().diverted_from.as_deref(), Some("+14155550177"));
+        journal.close();
+        assert_eq!(tables(folder.path()).len(), fresh.len(), "{back} versions back");
+    }
 }
 
 fn end(reason: Reason) -> ContactEnd {

@@ -68,6 +68,8 @@ kinds! {
     ContactEnded = "contact.ended",
     /// A message arrived.
     MessageReceived = "message.received",
+    /// An inbox answered in a chat.
+    MessageSent = "message.sent",
     /// A message was edited, deleted or reacted to.
     MessageUpdated = "message.updated",
     /// A provider reported on a delivery.

@@ -13,6 +13,7 @@ use vestibule_routing::{
 
 use super::{
     ContactEnd, ContactStart, Entry, Event, EventKind, JournalError, Receipt,
+    chat::{self, NewLine},
     writer::{apply_entry, snake_case, write_events},
 };
 use crate::message::{Content, Incoming, Keyword, What};
@@ -42,6 +43,17 @@ pub enum MessageJob {
         contact: ContactId,
         /// Where it goes.
         route: MessageRoute,
+    },
+    /// Somebody answers in a chat.
+    Say {
+        /// The conversation.
+        conversation: ConversationId,
+        /// Who.
+        by: String,
+        /// The id that they gave it: what comes twice is left out.
+        message_id: String,
+        /// What.
+        text: String,
     },
     /// A conversation is over, and with it the contacts in it.
     Close {
@@ -147,6 +159,7 @@ impl MessageJob {
     pub(super) fn events(&self) -> usize {
         match self {
             Self::Arrive(arrivals) => arrivals.len().saturating_mul(4).max(1),
+            Self::Say { .. } => 2,
             Self::Take { .. } | Self::Refuse { .. } | Self::Release { .. } | Self::Close { .. } => 1,
         }
     }
@@ -154,6 +167,7 @@ impl MessageJob {
     pub(super) fn cost_bytes(&self) -> usize {
         match self {
             Self::Arrive(arrivals) => arrivals.iter().map(|arrival| 1024 + arrival.incoming.size()).sum(),
+            Self::Say { text, .. } => 1024 + text.len(),
             Self::Take { .. } | Self::Refuse { .. } | Self::Release { .. } | Self::Close { .. } => 512,
         }
     }
@@ -188,6 +202,11 @@ pub(super) fn apply(
         MessageJob::Take { contact, by } => pen.take(contact, by)?,
         MessageJob::Refuse { contact, by } => pen.refuse(contact, by)?,
         MessageJob::Release { contact, route } => pen.release(contact, route)?,
+        MessageJob::Say { conversation, by, message_id, text } => {
+            let said = pen.say(conversation, by, (message_id, text))?;
+            duplicates += usize::from(matches!(said, Ok(false)));
+            said.map(drop)
+        }
         MessageJob::Close { conversation, by } => pen.close(conversation, by.as_deref())?,
     };
     let count = u32::try_from(pen.seq.saturating_add(1).saturating_sub(first)).unwrap_or(u32::MAX);
@@ -253,58 +272,135 @@ impl Pen<'_, '_> {
         content: &Content,
         base: impl Fn(Value) -> Value,
     ) -> rusqlite::Result<()> {
-        let (incoming, at, contact) = (&arrival.incoming, arrival.arrived, arrival.contact.as_str());
+        let (incoming, at) = (&arrival.incoming, arrival.arrived);
         let thread = self.join(arrival)?;
+        let goes_on = match incoming.channel {
+            // A chat is one contact, however much is said in it.
+            Channel::Chat => chat::contact(self.transaction, thread.id.as_str())?,
+            _ => None,
+        };
+        let contact = goes_on.as_ref().unwrap_or(&arrival.contact);
+        if goes_on.is_none() {
+            self.begin(arrival, &thread)?;
+        }
+        let line = match incoming.channel {
+            Channel::Chat => self.line(arrival, content, contact)?,
+            _ => None,
+        };
+        let changed = match arrival.keyword {
+            Some(Keyword::Stop) => self.opt_out(arrival, true, content.text.trim(), contact.as_str())?,
+            Some(Keyword::Start) => self.opt_out(arrival, false, content.text.trim(), contact.as_str())?,
+            Some(Keyword::Help) | None => None,
+        };
+        let opted_out = opted_out(self.transaction, incoming)?;
+        let mut received = base(json!({
+            "conversation": thread.id, "number": thread.number, "message": content, "keyword": arrival.keyword,
+            "reply_allowed": !opted_out, "reply_refused_for": opted_out.then_some("opted_out"),
+            "window_expires_at": window(incoming.channel, at), "held": arrival.route.held,
+        }));
+        if let (Value::Object(received), Some(line)) = (&mut received, line) {
+            received.insert("line".to_owned(), line.into());
+        }
+        let mut events = Vec::with_capacity(4);
+        if goes_on.is_none() {
+            events.push(Event::new(EventKind::ContactStarted, at, &start_of(arrival)));
+        }
+        events.push(Event::new(EventKind::MessageReceived, at, &received));
+        events.extend(changed);
+        if goes_on.is_none() && !arrival.route.held {
+            let queued = json!({"inbox": thread.inbox, "sla_due": thread.sla_due});
+            events.push(Event::new(EventKind::ContactQueued, at, &queued));
+        }
+        let contact = contact.clone();
+        self.write(contact.as_str(), &events)
+    }
+
+    /// The record of a new contact.
+    fn begin(&self, arrival: &Arrival, thread: &Thread) -> rusqlite::Result<()> {
+        let incoming = &arrival.incoming;
         self.transaction
             .prepare_cached(
                 "INSERT INTO contact(id, channel, from_address, to_address, arrived_us, entry_point, inbox, revision, \
                  conversation, held) VALUES(?,?,?,?,?,?,?,?,?,?)",
             )?
             .execute(params![
-                contact,
+                arrival.contact.as_str(),
                 name(incoming.channel),
                 incoming.customer,
                 incoming.address,
-                at.as_microsecond(),
+                arrival.arrived.as_microsecond(),
                 arrival.route.entry_point,
                 thread.inbox.as_str(),
                 i64::try_from(arrival.route.revision).unwrap_or(i64::MAX),
                 thread.id.as_str(),
                 arrival.route.held,
             ])?;
-        let changed = match arrival.keyword {
-            Some(Keyword::Stop) => self.opt_out(arrival, true, content.text.trim(), contact)?,
-            Some(Keyword::Start) => self.opt_out(arrival, false, content.text.trim(), contact)?,
-            Some(Keyword::Help) | None => None,
+        Ok(())
+    }
+
+    /// Writes what a visitor said where the agents' answers stand too.
+    fn line(
+        &self,
+        arrival: &Arrival,
+        content: &Content,
+        contact: &ContactId,
+    ) -> rusqlite::Result<Option<u64>> {
+        let incoming = &arrival.incoming;
+        chat::write(
+            self.transaction,
+            &NewLine {
+                thread: (&incoming.address, &incoming.customer),
+                contact,
+                at: arrival.arrived,
+                by: None,
+                message_id: &content.message_id,
+                text: &content.text,
+            },
+        )
+    }
+
+    /// Whether it is new.
+    fn say(
+        &mut self,
+        id: &ConversationId,
+        by: &str,
+        (message_id, text): (&str, &str),
+    ) -> rusqlite::Result<Result<bool, JournalError>> {
+        // Whoever answers keeps the chat open.
+        let thread = self
+            .transaction
+            .prepare_cached(
+                "UPDATE conversation SET last_us = max(last_us, ?2) \
+                 WHERE id = ?1 AND channel = 'chat' AND closed_us IS NULL RETURNING address, customer",
+            )?
+            .query_row(params![id.as_str(), self.now.as_microsecond()], |row| {
+                Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
+            })
+            .optional()?;
+        let contact = chat::contact(self.transaction, id.as_str())?;
+        let (Some((app, visitor)), Some(contact)) = (thread, contact) else {
+            return Ok(Err(JournalError::NotOpenConversation));
         };
-        let opted_out = opted_out(self.transaction, incoming)?;
-        let start = ContactStart {
-            channel: incoming.channel,
-            from: incoming.customer.clone(),
-            to: incoming.address.clone(),
-            arrived: at,
-            entry_point: Some(arrival.route.entry_point.clone()),
-            revision: Some(arrival.route.revision),
-            trunk: None,
-            call_id: None,
-            diverted_from: None,
-            callback: None,
+        let new = NewLine {
+            thread: (&app, &visitor),
+            contact: &contact,
+            at: self.now,
+            by: Some(by),
+            message_id,
+            text,
         };
-        let received = base(json!({
-            "conversation": thread.id, "number": thread.number, "message": content, "keyword": arrival.keyword,
-            "reply_allowed": !opted_out, "reply_refused_for": opted_out.then_some("opted_out"),
-            "window_expires_at": window(incoming.channel, at), "held": arrival.route.held,
-        }));
-        let queued = json!({"inbox": thread.inbox, "sla_due": thread.sla_due});
-        let mut events = vec![
-            Event::new(EventKind::ContactStarted, at, &start),
-            Event::new(EventKind::MessageReceived, at, &received),
-        ];
-        events.extend(changed);
-        if !arrival.route.held {
-            events.push(Event::new(EventKind::ContactQueued, at, &queued));
+        let Some(line) = chat::write(self.transaction, &new)? else { return Ok(Ok(false)) };
+        // Who answers has taken it, if nobody had.
+        match self.take(&contact, by)? {
+            Ok(()) | Err(JournalError::TakenBy { .. } | JournalError::NotOpen(_)) => {}
+            Err(error) => return Ok(Err(error)),
         }
-        self.write(contact, &events)
+        let data = json!({
+            "channel": Channel::Chat, "customer": visitor, "address": app, "conversation": id,
+            "message_id": message_id, "text": text, "by": by, "line": line,
+        });
+        self.write(contact.as_str(), &[Event::new(EventKind::MessageSent, self.now, &data)])?;
+        Ok(Ok(true))
     }
 
     /// Finds the open conversation of a message, or begins one.
@@ -474,6 +570,21 @@ impl Pen<'_, '_> {
                 Ok(Open { conversation: row.get(0)?, inbox: row.get(1)?, taken_by: row.get(2)? })
             })
             .optional()
+    }
+}
+
+fn start_of(arrival: &Arrival) -> ContactStart {
+    ContactStart {
+        channel: arrival.incoming.channel,
+        from: arrival.incoming.customer.clone(),
+        to: arrival.incoming.address.clone(),
+        arrived: arrival.arrived,
+        entry_point: Some(arrival.route.entry_point.clone()),
+        revision: Some(arrival.route.revision),
+        trunk: None,
+        call_id: None,
+        diverted_from: None,
+        callback: None,
     }
 }
 

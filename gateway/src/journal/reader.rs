@@ -13,8 +13,8 @@ use tokio::sync::Semaphore;
 use vestibule_routing::id::{ConversationId, InboxId};
 
 use super::{
-    CallbackRow, ConversationRow, EventKind, HeldRow, JournalError, OptOutRow, OutboxRow, callback,
-    conversation, outbox, schema,
+    CallbackRow, ChatLine, ConversationRow, EventKind, HeldRow, JournalError, OptOutRow, OutboxRow, callback,
+    chat, conversation, outbox, schema,
 };
 use crate::places::LostPlace;
 
@@ -240,6 +240,57 @@ impl Reader {
     /// When the database cannot be read.
     pub async fn opt_outs(&self, customer: String) -> Result<Vec<OptOutRow>, JournalError> {
         self.with(move |connection| Ok(conversation::opt_outs(connection, &customer)?)).await
+    }
+
+    /// What was said in a chat after a line, the oldest first.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn chat_lines(
+        &self,
+        (app, visitor): (String, String),
+        after: u64,
+        limit: u32,
+    ) -> Result<Vec<ChatLine>, JournalError> {
+        self.with(move |connection| Ok(chat::after(connection, (&app, &visitor), after, limit)?)).await
+    }
+
+    /// What was said last in a chat, the oldest first; and whether its conversation goes on.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn chat(
+        &self,
+        (app, visitor): (String, String),
+        limit: u32,
+    ) -> Result<(Vec<ChatLine>, bool), JournalError> {
+        self.with(move |connection| {
+            let thread = (app.as_str(), visitor.as_str());
+            Ok((chat::newest(connection, thread, limit)?, chat::goes_on(connection, thread)?))
+        })
+        .await
+    }
+
+    /// The line that a visitor (or an agent) gave an id to.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn chat_line_of(
+        &self,
+        (app, visitor): (String, String),
+        message_id: String,
+        by_agent: bool,
+    ) -> Result<Option<u64>, JournalError> {
+        self.with(move |connection| Ok(chat::of_id(connection, (&app, &visitor), &message_id, by_agent)?))
+            .await
+    }
+
+    /// Since when the chat that waits longest in an inbox waits to be taken.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn chat_waits_since(&self, inbox: String) -> Result<Option<Timestamp>, JournalError> {
+        self.with(move |connection| Ok(chat::waits_since(connection, &inbox)?)).await
     }
 
     /// Callers who left a queue, or were cut off in it, so shortly before `now`; of the newest contacts.

@@ -72,44 +72,25 @@ pub(super) fn new_run() -> u64 {
 }
 
 fn migrate(connection: &Connection) -> Result<(), JournalError> {
-    let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    match version {
-        0 => {
-            connection.execute_batch(&format!(
-                "BEGIN IMMEDIATE;{TABLES}{CALLBACKS}{DIVERSIONS}{MESSAGES}{OUTBOX}PRAGMA user_version={VERSION};COMMIT;"
-            ))?;
-            Ok(())
-        }
-        1 => {
-            connection.execute_batch(&format!(
-                "BEGIN IMMEDIATE;{CALLBACKS}{DIVERSIONS}{MESSAGES}{OUTBOX}PRAGMA user_version={VERSION};COMMIT;"
-            ))?;
-            Ok(())
-        }
-        2 => {
-            connection.execute_batch(&format!(
-                "BEGIN IMMEDIATE;{DIVERSIONS}{MESSAGES}{OUTBOX}PRAGMA user_version={VERSION};COMMIT;"
-            ))?;
-            Ok(())
-        }
-        3 => {
-            connection.execute_batch(&format!(
-                "BEGIN IMMEDIATE;{MESSAGES}{OUTBOX}PRAGMA user_version={VERSION};COMMIT;"
-            ))?;
-            Ok(())
-        }
-        VERSION => Ok(()),
-        found => Err(JournalError::UnknownVersion { found, known: VERSION }),
+    let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    let known = i64::try_from(STEPS.len()).unwrap_or(i64::MAX);
+    let missing = usize::try_from(found).ok().and_then(|done| STEPS.get(done..));
+    let Some(missing) = missing else { return Err(JournalError::UnknownVersion { found, known }) };
+    if !missing.is_empty() {
+        let steps: String = missing.iter().flat_map(|step| step.iter().copied()).collect();
+        connection.execute_batch(&format!("BEGIN IMMEDIATE;{steps}PRAGMA user_version={known};COMMIT;"))?;
     }
+    Ok(())
 }
 
-const VERSION: i64 = 4;
-
-const CALLBACKS: &str = super::callback::TABLE;
-
-const OUTBOX: &str = super::outbox::TABLE;
-
-const MESSAGES: &str = super::message::TABLES;
+/// What each version added to the one before. Never changed, only added to.
+const STEPS: [&[&str]; 5] = [
+    &[TABLES],
+    &[super::callback::TABLE],
+    &[DIVERSIONS],
+    &[super::message::TABLES, super::outbox::TABLE],
+    &[super::chat::TABLE],
+];
 
 const DIVERSIONS: &str = "ALTER TABLE contact ADD COLUMN diverted_from TEXT;";
 
