@@ -39,6 +39,8 @@ pub struct Settings {
     pub drain: Drain,
     /// Conversations of messages.
     pub conversations: Conversations,
+    /// Chats with visitors of pages.
+    pub chat: Chat,
     /// Waiting in queues.
     pub queue: Queue,
     /// Whom contacts may be handed to.
@@ -285,6 +287,18 @@ pub struct Conversations {
     pub email_idle_hours: i64,
     /// Minutes for chats.
     pub chat_idle_minutes: i64,
+}
+
+/// `[chat]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Chat {
+    /// Visitors connected at once.
+    pub sockets_max: usize,
+    /// Messages of one visitor in a minute.
+    pub messages_per_minute: u32,
+    /// Sessions from one address in a minute; an IPv6 network of 64 bits counts as one address.
+    pub sessions_per_minute: u32,
 }
 
 /// `[queue]`.

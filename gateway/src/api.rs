@@ -4,6 +4,7 @@
 //! endpoints are modules with a `routes()`; [`router`] merges them.
 
 pub mod callbacks;
+pub mod chat;
 pub mod contacts;
 pub mod conversations;
 pub mod deliveries;
@@ -19,6 +20,7 @@ pub mod problem;
 pub mod prompts;
 pub mod readiness;
 pub mod recordings;
+pub mod replies;
 pub mod routing;
 pub mod server;
 pub mod trunks;
@@ -78,6 +80,8 @@ pub struct AppState {
     pub deliveries: crate::deliveries::Deliveries,
     /// Takes messages in.
     pub intake: crate::message::Intake,
+    /// Chats with visitors of pages.
+    pub chats: crate::chat::Chats,
     /// Whom contacts may be handed to.
     pub hand_off: std::sync::Arc<vestibule_config::settings::HandOff>,
 }
@@ -120,6 +124,7 @@ pub fn router(state: AppState) -> Router {
         .merge(protected)
         .merge(health::routes())
         .merge(webhooks::routes())
+        .merge(chat::routes(state.clone()))
         .route("/api/v1/openapi.json", get(serve_openapi))
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)
@@ -167,6 +172,7 @@ fn described() -> OpenApiRouter<AppState> {
         .merge(deliveries::routes())
         .merge(contacts::routes())
         .merge(conversations::routes())
+        .merge(replies::routes())
         .merge(hand_off::routes())
         .merge(inboxes::routes())
         .merge(trunks::routes())

@@ -28,6 +28,7 @@ use crate::{
     },
     availability::Availability,
     callbacks::Callbacks,
+    chat::Chats,
     cli::{open_store, say},
     data_dip::DataDips,
     deliveries::Deliveries,
@@ -117,7 +118,8 @@ async fn start(settings: &Settings, runtime: &Runtime) -> anyhow::Result<Running
     let (keys, new_key) = Keys::open(&settings.data_dir)?;
     let capture = Capture::new(settings.sip.limits.capture_bytes_max);
     let state = state_of(&services, (keys, capture.clone()), providers, settings)?;
-    let (intake, deliveries) = (state.intake.clone(), state.deliveries.clone());
+    let (intake, deliveries, chats) = (state.intake.clone(), state.deliveries.clone(), state.chats.clone());
+    services.routing.active().subscribe(move |routing| chats.set(routing));
     let Services { journal, repeats, readiness, media, queues, recordings, .. } = services.clone();
     let Services { callbacks, dialler, availability, live, locator, trunks, .. } = services.clone();
     let store = services.routing.clone();
@@ -193,11 +195,14 @@ fn state_of(
     let metrics = services.metrics.message.clone();
     let feed = Feed::new(journal.clone(), "vestibule");
     let deliveries = Deliveries::new(journal.clone(), feed.clone(), services.metrics.delivery.clone())?;
+    let intake = Intake::new(routing.clone(), journal.clone(), settings.conversations, metrics);
+    let chats = Chats::open(&settings.data_dir, routing, journal, intake.clone(), settings.chat);
     Ok(AppState {
         feed,
         deliveries,
         providers,
-        intake: Intake::new(routing, journal, settings.conversations, metrics),
+        intake,
+        chats: chats.context("chats cannot be had")?,
         journal: services.journal.clone(),
         live: services.live.clone(),
         keys,

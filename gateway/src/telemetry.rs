@@ -9,10 +9,10 @@ mod pii;
 pub use self::{
     logs::{LogFormat, LogsError, start_logs},
     metrics::{
-        ApiMetrics, CallMetrics, CallbackMetrics, CallbackResult, Counters, DeliveryMetrics, DeliveryResult,
-        DigitSource, HandOffMetrics, JournalMetrics, JournalRefusal, Label, MediaMetrics, MessageMetrics,
-        Metrics, OutcomeLabel, QueueMetrics, SipMethod, SipMetrics, SipRejection, StatusClass, TakeResult,
-        TlsFailure, TrunkGauges, TrunkMetrics, WebhookResult,
+        ApiMetrics, CallMetrics, CallbackMetrics, CallbackResult, ChatMetrics, ChatRefusal, Counters,
+        DeliveryMetrics, DeliveryResult, DigitSource, HandOffMetrics, JournalMetrics, JournalRefusal, Label,
+        MediaMetrics, MessageMetrics, Metrics, OutcomeLabel, QueueMetrics, SipMethod, SipMetrics,
+        SipRejection, StatusClass, TakeResult, TlsFailure, TrunkGauges, TrunkMetrics, WebhookResult,
     },
     pii::Pii,
 };

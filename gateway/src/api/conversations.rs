@@ -240,7 +240,7 @@ async fn read_opt_outs(
     Ok(axum::Json(OptOutList { opt_outs: rows.into_iter().map(OptOutView::from).collect() }))
 }
 
-fn no_such_conversation() -> Problem {
+pub(super) fn no_such_conversation() -> Problem {
     Problem::new(
         StatusCode::NOT_FOUND,
         "no_such_conversation",
@@ -249,7 +249,7 @@ fn no_such_conversation() -> Problem {
     )
 }
 
-fn closed_already() -> Problem {
+pub(super) fn closed_already() -> Problem {
     Problem::new(
         StatusCode::CONFLICT,
         "conversation_closed",

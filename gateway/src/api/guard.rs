@@ -10,7 +10,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::{AppState, problem::Problem, prompts, webhooks};
+use super::{AppState, chat, problem::Problem, prompts, webhooks};
 use crate::telemetry::StatusClass;
 
 /// Lets a request with a key of ours through.
@@ -88,7 +88,10 @@ fn puts_document(request: &Request) -> bool {
 
 /// Counts answers and times them.
 pub(super) async fn measure(State(state): State<AppState>, request: Request, next: Next) -> Response {
-    let waits = request.uri().path().starts_with("/api/v1/events");
+    let path = request.uri().path();
+    let waits = path.starts_with("/api/v1/events")
+        || (path.starts_with("/api/v1/conversations/") && path.ends_with("/live"))
+        || (path.starts_with(chat::PREFIX) && path.ends_with(chat::WAITING));
     let begun = Instant::now();
     let response = next.run(request).await;
     state.metrics.api.responses.of(StatusClass::of(response.status().as_u16())).inc();

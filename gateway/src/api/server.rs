@@ -1,20 +1,17 @@
 //! The HTTP listener: bounded connections, time-outs on heads, graceful end.
 
-use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use axum::{Router, body::Body, http::Request};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    server::graceful::{GracefulShutdown, Watcher},
-};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpListener,
     sync::{OwnedSemaphorePermit, Semaphore},
 };
 
-use super::{AppState, health::Peer, https::Https};
+use super::{AppState, health::Peer, https::Https, readiness::Readiness};
 use crate::telemetry::ApiMetrics;
 
 /// Serves the API until the phase is [`Stopping`](super::readiness::Phase::Stopping); then lets requests
@@ -22,7 +19,6 @@ use crate::telemetry::ApiMetrics;
 pub async fn serve(listener: TcpListener, https: Option<Arc<Https>>, state: AppState) {
     let router = super::router(state.clone());
     let permits = Arc::new(Semaphore::new(state.limits.connections_max));
-    let graceful = GracefulShutdown::new();
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -45,15 +41,16 @@ pub async fn serve(listener: TcpListener, https: Option<Arc<Https>>, state: AppS
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "no TCP_NODELAY");
         }
-        let (router, watcher, header_within) = (router.clone(), graceful.watcher(), state.limits.header);
+        let (router, readiness, header_within) =
+            (router.clone(), state.readiness.clone(), state.limits.header);
         match https.clone() {
             None => {
-                tokio::spawn(talk(stream, peer, router, watcher, (open, header_within)));
+                tokio::spawn(talk(stream, peer, router, readiness, (open, header_within)));
             }
             Some(https) => {
                 tokio::spawn(async move {
                     match https.accept(stream).await {
-                        Ok(stream) => talk(stream, peer, router, watcher, (open, header_within)).await,
+                        Ok(stream) => talk(stream, peer, router, readiness, (open, header_within)).await,
                         Err(error) => {
                             tracing::debug!(%error, "a TLS handshake with the HTTP listener failed")
                         }
@@ -63,7 +60,9 @@ pub async fn serve(listener: TcpListener, https: Option<Arc<Https>>, state: AppS
         }
     }
     drop(listener);
-    if tokio::time::timeout(FINISH_WITHIN, graceful.shutdown()).await.is_err() {
+    // Every connection gives its permit back when it ends.
+    let all = u32::try_from(state.limits.connections_max).unwrap_or(u32::MAX);
+    if tokio::time::timeout(FINISH_WITHIN, permits.acquire_many(all)).await.is_err() {
         tracing::warn!("connections to the API were cut off at the end");
     }
 }
@@ -73,7 +72,7 @@ async fn talk(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     peer: SocketAddr,
     router: Router,
-    watcher: Watcher,
+    readiness: Readiness,
     (open, head_within): (Open, Duration),
 ) {
     let _open = open;
@@ -89,12 +88,22 @@ async fn talk(
             })
         }
     });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(head_within)
-        .max_buf_size(HEAD_BYTES_MAX)
-        .serve_connection(TokioIo::new(stream), service);
-    if let Err(error) = watcher.watch(connection).await {
+    let mut connection = pin!(
+        http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(head_within)
+            .max_buf_size(HEAD_BYTES_MAX)
+            .serve_connection(TokioIo::new(stream), service)
+            .with_upgrades()
+    );
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = readiness.stopping() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
         tracing::debug!(%error, "a connection to the API ended badly");
     }
 }

@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use vestibule_routing::channel::Channel;
 
 use super::{Incoming, What};
+use crate::chat::visitor::Visitor;
 
 mod generic;
 mod proof;
@@ -99,9 +100,16 @@ pub enum Refused {
     Repeated,
 }
 
-/// Something whose sender is proven. Only [`receive`] makes it.
+/// Something whose sender is proven. Only [`receive`] makes it, and whoever has a [`Visitor`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verified<T>(T);
+
+impl Verified<Vec<Incoming>> {
+    /// What a visitor of a chat says: that it is this one, our own token has proven.
+    pub(crate) fn of_visitor(_visitor: &Visitor, incoming: Incoming) -> Self {
+        Self(vec![incoming])
+    }
+}
 
 impl<T> Verified<T> {
     /// What was proven.

@@ -15,7 +15,7 @@ use prometheus::{
 };
 
 pub use self::labels::{
-    CallbackResult, DeliveryResult, DigitSource, JournalRefusal, Label, OutcomeLabel, SipMethod,
+    CallbackResult, ChatRefusal, DeliveryResult, DigitSource, JournalRefusal, Label, OutcomeLabel, SipMethod,
     SipRejection, StatusClass, TakeResult, TlsFailure, WebhookResult,
 };
 
@@ -68,6 +68,8 @@ pub struct Metrics {
     pub callback: CallbackMetrics,
     /// Messages.
     pub message: MessageMetrics,
+    /// Chats.
+    pub chat: ChatMetrics,
     /// Deliveries to consumers.
     pub delivery: DeliveryMetrics,
     /// Media.
@@ -205,6 +207,13 @@ families! {
         /// Those that had come before.
         duplicates: counter("vestibule_messages_duplicate_total", "Messages, reports and changes left out since they had come before."),
     }
+    /// Chats.
+    ChatMetrics {
+        /// Visitors connected.
+        sockets: gauge("vestibule_chat_sockets", "Visitors of pages who are connected."),
+        /// What was refused, by why.
+        refused: counters("vestibule_chat_refused_total", "Requests and messages of visitors that were refused, by reason.", "reason": ChatRefusal),
+    }
     /// Deliveries to consumers.
     DeliveryMetrics {
         /// Requests, by what became of them.
@@ -329,6 +338,7 @@ impl Metrics {
             trunk: TrunkMetrics::register(&registry)?,
             callback: CallbackMetrics::register(&registry)?,
             message: MessageMetrics::register(&registry)?,
+            chat: ChatMetrics::register(&registry)?,
             delivery: DeliveryMetrics::register(&registry)?,
             media: MediaMetrics::register(&registry)?,
             journal: JournalMetrics::register(&registry)?,

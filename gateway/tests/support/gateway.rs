@@ -74,6 +74,17 @@ impl Gateway {
         let idle = settings::Conversations { idle_hours: 1, email_idle_hours: 1, chat_idle_minutes: 1 };
         let intake =
             vestibule::message::Intake::new(store.clone(), journal.clone(), idle, metrics.message.clone());
+        let limits = settings::Chat { sockets_max: 100, messages_per_minute: 20, sessions_per_minute: 30 };
+        let chats = vestibule::chat::Chats::open(
+            folder.path(),
+            store.clone(),
+            journal.clone(),
+            intake.clone(),
+            limits,
+        );
+        let chats = chats.unwrap();
+        let followed = chats.clone();
+        store.active().subscribe(move |routing| followed.set(routing));
         let live = LiveContacts::default();
         let callbacks = Callbacks::new(journal.clone(), Default::default(), metrics.callback.clone());
         let locator = vestibule::sip::Locator::of_the_system(vec!["127.0.0.0/8".parse().unwrap()]);
@@ -93,6 +104,7 @@ impl Gateway {
             metrics,
             store,
             intake,
+            chats,
             deliveries,
             providers,
             capture: Capture::new(1 << 20),

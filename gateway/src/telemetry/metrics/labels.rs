@@ -157,6 +157,25 @@ labels! {
         /// It could not be taken in now; the provider sends it again.
         NotTaken = "not_taken",
     }
+    /// Why a visitor of a page was refused.
+    ChatRefusal {
+        /// The page's origin is none of the chat app's.
+        Origin = "origin",
+        /// No token of ours, or an old one.
+        Token = "token",
+        /// The site's word for who it is was not believed, or missing.
+        Identity = "identity",
+        /// Too much in a minute.
+        Rate = "rate",
+        /// A message of a wrong form.
+        Message = "message",
+        /// The chat was not open.
+        NotOpen = "not_open",
+        /// It could not be made durable.
+        NotTaken = "not_taken",
+        /// As many are connected as there may be.
+        Sockets = "sockets",
+    }
     /// Why the journal refused an entry.
     JournalRefusal {
         /// Its queue was full.
@@ -229,6 +248,7 @@ pub(super) fn reference() -> String {
     values::<CallbackResult>("`result` of `vestibule_callback_attempts_total`", &mut page);
     values::<DeliveryResult>("`result` of `vestibule_deliveries_total`", &mut page);
     values::<WebhookResult>("`result` of `vestibule_webhook_requests_total`", &mut page);
+    values::<ChatRefusal>("`reason` of `vestibule_chat_refused_total`", &mut page);
     page.push_str(
         "| `side`, `reason` of `vestibule_calls_ended_total` | side and reason of a contact's outcome |\n",
     );

@@ -1,0 +1,222 @@
+//! A visitor's socket: lines as they come, acknowledged when they are durable.
+//!
+//! ```text
+//! visitor ► {"type":"message","id":…,"text":…}   {"type":"typing"}
+//! gateway ► {"type":"line",…}   {"type":"ack","id":…,"line":…}   {"type":"refused","id":…,"code":…}   {"type":"typing","by":…}
+//! ```
+
+use std::time::Duration;
+
+use axum::{
+    Extension,
+    extract::{
+        State,
+        ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade},
+    },
+    http::{HeaderMap, header},
+    response::Response,
+};
+use jiff::Timestamp;
+use rand::Rng as _;
+use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, timeout};
+
+use super::{LineView, problem, told, too_many};
+use crate::{
+    api::{AppState, extract::Query, problem::ApiResult},
+    chat::{App, LINES_AT_ONCE, rooms::Told, visitor::Visitor},
+};
+
+/// The protocol that a socket speaks; the token follows it as a second one, since browsers let no header through.
+const PROTOCOL: &str = "vestibule.chat.v1";
+const TOKEN: &str = "token.";
+
+/// Longest frame taken: the longest text with all of it escaped, and what stands around it.
+const FRAME_BYTES_MAX: usize = 32 << 10;
+/// Bytes that a socket reads at once; with an empty write buffer an idle socket takes 2.5 kB.
+const READ_BUFFER: usize = 1024;
+/// How often a silent visitor is asked whether it is there.
+const PING_EVERY: Duration = Duration::from_secs(25);
+/// After this long without a word, not even to a ping, nobody is there.
+const SILENT_MAX: Duration = Duration::from_secs(60);
+/// How long a slow visitor may hold up what is to be told.
+const SEND_WITHIN: Duration = Duration::from_secs(10);
+/// Typing is passed on once in so long.
+const TYPING_EVERY: Duration = Duration::from_secs(2);
+
+/// Closed because the gateway stops (RFC 6455's registry: service restart): come again.
+const RESTARTS: u16 = 1012;
+/// A frame of a kind that we do not take.
+const UNSUPPORTED: u16 = 1003;
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Behind {
+    /// The last line that the visitor has seen.
+    #[serde(default)]
+    after: u64,
+}
+
+pub(super) async fn open(
+    State(state): State<AppState>,
+    Extension(app): Extension<App>,
+    Query(Behind { after }): Query<Behind>,
+    headers: HeaderMap,
+    upgrade: WebSocketUpgrade,
+) -> ApiResult<Response> {
+    let token = token_of(&headers).unwrap_or_default();
+    let visitor =
+        state.chats.visitor(&app, token, Timestamp::now()).map_err(|error| problem(&state, error))?;
+    let place = state.chats.place().ok_or_else(|| too_many(&state))?;
+    let upgrade = upgrade
+        .protocols([PROTOCOL])
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(0)
+        .max_message_size(FRAME_BYTES_MAX)
+        .max_frame_size(FRAME_BYTES_MAX);
+    Ok(upgrade.on_upgrade(move |socket| async move {
+        state.metrics.chat.sockets.inc();
+        let gauge = state.metrics.chat.sockets.clone();
+        Talk { socket, state, app, visitor, after }.go_on().await;
+        gauge.dec();
+        drop(place);
+    }))
+}
+
+fn token_of(headers: &HeaderMap) -> Option<&str> {
+    let named = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter();
+    named
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .find_map(|protocol| protocol.trim().strip_prefix(TOKEN))
+}
+
+struct Talk {
+    socket: WebSocket,
+    state: AppState,
+    app: App,
+    visitor: Visitor,
+    after: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Said {
+    Message { id: String, text: String },
+    Typing,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Tells<'a> {
+    Line(LineView),
+    Ack { id: &'a str, line: u64 },
+    Refused { id: &'a str, code: &'a str, detail: &'a str },
+    Typing { by: &'a str },
+}
+
+impl Talk {
+    async fn go_on(mut self) {
+        let mut member = self.state.chats.join(self.visitor.thread());
+        let (mut heard, mut typed) = (Instant::now(), None::<Instant>);
+        // Sockets that were opened at once are not asked at once.
+        let first = Instant::now() + PING_EVERY.mul_f64(rand::rng().random_range(0.5..1.0));
+        let mut asks = tokio::time::interval_at(first, PING_EVERY);
+        if self.tell_lines().await.is_none() {
+            return;
+        }
+        loop {
+            let went_well = tokio::select! {
+                told = member.told() => match told {
+                    Told::Lines => self.tell_lines().await,
+                    Told::Typing(Some(by)) => self.tell(&Tells::Typing { by: &by }).await,
+                    Told::Typing(None) => Some(()),
+                },
+                frame = self.socket.recv() => {
+                    heard = Instant::now();
+                    match frame {
+                        Some(Ok(Message::Text(text))) => self.hear(&text, &mut typed).await,
+                        Some(Ok(Message::Ping(_) | Message::Pong(_))) => Some(()),
+                        Some(Ok(Message::Binary(_))) => self.close(UNSUPPORTED, "text only").await,
+                        Some(Ok(Message::Close(_)) | Err(_)) | None => None,
+                    }
+                }
+                _ = asks.tick() => {
+                    if heard.elapsed() > SILENT_MAX { None } else { self.send(Message::Ping(Vec::new().into())).await }
+                }
+                () = self.state.readiness.stopping() => self.close(RESTARTS, "the gateway stops").await,
+            };
+            if went_well.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// Tells all lines that the visitor has not seen.
+    async fn tell_lines(&mut self) -> Option<()> {
+        loop {
+            let lines = match self.state.chats.lines(self.visitor.thread(), self.after).await {
+                Ok(lines) => lines,
+                Err(error) => {
+                    // The visitor comes again and goes on behind the last line.
+                    tracing::error!(%error, "a chat's lines cannot be read");
+                    return None;
+                }
+            };
+            let all = lines.len() < usize::try_from(LINES_AT_ONCE).unwrap_or(usize::MAX);
+            for line in lines {
+                let number = line.line;
+                self.tell(&Tells::Line(line.into())).await?;
+                self.after = number;
+            }
+            if all {
+                return Some(());
+            }
+        }
+    }
+
+    async fn hear(&mut self, text: &str, typed: &mut Option<Instant>) -> Option<()> {
+        match serde_json::from_str(text) {
+            Ok(Said::Message { id, text }) => {
+                let (app, visitor) = (&self.app, &self.visitor);
+                // What the routing says of the app may have changed since the socket was opened.
+                let app = self.state.chats.app(app.id.as_str()).unwrap_or_else(|| app.clone());
+                match self.state.chats.write(&app, visitor, (&id, &text), Timestamp::now()).await {
+                    Ok(line) => self.tell(&Tells::Ack { id: &id, line }).await,
+                    Err(refused) => {
+                        let problem = problem(&self.state, refused);
+                        self.tell(&Tells::Refused { id: &id, code: problem.code, detail: &problem.detail })
+                            .await
+                    }
+                }
+            }
+            Ok(Said::Typing) => {
+                if typed.is_none_or(|typed| typed.elapsed() >= TYPING_EVERY) {
+                    *typed = Some(Instant::now());
+                    self.state.chats.types(&self.visitor);
+                }
+                Some(())
+            }
+            Err(_) => {
+                let (_, problem) = told(crate::chat::Refused::BadMessage("a frame that is no message"));
+                self.tell(&Tells::Refused { id: "", code: problem.code, detail: &problem.detail }).await
+            }
+        }
+    }
+
+    async fn tell(&mut self, what: &Tells<'_>) -> Option<()> {
+        let text = serde_json::to_string(what).ok()?;
+        self.send(Message::Text(text.into())).await
+    }
+
+    /// None when the visitor is gone, or takes nothing in.
+    async fn send(&mut self, message: Message) -> Option<()> {
+        timeout(SEND_WITHIN, self.socket.send(message)).await.ok()?.ok()
+    }
+
+    /// Says why the socket ends; always none.
+    async fn close(&mut self, code: u16, reason: &'static str) -> Option<()> {
+        let frame = CloseFrame { code, reason: reason.into() };
+        self.send(Message::Close(Some(frame))).await;
+        None
+    }
+}
