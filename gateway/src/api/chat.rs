@@ -44,10 +44,10 @@ const WAIT: Duration = Duration::from_secs(25);
 
 pub(super) fn routes(state: AppState) -> Router<AppState> {
     let of_pages = Router::new()
-        .route("/chat/{app}/session", post(begin))
-        .route("/chat/{app}/messages", post(write))
-        .route("/chat/{app}/typing", post(types))
-        .route("/chat/{app}/lines", post(wait_for_lines))
+        .route("/chat/{app}/session", post(begin).options(asked_before))
+        .route("/chat/{app}/messages", post(write).options(asked_before))
+        .route("/chat/{app}/typing", post(types).options(asked_before))
+        .route("/chat/{app}/lines", post(wait_for_lines).options(asked_before))
         .route("/chat/{app}/socket", get(socket::open))
         .layer(middleware::from_fn_with_state(state, of_an_allowed_page));
     Router::new()
@@ -68,8 +68,7 @@ async fn of_an_allowed_page(State(state): State<AppState>, mut request: Request,
     };
     let asks_before = request.method() == Method::OPTIONS;
     request.extensions_mut().insert(app);
-    let mut response =
-        if asks_before { StatusCode::NO_CONTENT.into_response() } else { next.run(request).await };
+    let mut response = next.run(request).await;
     let headers = response.headers_mut();
     if let Ok(origin) = HeaderValue::from_str(&origin) {
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
@@ -85,6 +84,11 @@ async fn of_an_allowed_page(State(state): State<AppState>, mut request: Request,
         headers.extend(allowed.map(|(name, value)| (name, HeaderValue::from_static(value))));
     }
     response
+}
+
+/// What browsers ask before they send a page's request; the headers around it say the rest.
+async fn asked_before() -> StatusCode {
+    StatusCode::NO_CONTENT
 }
 
 /// The script that a page names once. It finds the chat app in its own address.
