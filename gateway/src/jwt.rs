@@ -67,8 +67,7 @@ mod tests {
         assert_eq!((&claims["aud"], &claims["sub"]), (&Value::from("shop"), &Value::from("u-1")));
         assert_eq!(verify(token, &["other".into()]), Err(JwtError::WrongSignature));
         assert_eq!(verify(token, &[String::new()]), Err(JwtError::WrongSignature));
-        let (head, rest) = token.split_at(token.rfind('.').unwrap() - 1);
-        let altered = format!("{head}A{}", &rest[1..]);
+        let altered = token.replacen("eyJ", "eyK", 1);
         assert_ne!(altered, token);
         assert!(verify(&altered, &[SECRET.into()]).is_err());
         for other in [HS512, NONE, "", "a.b", "a.b.c", "..", &"x".repeat(10_000)] {

@@ -1,6 +1,10 @@
 //! Chats over the router and over real sockets: whose pages may, who a visitor is, nothing lost or doubled.
 
-#![allow(clippy::unwrap_used, reason = "a test stops at the first thing that is not as it should be")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test stops at the first thing that is not as it should be"
+)]
 
 #[path = "support/gateway.rs"]
 mod gateway;

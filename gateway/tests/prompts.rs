@@ -6,7 +6,10 @@
 #[expect(dead_code, reason = "this test only listens")]
 mod peer;
 
-use std::{net::SocketAddr, sync::Arc};
+#[path = "support/gateway.rs"]
+mod gateway;
+
+use std::net::SocketAddr;
 
 use peer::{Peer, assert_unbroken};
 use rtp_proto::{
@@ -15,50 +18,24 @@ use rtp_proto::{
     wav::{self, Encoding, Wav},
 };
 use serde_json::{Value, json};
-use tokio::{net::TcpListener, runtime::Handle, sync::mpsc::channel, task::block_in_place};
+use tokio::{runtime::Handle, sync::mpsc::channel, task::block_in_place};
 use vestibule::{
-    api::{
-        self, AppState,
-        keys::Keys,
-        live::LiveContacts,
-        readiness::{Phase, Readiness},
-    },
-    callbacks::Callbacks,
-    feed::Feed,
-    journal::{Journal, Options},
     media::{Media, MediaSettings, OpenLeg, Remote, Sound},
-    recordings::Recordings,
-    sip::Capture,
     sound::Library,
-    telemetry::Metrics,
 };
-use vestibule_config::{
-    settings::{self, HandOff, Tts},
-    store::Store,
-};
+use vestibule_config::settings::Tts;
 use vestibule_routing::{id::PromptId, journey::PlaybackId};
 
 struct Gateway {
     address: SocketAddr,
-    key: String,
-    store: Arc<Store>,
+    base: gateway::Gateway,
     sounds: Library,
     client: reqwest::Client,
-    _folder: tempfile::TempDir,
 }
 
 impl Gateway {
     async fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let metrics = Metrics::new().unwrap();
-        let options = Options::new(folder.path().join("journal.sqlite"));
-        let (journal, _) = Journal::open(options, metrics.journal.clone()).unwrap();
-        let (keys, made) = Keys::open(folder.path()).unwrap();
-        let readiness = Readiness::default();
-        readiness.set(Phase::Ready);
-        let options = vestibule_config::store::Options::default();
-        let store = Arc::new(Store::open(folder.path(), options).unwrap());
-        store.seed(vestibule_config::sample::SAMPLE).unwrap();
+        let base = gateway::Gateway::new();
         let tts = Tts {
             command: Vec::new(),
             voice: "en-us".into(),
@@ -67,61 +44,19 @@ impl Gateway {
             parallel_max: 2,
             cache_bytes_max: 1 << 20,
         };
-        let sounds = Library::open(folder.path().to_owned(), tts).unwrap();
+        let sounds = Library::open(base.folder.path().to_owned(), tts).unwrap();
         let (ready, active) = (sounds.clone(), sounds.clone());
-        store.prepare_with(move |table| ready.prepare(table));
-        store.active().subscribe(move |routing| active.install(&routing.prompts));
-        let feed = Feed::new(journal.clone(), "/test");
-        let deliveries =
-            vestibule::deliveries::Deliveries::new(journal.clone(), feed.clone(), metrics.delivery.clone())
-                .unwrap();
-        let idle = settings::Conversations { idle_hours: 1, email_idle_hours: 1, chat_idle_minutes: 1 };
-        let intake =
-            vestibule::message::Intake::new(store.clone(), journal.clone(), idle, metrics.message.clone());
-        let live = LiveContacts::default();
-        let callbacks = Callbacks::new(journal.clone(), Default::default(), metrics.callback.clone());
-        let locator = vestibule::sip::Locator::of_the_system(vec!["127.0.0.0/8".parse().unwrap()]);
-        let state = AppState {
-            callbacks,
-            journal,
-            feed,
-            live,
-            keys,
-            readiness,
-            trunks: vestibule::trunks::Trunks::new(
-                settings::SipPing { every_seconds: 0, answer_seconds: 1, losses_max: 1 },
-                metrics.trunk.clone(),
-                locator.clone(),
-            ),
-            locator,
-            metrics,
-            store: store.clone(),
-            intake,
-            deliveries,
-            providers: Default::default(),
-            capture: Capture::new(0),
-            limits: api::Limits::default(),
-            queues: Default::default(),
-            availability: Default::default(),
-            recordings: Recordings::open(
-                folder.path(),
-                settings::Recordings { days_kept: 1, seconds_max: 60 },
-            )
-            .unwrap(),
-            hand_off: HandOff { allowed_targets: Vec::new(), ring_seconds: 45 }.into(),
-        };
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        tokio::spawn(api::server::serve(listener, None, state));
-        let client = reqwest::Client::new();
-        Self { address, key: made.unwrap().secret, store, sounds, client, _folder: folder }
+        base.state.store.prepare_with(move |table| ready.prepare(table));
+        base.state.store.active().subscribe(move |routing| active.install(&routing.prompts));
+        let address = base.serve().await;
+        Self { address, base, sounds, client: reqwest::Client::new() }
     }
 
     async fn ask(&self, method: &str, path: &str, body: Vec<u8>) -> (u16, Vec<u8>) {
         let request = self
             .client
             .request(method.parse().unwrap(), format!("http://{}/api/v1{path}", self.address))
-            .bearer_auth(&self.key)
+            .bearer_auth(&self.base.key)
             .header("content-type", if path.ends_with("publish") { "application/json" } else { "audio/wav" })
             .body(body);
         let response = request.send().await.unwrap();
@@ -158,7 +93,7 @@ async fn an_uploaded_recording_is_heard_by_a_caller_after_the_publish() {
     let note = json!({"note": "a greeting"}).to_string().into_bytes();
     let (status, published) = gateway.json("POST", "/routing/publish", note).await;
     assert_eq!(status, 201, "{published}");
-    let sounds = gateway.sounds.of(&gateway.store.active().load().prompts);
+    let sounds = gateway.sounds.of(&gateway.base.state.store.active().load().prompts);
     let audio = sounds.get(&PromptId::new("greeting")).unwrap();
 
     let settings = MediaSettings { ports: 47_000..=47_099, ..MediaSettings::default() };
