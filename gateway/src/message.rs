@@ -5,11 +5,12 @@
 
 pub mod incoming;
 pub mod intake;
+pub mod mail;
 pub mod opt_out;
 pub mod providers;
 pub mod webhook;
 
-pub use incoming::{Change, Content, Incoming, MediaLink, What};
+pub use incoming::{Attachment, Change, Content, Incoming, MediaLink, What};
 pub use intake::Intake;
 pub use opt_out::Keyword;
 pub use providers::Providers;
