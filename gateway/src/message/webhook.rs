@@ -9,8 +9,13 @@ use vestibule_routing::channel::Channel;
 
 use super::{Incoming, What};
 
+mod form;
 mod generic;
+mod mailgun;
+mod mails;
+mod postmark;
 mod proof;
+mod sendgrid;
 mod twilio;
 
 macro_rules! kinds {
@@ -46,6 +51,12 @@ kinds! {
     Twilio = "twilio",
     /// Anything that signs by Standard Webhooks and speaks our own small form.
     Generic = "generic",
+    /// Postmark: mail.
+    Postmark = "postmark",
+    /// Mailgun routes: mail.
+    Mailgun = "mailgun",
+    /// SendGrid Inbound Parse: mail.
+    Sendgrid = "sendgrid",
 }
 
 /// A request to the address of a provider, as it came.
@@ -159,6 +170,18 @@ pub fn receive(
             generic::verify(arrived, credentials)?;
             tells(generic::read(arrived))
         }
+        Kind::Postmark => {
+            postmark::verify(arrived, credentials)?;
+            tells(postmark::read(arrived))
+        }
+        Kind::Mailgun => {
+            mailgun::verify(arrived, credentials)?;
+            tells(mailgun::read(arrived))
+        }
+        Kind::Sendgrid => {
+            sendgrid::verify(arrived, credentials)?;
+            tells(sendgrid::read(arrived))
+        }
     }
 }
 
@@ -166,7 +189,7 @@ pub fn receive(
 pub fn accepted(kind: Kind) -> Answer {
     match kind {
         Kind::Twilio => Answer::with("text/xml", twilio::ACCEPTED),
-        Kind::Generic => Answer::OK,
+        Kind::Generic | Kind::Postmark | Kind::Mailgun | Kind::Sendgrid => Answer::OK,
     }
 }
 

@@ -56,7 +56,7 @@ impl Headers {
     }
 
     /// How often it stands there.
-    pub(super) fn count(&self, name: &str) -> usize {
+    pub(crate) fn count(&self, name: &str) -> usize {
         self.all(name).count()
     }
 

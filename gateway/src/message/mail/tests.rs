@@ -110,7 +110,7 @@ fn machines_are_recognised() {
         assert!(!automatic(head, Some("a@b")), "{head}");
     }
     assert!(automatic("X: y", Some("")));
-    assert!(!automatic(&"Received: from a by b\n".repeat(30).trim_end(), None));
+    assert!(!automatic("Received: from a by b\n".repeat(30).trim_end(), None));
 }
 
 #[test]

@@ -5,6 +5,9 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use super::*;
 
 mod generic;
+mod mailgun;
+mod postmark;
+mod sendgrid;
 mod twilio;
 
 #[test]
