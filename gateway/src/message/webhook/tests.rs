@@ -8,6 +8,7 @@ mod generic;
 mod mailgun;
 mod postmark;
 mod sendgrid;
+mod ses;
 mod twilio;
 
 #[test]
@@ -64,6 +65,9 @@ impl Post {
         match self.receive(kind, secrets).unwrap() {
             Received::Tells(incoming) => incoming.into_inner(),
             Received::Asks(answer) => panic!("it asks, and hears {answer:?}"),
+            Received::NeedsCertificate(link) | Received::Confirms(Verified(link)) => {
+                panic!("it names {link}")
+            }
         }
     }
 }
