@@ -238,7 +238,9 @@ impl Found {
                 (true, Some(alternative)) if plain.contains(&alternative) => continue,
                 (true, _) => html::readable(&piece.text, TEXT_MAX),
             };
-            if readable.trim().is_empty() {
+            // Where nothing more fits, HTML that follows is still kept.
+            cut |= content.text.len() == TEXT_MAX && !readable.trim().is_empty();
+            if readable.trim().is_empty() || content.text.len() >= TEXT_MAX {
                 continue;
             }
             if !content.text.is_empty() {
@@ -248,7 +250,6 @@ impl Found {
             if content.text.len() > TEXT_MAX {
                 content.text.truncate(content.text.floor_char_boundary(TEXT_MAX));
                 cut = true;
-                // Nothing more fits; HTML that follows is still looked at.
             }
         }
         content.text.truncate(content.text.trim_end().len());

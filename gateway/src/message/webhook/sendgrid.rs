@@ -66,7 +66,8 @@ pub(super) fn read(arrived: &Arrived<'_>) -> Vec<Incoming> {
     let sender = route.from.as_deref();
     let (mail, raw) = match (form.bytes("email"), form.bytes("headers")) {
         (Some(raw), _) => (mail::read(raw, sender), raw),
-        (None, Some(head)) => (assembled(&form, head, sender, arrived.body), arrived.body),
+        // A repetition has the same headers; the form around them may differ.
+        (None, Some(head)) => (assembled(&form, head, sender), head),
         (None, None) => return unparsed(Channel::Email, arrived),
     };
     // One mail to several of our mailboxes is a message at each of them.
@@ -80,7 +81,7 @@ pub(super) fn read(arrived: &Arrived<'_>) -> Vec<Incoming> {
 /// Most recipients of one mail.
 const RECIPIENTS_MAX: usize = 100;
 
-fn assembled(form: &Form<'_>, head: &[u8], sender: Option<&str>, raw: &[u8]) -> mail::Mail {
+fn assembled(form: &Form<'_>, head: &[u8], sender: Option<&str>) -> mail::Mail {
     let charsets =
         form.bytes("charsets").and_then(|json| serde_json::from_slice::<serde_json::Value>(json).ok());
     let text = |name: &str| {
@@ -96,5 +97,5 @@ fn assembled(form: &Form<'_>, head: &[u8], sender: Option<&str>, raw: &[u8]) -> 
         mails::attachment(name, media_type, said("content-id"), file.data.to_vec())
     });
     let parts = Assembled { text: text("text"), html: text("html"), attachments: files.collect() };
-    mail::assembled(&Headers::read(head), sender, parts, raw)
+    mail::assembled(&Headers::read(head), sender, parts, head)
 }

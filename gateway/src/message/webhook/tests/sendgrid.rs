@@ -1,6 +1,8 @@
 //! Signatures are made by Python `cryptography` 50.0 and found good by the provider's own library (PyPI `sendgrid`
 //! 6.12.5, `EventWebhook.verify_signature`).
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::message::{Content, webhook::sendgrid as provider};
 
@@ -119,4 +121,26 @@ fn what_cannot_be_read_is_kept() {
         let told = read(body.as_bytes(), media_type);
         assert!(matches!(&told[0].what, What::Other { kind, .. } if kind == "unparsed"), "{body}");
     }
+}
+
+proptest! {
+    #[test]
+    fn no_form_makes_it_fail(pieces in prop::collection::vec(prop::sample::select(vec![
+        "--b", "--b--", "\r\n", "\r\n\r\n", "Content-Disposition: form-data; name=\"", "headers\"", "text\"", "email\"",
+        "envelope\"", "attachment1\"; filename=\"", "charsets\"", "{\"to\":[\"", "\"]}", "{\"text\":\"utf-16\"}", "\u{20ac}",
+        "Subject: x", "=?utf-8?q?", "--", ";",
+    ]), 0..40)) {
+        let body = pieces.concat();
+        prop_assert!(!read(body.as_bytes(), "multipart/form-data; boundary=b").is_empty());
+        let named = body.replace(['\r', '\n', '\u{20ac}'], "");
+        prop_assert!(!read(body.as_bytes(), &named).is_empty());
+    }
+}
+
+#[test]
+fn a_million_fields_are_read_soon_and_not_all() {
+    let start = std::time::Instant::now();
+    let body = "--b\r\n\r\n".repeat(1_000_000);
+    assert_eq!(read(body.as_bytes(), "multipart/form-data; boundary=b").len(), 1);
+    assert!(start.elapsed().as_secs() < 8);
 }
