@@ -2,13 +2,16 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
 use reqwest::{Client, redirect::Policy};
 use tokio::sync::Mutex;
 
 /// Certificates by their links. Links come from [`super::webhook`], which pins them to the providers' hosts.
 #[derive(Debug, Default)]
 pub struct Certificates {
-    known: Mutex<HashMap<String, Arc<str>>>,
+    known: ArcSwap<HashMap<String, Arc<str>>>,
+    /// Held while one is fetched; those that are known are given out meanwhile.
+    fetching: Mutex<()>,
 }
 
 /// Why nothing was fetched. The provider sends its request again.
@@ -38,15 +41,21 @@ impl Certificates {
     /// # Errors
     /// [`NotFetched`]: it is not known, and not to be had now.
     pub async fn at(&self, link: &str) -> Result<Arc<str>, NotFetched> {
-        let mut known = self.known.lock().await;
-        if let Some(certificate) = known.get(link) {
-            return Ok(Arc::clone(certificate));
+        let known = || self.known.load().get(link).cloned();
+        if let Some(certificate) = known() {
+            return Ok(certificate);
+        }
+        let _one_at_a_time = self.fetching.lock().await;
+        if let Some(certificate) = known() {
+            return Ok(certificate);
         }
         let certificate: Arc<str> = fetch(link).await?.into();
-        if known.len() >= KEPT_MAX {
-            known.clear();
+        let mut next = HashMap::clone(&self.known.load());
+        if next.len() >= KEPT_MAX {
+            next.clear();
         }
-        known.insert(link.to_owned(), Arc::clone(&certificate));
+        next.insert(link.to_owned(), Arc::clone(&certificate));
+        self.known.store(Arc::new(next));
         Ok(certificate)
     }
 
