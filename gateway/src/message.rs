@@ -3,13 +3,16 @@
 //! One way through: a provider's webhook is verified over its raw bytes ([`webhook`]), read into [`Incoming`]s,
 //! written to the journal with its duplicates left out, and only then answered.
 
+mod certificates;
 pub mod incoming;
 pub mod intake;
+pub mod mail;
 pub mod opt_out;
 pub mod providers;
 pub mod webhook;
 
-pub use incoming::{Change, Content, Incoming, MediaLink, What};
+pub use certificates::{Certificates, NotFetched};
+pub use incoming::{Attachment, Change, Content, Incoming, MediaLink, What};
 pub use intake::Intake;
 pub use opt_out::Keyword;
 pub use providers::Providers;

@@ -124,7 +124,7 @@ async fn what_cannot_be_played_is_refused_with_a_code_and_leaves_nothing() {
     }
     let (_, list) = gateway.json("GET", "/recordings", Vec::new()).await;
     assert_eq!(list, json!({"recordings": [], "next": null}));
-    assert!(gateway.store.draft().unwrap().changes.is_empty());
+    assert!(gateway.base.state.store.draft().unwrap().changes.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -147,7 +147,7 @@ async fn a_recording_that_is_not_kept_is_not_found_and_stops_a_publish() {
         assert_eq!((status, &problem["code"]), (404, &json!("no_such_recording")));
     }
     let key = vestibule_config::document::Key::new(vestibule_config::document::Kind::Prompts, "lost");
-    gateway.store.edit(&key, Some(&json!({"file": "00".repeat(32)})), None).unwrap();
+    gateway.base.state.store.edit(&key, Some(&json!({"file": "00".repeat(32)})), None).unwrap();
     let note = json!({"note": "lost"}).to_string().into_bytes();
     let (status, problem) = gateway.json("POST", "/routing/publish", note).await;
     assert_eq!((status, &problem["more"]["diagnostics"][0]["code"]), (422, &json!("R-1107")), "{problem}");

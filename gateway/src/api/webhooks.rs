@@ -12,7 +12,11 @@ use jiff::Timestamp;
 
 use super::{AppState, health::Peer, problem::Problem};
 use crate::{
-    message::webhook::{self, Answer, Arrived, Received, Refused},
+    message::{
+        Incoming, NotFetched,
+        providers::Provider,
+        webhook::{self, Answer, Arrived, Credentials, Received, Refused, Verified},
+    },
     telemetry::WebhookResult,
 };
 
@@ -49,13 +53,18 @@ async fn take(
         body: &body,
         now: Timestamp::now(),
     };
-    let told = match webhook::receive(provider.kind, &arrived, &credentials) {
-        Ok(Received::Tells(told)) => told,
-        Ok(Received::Asks(answer)) => {
+    let told = match proven(&state, &provider, &arrived, &credentials).await {
+        Ok(Proven::Tells(told)) => told,
+        Ok(Proven::Answered(answer)) => {
             count(WebhookResult::Asked);
             return answer.into_response();
         }
-        Err(refused) => {
+        Err(Unproven::NotFetched(error)) => {
+            count(WebhookResult::NotTaken);
+            tracing::warn!(provider = %provider.id, %error, "nothing could be fetched from a provider");
+            return not_taken(&error.to_string()).into_response();
+        }
+        Err(Unproven::Refused(refused)) => {
             count(WebhookResult::Refused);
             let from = peer.map(|Extension(Peer(address))| address.ip());
             tracing::warn!(provider = %provider.id, ?from, %refused, "a request to a webhook was refused");
@@ -72,6 +81,47 @@ async fn take(
             tracing::warn!(provider = %provider.id, %error, "messages could not be taken in");
             not_taken(&error.to_string()).into_response()
         }
+    }
+}
+
+/// What is left of a request when all that it needed was fetched.
+enum Proven {
+    Tells(Verified<Vec<Incoming>>),
+    Answered(Answer),
+}
+
+/// Why a request is not believed, or not yet.
+#[derive(Debug, thiserror::Error)]
+enum Unproven {
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    #[error(transparent)]
+    NotFetched(#[from] NotFetched),
+}
+
+/// Proves a request, with what must be fetched for that.
+async fn proven(
+    state: &AppState,
+    provider: &Provider,
+    arrived: &Arrived<'_>,
+    credentials: &Credentials<'_>,
+) -> Result<Proven, Unproven> {
+    let certificates = state.providers.certificates();
+    let mut received = webhook::receive(provider.kind, arrived, credentials)?;
+    if let Received::NeedsCertificate(link) = &received {
+        let certificate = certificates.at(link).await?;
+        received = webhook::receive_with(provider.kind, arrived, credentials, Some(&certificate))?;
+    }
+    match received {
+        Received::Tells(told) => Ok(Proven::Tells(told)),
+        Received::Asks(answer) => Ok(Proven::Answered(answer)),
+        Received::Confirms(link) => {
+            certificates.open(&link.into_inner()).await?;
+            tracing::info!(provider = %provider.id, "a subscription was confirmed");
+            Ok(Proven::Answered(Answer::OK))
+        }
+        // With a certificate none is asked for.
+        Received::NeedsCertificate(_) => Err(Refused::Unsigned.into()),
     }
 }
 

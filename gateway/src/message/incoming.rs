@@ -1,5 +1,6 @@
 //! What a provider said, in our words: the same form for every provider and channel.
 
+use bytes::Bytes;
 use jiff::Timestamp;
 use serde::Serialize;
 use vestibule_routing::channel::Channel;
@@ -82,6 +83,43 @@ pub struct Content {
     /// Pictures, sounds, files.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub media: Vec<MediaLink>,
+    /// The text as HTML, of mail: written by a stranger, and not made harmless.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub html: Option<String>,
+    /// The ids of the mails that came before in the thread, the oldest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub references: Vec<String>,
+    /// The files that came with a mail.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub attachments: Vec<Attachment>,
+    /// Whether a machine wrote it (an answer while away, a bounce, a mailing list): it must not be answered by one.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub automatic: bool,
+    /// The link or code by which forwarding of mail to us is confirmed, when the mail asks for that. Not proven to be
+    /// the forwarder's: a person decides.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub confirmation: Option<String>,
+    /// Whether parts of it were too large or too many, and were left out.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub cut: bool,
+}
+
+/// A file that came within a mail.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Attachment {
+    /// The name that the sender gave it, without folders.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The media type that the sender claims.
+    pub media_type: String,
+    /// Its size.
+    pub bytes: usize,
+    /// What the HTML calls it by (`cid:`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub content_id: Option<String>,
+    /// What is in it. Documents only describe it.
+    #[serde(skip)]
+    pub data: Bytes,
 }
 
 /// One part of a long message.
@@ -133,7 +171,10 @@ impl Incoming {
         let what = match &self.what {
             What::Message(content) => {
                 let media = content.media.iter().map(|link| link.link.len() + 128).sum::<usize>();
-                content.text.len() + media + 512
+                let files = content.attachments.iter().map(|file| file.data.len() + 512).sum::<usize>();
+                let html = content.html.as_ref().map_or(0, String::len);
+                let references = content.references.iter().map(String::len).sum::<usize>();
+                content.text.len() + media + files + html + references + 512
             }
             What::Changed { change: Change::Edited { text }, .. } => text.len(),
             What::Other { raw, .. } => raw.len(),

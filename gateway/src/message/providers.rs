@@ -9,12 +9,16 @@ use vestibule_config::{
 };
 use vestibule_routing::id::ProviderId;
 
-use super::webhook::{Credentials, Kind};
+use super::{
+    certificates::Certificates,
+    webhook::{Credentials, Kind},
+};
 
 /// The providers that are set up.
 #[derive(Clone, Debug, Default)]
 pub struct Providers {
     known: Arc<ArcSwap<HashMap<ProviderId, Arc<Provider>>>>,
+    certificates: Arc<Certificates>,
 }
 
 /// One provider's account.
@@ -43,6 +47,11 @@ impl Providers {
         let known =
             providers.iter().filter_map(|(id, doc)| Some((id.clone(), Arc::new(Provider::new(id, doc)?))));
         self.known.store(Arc::new(known.collect()));
+    }
+
+    /// The certificates that requests of providers name.
+    pub fn certificates(&self) -> &Certificates {
+        &self.certificates
     }
 
     /// The provider of that id.

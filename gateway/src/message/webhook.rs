@@ -10,8 +10,14 @@ use vestibule_routing::channel::Channel;
 use super::{Incoming, What};
 use crate::chat::visitor::Visitor;
 
+mod form;
 mod generic;
+mod mailgun;
+mod mails;
+mod postmark;
 mod proof;
+mod sendgrid;
+mod ses;
 mod twilio;
 
 macro_rules! kinds {
@@ -47,6 +53,14 @@ kinds! {
     Twilio = "twilio",
     /// Anything that signs by Standard Webhooks and speaks our own small form.
     Generic = "generic",
+    /// Postmark: mail.
+    Postmark = "postmark",
+    /// Mailgun routes: mail.
+    Mailgun = "mailgun",
+    /// SendGrid Inbound Parse: mail.
+    Sendgrid = "sendgrid",
+    /// Amazon SES by way of SNS: mail.
+    Ses = "ses",
 }
 
 /// A request to the address of a provider, as it came.
@@ -125,6 +139,12 @@ pub enum Received {
     Tells(Verified<Vec<Incoming>>),
     /// It asks whether we are there: the answer, with nothing to keep.
     Asks(Answer),
+    /// It can be believed or not when the certificate at this link is known: fetch it, and call
+    /// [`receive_with`]. The link is pinned to the provider's own hosts; the request is not proven yet.
+    NeedsCertificate(String),
+    /// It is proven, and asks that a subscription is confirmed by opening this link, which is on the provider's own
+    /// hosts.
+    Confirms(Verified<String>),
 }
 
 /// What a provider expects to hear.
@@ -157,6 +177,19 @@ pub fn receive(
     arrived: &Arrived<'_>,
     credentials: &Credentials<'_>,
 ) -> Result<Received, Refused> {
+    receive_with(kind, arrived, credentials, None)
+}
+
+/// As [`receive`], with the certificate in PEM that it needed.
+///
+/// # Errors
+/// [`Refused`] when the sender is not proven.
+pub fn receive_with(
+    kind: Kind,
+    arrived: &Arrived<'_>,
+    credentials: &Credentials<'_>,
+    certificate: Option<&str>,
+) -> Result<Received, Refused> {
     let tells = |incoming| Ok(Received::Tells(Verified(incoming)));
     match kind {
         Kind::Twilio => {
@@ -167,6 +200,29 @@ pub fn receive(
             generic::verify(arrived, credentials)?;
             tells(generic::read(arrived))
         }
+        Kind::Postmark => {
+            postmark::verify(arrived, credentials)?;
+            tells(postmark::read(arrived))
+        }
+        Kind::Mailgun => {
+            mailgun::verify(arrived, credentials)?;
+            tells(mailgun::read(arrived))
+        }
+        Kind::Sendgrid => {
+            sendgrid::verify(arrived, credentials)?;
+            tells(sendgrid::read(arrived))
+        }
+        Kind::Ses => {
+            let sent = ses::Sent::read(arrived, credentials)?;
+            let Some(certificate) = certificate else {
+                return Ok(Received::NeedsCertificate(sent.certificate().to_owned()));
+            };
+            sent.verify(certificate, arrived.now)?;
+            match sent.confirms() {
+                Some(link) => Ok(Received::Confirms(Verified(link.to_owned()))),
+                None => tells(sent.tells(arrived)),
+            }
+        }
     }
 }
 
@@ -174,7 +230,7 @@ pub fn receive(
 pub fn accepted(kind: Kind) -> Answer {
     match kind {
         Kind::Twilio => Answer::with("text/xml", twilio::ACCEPTED),
-        Kind::Generic => Answer::OK,
+        Kind::Generic | Kind::Postmark | Kind::Mailgun | Kind::Sendgrid | Kind::Ses => Answer::OK,
     }
 }
 

@@ -5,6 +5,10 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use super::*;
 
 mod generic;
+mod mailgun;
+mod postmark;
+mod sendgrid;
+mod ses;
 mod twilio;
 
 #[test]
@@ -61,6 +65,9 @@ impl Post {
         match self.receive(kind, secrets).unwrap() {
             Received::Tells(incoming) => incoming.into_inner(),
             Received::Asks(answer) => panic!("it asks, and hears {answer:?}"),
+            Received::NeedsCertificate(link) | Received::Confirms(Verified(link)) => {
+                panic!("it names {link}")
+            }
         }
     }
 }

@@ -1,0 +1,97 @@
+//! What sort of mail it is: written by a machine, or a forwarding provider's question whether the address is ours.
+
+use super::{Headers, Mail};
+
+/// More hops than that are a loop.
+const RECEIVED_MAX: usize = 30;
+
+/// Whether a machine wrote it, or it goes in circles: such a mail is kept, and never answered by a machine.
+pub(super) fn automatic(headers: &Headers, return_path: Option<&str>) -> bool {
+    let says = |name: &str, words: &[&str]| {
+        headers.text(name).is_some_and(|value| {
+            let word = value.split([';', ' ', ',']).next().unwrap_or_default();
+            words.iter().any(|known| word.eq_ignore_ascii_case(known))
+        })
+    };
+    let has = |name: &str| headers.count(name) > 0;
+    let bounce = |path: String| path.chars().all(|c| c == '<' || c == '>' || c.is_whitespace());
+    // RFC 3834 §5: anything but `no` was sent by a machine.
+    (has("Auto-Submitted") && !says("Auto-Submitted", &["no"]))
+        || says("Precedence", &["bulk", "junk", "list", "auto_reply"])
+        || (has("X-Auto-Response-Suppress") && !says("X-Auto-Response-Suppress", &["none"]))
+        || ["List-Id", "X-Autoreply", "X-Autorespond"].iter().any(|name| has(name))
+        || headers.text("Return-Path").is_some_and(bounce)
+        || return_path.is_some_and(|path| bounce(path.to_owned()))
+        || headers.media_type() == "multipart/report"
+        || headers.count("Received") > RECEIVED_MAX
+}
+
+/// Who forwards mail and asks first whether the address wants it: the end of its addresses, and of its links' hosts.
+const FORWARDERS: [&str; 9] = [
+    "google.com",
+    "zoho.com",
+    "zoho.eu",
+    "microsoft.com",
+    "outlook.com",
+    "fastmail.com",
+    "yahoo.com",
+    "icloud.com",
+    "proton.me",
+];
+
+/// The link, else the code, by which forwarding to us is confirmed. It is believed because of the sender's name alone:
+/// a person looks at it, and nothing opens it unasked.
+pub(super) fn confirmation(mail: &Mail) -> Option<String> {
+    let (local, domain) = mail.from.rsplit_once('@')?;
+    let forwarder = FORWARDERS.iter().find(|known| is_within(domain, known))?;
+    let subject = mail.content.subject.as_deref().unwrap_or_default();
+    let text = &mail.content.text;
+    let google = domain == "google.com";
+    if google && local != "forwarding-noreply" {
+        return None;
+    }
+    // Google writes in the user's language; the others are known in English only.
+    let words = format!("{subject}\n{text}").to_lowercase();
+    let asks = ["forward", "verif", "confirm"].iter().filter(|word| words.contains(*word)).count();
+    if !google && (!words.contains("forward") || asks < 2) {
+        return None;
+    }
+    let html = mail.content.html.as_deref().unwrap_or_default();
+    let links = || links(text).chain(links(html)).filter(|link| is_within(host(link), forwarder));
+    let telling = |link: &&str| {
+        let path = link.to_lowercase();
+        if google { path.contains("/mail/vf-") } else { path.contains("verif") || path.contains("confirm") }
+    };
+    let link = links().find(telling).map(|link| link.replace("&amp;", "&"));
+    link.or_else(|| code(subject)).or_else(|| if google { None } else { code(text) })
+}
+
+fn is_within(host: &str, domain: &str) -> bool {
+    host.strip_suffix(domain).is_some_and(|before| before.is_empty() || before.ends_with('.'))
+}
+
+/// The https links in a text.
+fn links(text: &str) -> impl Iterator<Item = &str> {
+    let starts = text.match_indices("https://").take(LINKS_MAX);
+    starts.filter_map(|(at, _)| {
+        let near = text.get(at..text.floor_char_boundary(at + LINK_MAX))?;
+        near.split(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '<' | '>' | ')' | ']')).next()
+    })
+}
+
+const LINKS_MAX: usize = 200;
+/// Longest link, in bytes.
+const LINK_MAX: usize = 2000;
+
+fn host(link: &str) -> &str {
+    let rest = link.strip_prefix("https://").unwrap_or_default();
+    rest.split(['/', '?', '#']).next().unwrap_or_default()
+}
+
+/// A code of 6 to 12 digits that stands alone.
+fn code(text: &str) -> Option<String> {
+    let words = text.split(|c: char| !c.is_alphanumeric());
+    let is_code =
+        |word: &&str| (6..=12).contains(&word.len()) && word.bytes().all(|byte| byte.is_ascii_digit());
+    words.into_iter().find(is_code).map(str::to_owned)
+}

@@ -1,0 +1,123 @@
+//! Postmark: mail by JSON, proven by the name and the password in the address that it was given.
+//!
+//! With `RawEmail` (a switch at the provider) the mail is read as it came; without, from what the provider made of it.
+
+use serde::Deserialize;
+use vestibule_routing::channel::Channel;
+
+use super::{
+    Arrived, Credentials, Incoming, Refused,
+    mails::{self, Envelope},
+    proof, unparsed,
+};
+use crate::message::{
+    Attachment,
+    mail::{self, Assembled, Headers},
+};
+
+pub(super) fn verify(arrived: &Arrived<'_>, credentials: &Credentials<'_>) -> Result<(), Refused> {
+    proof::basic(arrived.headers, credentials.secrets)
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Body {
+    #[serde(rename = "MessageID")]
+    message_id: String,
+    #[serde(default)]
+    from_full: Option<Mailbox>,
+    #[serde(default)]
+    to_full: Vec<Mailbox>,
+    #[serde(default)]
+    original_recipient: Option<String>,
+    #[serde(default)]
+    subject: Option<String>,
+    #[serde(default)]
+    date: Option<String>,
+    #[serde(default)]
+    text_body: Option<String>,
+    #[serde(default)]
+    html_body: Option<String>,
+    #[serde(default)]
+    raw_email: Option<String>,
+    #[serde(default)]
+    headers: Vec<Header>,
+    #[serde(default)]
+    attachments: Vec<File>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Mailbox {
+    email: String,
+    #[serde(default)]
+    name: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Header {
+    name: String,
+    value: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct File {
+    #[serde(default)]
+    name: Option<String>,
+    #[serde(default)]
+    content_type: Option<String>,
+    #[serde(rename = "ContentID", default)]
+    content_id: Option<String>,
+    #[serde(default)]
+    data: String,
+}
+
+pub(super) fn read(arrived: &Arrived<'_>) -> Vec<Incoming> {
+    let Ok(body) = serde_json::from_slice::<Body>(arrived.body) else {
+        return unparsed(Channel::Email, arrived);
+    };
+    let to = body.original_recipient.as_deref().filter(|to| !to.is_empty());
+    let to = to.or_else(|| body.to_full.first().map(|mailbox| mailbox.email.as_str()));
+    let envelope = Envelope { id: Some(&body.message_id), to, raw: arrived.body };
+    let mail = match body.raw_email.as_deref().filter(|raw| !raw.is_empty()) {
+        Some(raw) => mail::read(raw.as_bytes(), None),
+        None => body.assembled(),
+    };
+    vec![mails::incoming(mail, &envelope)]
+}
+
+impl Body {
+    fn assembled(&self) -> mail::Mail {
+        let given = self.headers.iter().map(|header| (header.name.as_str(), header.value.as_str()));
+        // These stand in fields of their own, and not among the headers.
+        let own = [("Subject", &self.subject), ("Date", &self.date)];
+        let own = own.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?)));
+        let headers = Headers::of(own.chain(given));
+        let parts = Assembled {
+            text: self.text_body.clone().unwrap_or_default(),
+            html: self.html_body.clone().unwrap_or_default(),
+            attachments: self.attachments.iter().map(File::attachment).collect(),
+        };
+        // The provider's id stands in for a missing Message-ID.
+        let mut mail = mail::assembled(&headers, None, parts, self.message_id.as_bytes());
+        if let Some(from) = &self.from_full {
+            mail.from = mail::mailbox(&from.email);
+            mail.content.name = from.name.as_deref().and_then(mail::one_line);
+        }
+        mail
+    }
+}
+
+impl File {
+    fn attachment(&self) -> Attachment {
+        let data = mail::base64(self.data.as_bytes());
+        mails::attachment(
+            self.name.as_deref(),
+            self.content_type.as_deref(),
+            self.content_id.as_deref(),
+            data,
+        )
+    }
+}
