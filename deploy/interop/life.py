@@ -2,11 +2,14 @@
 
 import socket
 import struct
+import subprocess
 import time
+import urllib.request
 
 import cases
 import sound
 from agent import Agent
+from browser import Browser
 from caller import Call
 from cases import DIRECT, INITIAL, case, options
 from gateway import Gateway, check
@@ -19,6 +22,29 @@ def wait_end(gate, seconds):
     began = time.monotonic()
     gate.process.wait(seconds)
     return time.monotonic() - began
+
+
+@case()
+def what_a_start_prints(_):
+    """The first start of an empty folder prints an SMS that a shell can send as it stands, and a chat to open."""
+    gate = Gateway(cases.BINARY, name="first")
+    gate.start()
+    try:
+        printed = gate.last_words().splitlines()
+        line = next(line.strip() for line in printed if line.strip().startswith("U=http"))
+        done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=20)
+        check("<Response/>" in done.stdout, f"the SMS got {done.stdout} {done.stderr}")
+        told = [event for event in gate.events() if event["type"] == "message.received"]
+        check([event["data"]["message"]["text"] for event in told] == ["Hello"], f"{told}")
+        page = next(line.split()[-1] for line in printed if "Try a chat" in line)
+        with urllib.request.urlopen(page, timeout=5) as answer:
+            check(answer.status == 200, f"the chat's page got {answer.status}")
+        with Browser() as browser:
+            browser.open(page)
+            browser.until(lambda: browser.seen("button.open") == ["Talk to us"], "the chat's button")
+    finally:
+        gate.stop()
+    return "an SMS and a chat"
 
 
 @case()

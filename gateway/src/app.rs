@@ -2,6 +2,7 @@
 
 use std::{
     net::{SocketAddr, TcpListener, UdpSocket},
+    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -14,6 +15,7 @@ use tokio::{
     task::JoinSet,
 };
 use vestibule_config::{
+    sample,
     settings::{self, ClientCertificates, Settings, Transport},
     store::Store,
 };
@@ -440,11 +442,30 @@ fn greet(
         say(&format!("  sip:{number}@{target}  {what}"));
     }
     let Some(http) = http else { return };
+    say_messages(&settings.data_dir, store, http);
     if let Some(key) = new_key {
         say(&format!("API key (shown once; also in {}): {}", key.file.display(), key.secret));
     }
     say(&format!("  curl -H \"Authorization: Bearer $KEY\" 'http://{http}/api/v1/events?after=0'"));
     say(&format!("  http://{http}/metrics  http://{http}/api/v1/openapi.json"));
+}
+
+/// How to try what the sample has beside its numbers, while it has it.
+fn say_messages(data: &Path, store: &Store, http: SocketAddr) {
+    let routing = store.active().load();
+    if routing.providers.get(&"sample".into()).is_some_and(|provider| provider.kind == "twilio") {
+        let token = data.join(sample::TOKEN_FILE);
+        let (from, to, token) = ("+14155550177", "+14155550100", token.display());
+        say("Try an SMS, signed as a provider does it (one line for a shell):");
+        say(&format!(
+            "  U=http://{http}/webhooks/sample; S=SM$(date +%s%N); curl -s \"$U\" -H \"X-Twilio-Signature: $(printf %s \
+             \"${{U}}BodyHelloFrom{from}MessageSid${{S}}To{to}\" | openssl dgst -sha1 -hmac \"$(cat {token})\" -binary | base64)\" \
+             --data-urlencode Body=Hello --data-urlencode From={from} --data-urlencode MessageSid=$S --data-urlencode To={to}"
+        ));
+    }
+    if routing.chat_apps.contains_key(&"sample".into()) {
+        say(&format!("Try a chat: http://{http}/chat/sample/try"));
+    }
 }
 
 /// The signals that end the process.

@@ -1,8 +1,10 @@
 //! The command line.
 
 use std::{
+    fs::OpenOptions,
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
+    os::unix::fs::OpenOptionsExt,
     path::PathBuf,
     process::ExitCode,
     time::Duration,
@@ -10,7 +12,9 @@ use std::{
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
+use rand::{Rng, SeedableRng, rngs::StdRng};
 use vestibule_config::{
+    sample,
     settings::{Loaded, Overrides, Settings, Source},
     store::Store,
 };
@@ -174,8 +178,22 @@ pub(crate) fn open_store(settings: &Settings) -> anyhow::Result<Store> {
     let options =
         vestibule_config::store::Options { provider_kinds: kinds, event_types: types, ..settings.into() };
     let store = Store::open(&settings.data_dir, options)?;
-    store.seed(vestibule_config::sample::SAMPLE)?;
+    seed_sample(settings, &store)?;
     Ok(store)
+}
+
+/// Fills an empty store with the sample, and makes the secret that its webhook is signed with.
+fn seed_sample(settings: &Settings, store: &Store) -> anyhow::Result<()> {
+    let folder = settings.data_dir.canonicalize()?;
+    let path = folder.join(sample::TOKEN_FILE);
+    // Before the document that names it: routing reads its secrets when it becomes active.
+    if store.active().load().revision == 0 && !path.exists() {
+        let token = format!("{:032x}", StdRng::from_os_rng().random::<u128>());
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+        file.write_all(token.as_bytes())?;
+    }
+    store.seed(&sample::sample(&folder, &settings.http.listen.to_string()))?;
+    Ok(())
 }
 
 /// Prints a line; a closed pipe is no reason to fail.
