@@ -28,7 +28,7 @@ use super::{
 use crate::{
     chat::{App, Asks, Refused, opening::Opening, rooms::Told, visitor::Visitor},
     journal::ChatLine,
-    telemetry::ChatRefusal,
+    telemetry::{ChatMetrics, ChatRefusal},
 };
 
 /// The beginning of all its paths.
@@ -190,7 +190,7 @@ async fn begin(
     let from = peer.map_or(std::net::Ipv4Addr::UNSPECIFIED.into(), |Extension(Peer(peer))| peer.ip());
     let asks = Asks { token: token.as_deref(), identity: identity.as_deref(), from };
     let begun = state.chats.begin(&app, asks, Timestamp::now()).await;
-    let session = begun.map_err(|refused| problem(&state, refused))?;
+    let session = begun.map_err(|refused| problem(&state.metrics.chat, refused))?;
     let doc = &app.doc;
     let hidden = match session.opening {
         Opening::Open | Opening::Busy => false,
@@ -234,7 +234,7 @@ async fn write(
     let visitor = visitor(&state, &app, &headers)?;
     match state.chats.write(&app, &visitor, (&id, &text), Timestamp::now()).await {
         Ok(line) => Ok(axum::Json(Taken { id, line })),
-        Err(refused) => Err(problem(&state, refused)),
+        Err(refused) => Err(problem(&state.metrics.chat, refused)),
     }
 }
 
@@ -270,7 +270,7 @@ async fn wait_for_lines(
     Json(Behind { after }): Json<Behind>,
 ) -> ApiResult<axum::Json<Happened>> {
     let visitor = visitor(&state, &app, &headers)?;
-    let _place = state.chats.place().ok_or_else(|| too_many(&state))?;
+    let _place = state.chats.place().ok_or_else(|| too_many(&state.metrics.chat))?;
     let mut member = state.chats.join(visitor.thread());
     let until = tokio::time::Instant::now() + WAIT;
     loop {
@@ -297,14 +297,14 @@ fn visitor(state: &AppState, app: &App, headers: &HeaderMap) -> ApiResult<Visito
         .and_then(|text| text.split_once(' '))
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
     let token = token.map(|(_, token)| token.trim()).unwrap_or_default();
-    state.chats.visitor(app, token, Timestamp::now()).map_err(|refused| problem(state, refused))
+    state.chats.visitor(app, token, Timestamp::now()).map_err(|refused| problem(&state.metrics.chat, refused))
 }
 
 /// What a refusal is to the page, and to our counts.
-fn problem(state: &AppState, refused: Refused) -> Problem {
+fn problem(metrics: &ChatMetrics, refused: Refused) -> Problem {
     let (count, problem) = told(refused);
     if let Some(count) = count {
-        state.metrics.chat.refused.of(count).inc();
+        metrics.refused.of(count).inc();
     }
     problem
 }
@@ -345,8 +345,8 @@ fn told(refused: Refused) -> (Option<ChatRefusal>, Problem) {
     }
 }
 
-fn too_many(state: &AppState) -> Problem {
-    state.metrics.chat.refused.of(ChatRefusal::Sockets).inc();
+fn too_many(metrics: &ChatMetrics) -> Problem {
+    metrics.refused.of(ChatRefusal::Sockets).inc();
     Problem::new(
         StatusCode::SERVICE_UNAVAILABLE,
         "too_many_visitors",

@@ -17,14 +17,16 @@ use axum::{
     response::Response,
 };
 use jiff::Timestamp;
+use prometheus::IntGauge;
 use rand::Rng as _;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout};
 
 use super::{LineView, problem, told, too_many};
 use crate::{
-    api::{AppState, extract::Query, problem::ApiResult},
-    chat::{App, LINES_AT_ONCE, rooms::Told, visitor::Visitor},
+    api::{AppState, extract::Query, problem::ApiResult, readiness::Readiness},
+    chat::{App, Chats, LINES_AT_ONCE, rooms::Told, visitor::Visitor},
+    telemetry::ChatMetrics,
 };
 
 /// The protocol that a socket speaks; the token follows it as a second one, since browsers let no header through.
@@ -64,22 +66,43 @@ pub(super) async fn open(
     upgrade: WebSocketUpgrade,
 ) -> ApiResult<Response> {
     let token = token_of(&headers).unwrap_or_default();
-    let visitor =
-        state.chats.visitor(&app, token, Timestamp::now()).map_err(|error| problem(&state, error))?;
-    let place = state.chats.place().ok_or_else(|| too_many(&state))?;
+    let visitor = state
+        .chats
+        .visitor(&app, token, Timestamp::now())
+        .map_err(|error| problem(&state.metrics.chat, error))?;
+    let place = state.chats.place().ok_or_else(|| too_many(&state.metrics.chat))?;
     let upgrade = upgrade
         .protocols([PROTOCOL])
         .read_buffer_size(READ_BUFFER)
         .write_buffer_size(0)
         .max_message_size(FRAME_BYTES_MAX)
         .max_frame_size(FRAME_BYTES_MAX);
-    Ok(upgrade.on_upgrade(move |socket| async move {
-        state.metrics.chat.sockets.inc();
-        let gauge = state.metrics.chat.sockets.clone();
-        Talk { socket, state, app, visitor, after }.go_on().await;
-        gauge.dec();
-        drop(place);
+    let (chats, readiness) = (state.chats.clone(), state.readiness.clone());
+    let metrics = state.metrics.chat.clone();
+    // Boxed, so that what waits for the upgrade and what goes on after it do not both have room in the task.
+    Ok(upgrade.on_upgrade(move |socket| {
+        Box::pin(async move {
+            let _counted = Counted::new(metrics.sockets.clone());
+            Talk { socket, chats, readiness, metrics, app, visitor, after }.go_on().await;
+            drop(place);
+        })
     }))
+}
+
+/// Counts a socket for as long as it is there.
+struct Counted(IntGauge);
+
+impl Counted {
+    fn new(gauge: IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
 }
 
 fn token_of(headers: &HeaderMap) -> Option<&str> {
@@ -92,7 +115,9 @@ fn token_of(headers: &HeaderMap) -> Option<&str> {
 
 struct Talk {
     socket: WebSocket,
-    state: AppState,
+    chats: Chats,
+    readiness: Readiness,
+    metrics: ChatMetrics,
     app: App,
     visitor: Visitor,
     after: u64,
@@ -115,26 +140,27 @@ enum Tells<'a> {
 }
 
 impl Talk {
+    /// What is seldom done is boxed: thousands of sockets wait here, each with room for all that may happen to it.
     async fn go_on(mut self) {
-        let mut member = self.state.chats.join(self.visitor.thread());
+        let mut member = self.chats.join(self.visitor.thread());
         let (mut heard, mut typed) = (Instant::now(), None::<Instant>);
         // Sockets that were opened at once are not asked at once.
         let first = Instant::now() + PING_EVERY.mul_f64(rand::rng().random_range(0.5..1.0));
         let mut asks = tokio::time::interval_at(first, PING_EVERY);
-        if self.tell_lines().await.is_none() {
+        if Box::pin(self.tell_lines()).await.is_none() {
             return;
         }
         loop {
             let went_well = tokio::select! {
                 told = member.told() => match told {
-                    Told::Lines => self.tell_lines().await,
+                    Told::Lines => Box::pin(self.tell_lines()).await,
                     Told::Typing(Some(by)) => self.tell(&Tells::Typing { by: &by }).await,
                     Told::Typing(None) => Some(()),
                 },
                 frame = self.socket.recv() => {
                     heard = Instant::now();
                     match frame {
-                        Some(Ok(Message::Text(text))) => self.hear(&text, &mut typed).await,
+                        Some(Ok(Message::Text(text))) => Box::pin(self.hear(&text, &mut typed)).await,
                         Some(Ok(Message::Ping(_) | Message::Pong(_))) => Some(()),
                         Some(Ok(Message::Binary(_))) => self.close(UNSUPPORTED, "text only").await,
                         Some(Ok(Message::Close(_)) | Err(_)) | None => None,
@@ -143,7 +169,7 @@ impl Talk {
                 _ = asks.tick() => {
                     if heard.elapsed() > SILENT_MAX { None } else { self.send(Message::Ping(Vec::new().into())).await }
                 }
-                () = self.state.readiness.stopping() => self.close(RESTARTS, "the gateway stops").await,
+                () = self.readiness.stopping() => self.close(RESTARTS, "the gateway stops").await,
             };
             if went_well.is_none() {
                 return;
@@ -154,7 +180,7 @@ impl Talk {
     /// Tells all lines that the visitor has not seen.
     async fn tell_lines(&mut self) -> Option<()> {
         loop {
-            let lines = match self.state.chats.lines(self.visitor.thread(), self.after).await {
+            let lines = match self.chats.lines(self.visitor.thread(), self.after).await {
                 Ok(lines) => lines,
                 Err(error) => {
                     // The visitor comes again and goes on behind the last line.
@@ -179,11 +205,11 @@ impl Talk {
             Ok(Said::Message { id, text }) => {
                 let (app, visitor) = (&self.app, &self.visitor);
                 // What the routing says of the app may have changed since the socket was opened.
-                let app = self.state.chats.app(app.id.as_str()).unwrap_or_else(|| app.clone());
-                match self.state.chats.write(&app, visitor, (&id, &text), Timestamp::now()).await {
+                let app = self.chats.app(app.id.as_str()).unwrap_or_else(|| app.clone());
+                match self.chats.write(&app, visitor, (&id, &text), Timestamp::now()).await {
                     Ok(line) => self.tell(&Tells::Ack { id: &id, line }).await,
                     Err(refused) => {
-                        let problem = problem(&self.state, refused);
+                        let problem = problem(&self.metrics, refused);
                         self.tell(&Tells::Refused { id: &id, code: problem.code, detail: &problem.detail })
                             .await
                     }
@@ -192,7 +218,7 @@ impl Talk {
             Ok(Said::Typing) => {
                 if typed.is_none_or(|typed| typed.elapsed() >= TYPING_EVERY) {
                     *typed = Some(Instant::now());
-                    self.state.chats.types(&self.visitor);
+                    self.chats.types(&self.visitor);
                 }
                 Some(())
             }
