@@ -59,7 +59,8 @@ pub enum NumberState {
 }
 
 /// What happens to the holding of a number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum HoldingEvent {
     /// The port or the forwarding is done.
     Arrived,
@@ -105,8 +106,20 @@ pub enum Sms {
     Suspended,
 }
 
+/// What a number's registration means for messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SmsUse {
+    /// Messages are kept, and handed to nobody.
+    Off,
+    /// Messages come in; none may be sent.
+    Receives,
+    /// Messages come in, and may be answered.
+    Sends,
+}
+
 /// What happens to the registration of a number.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case", deny_unknown_fields)]
 pub enum SmsEvent {
     /// We switch SMS off.
     SwitchOff,
@@ -128,6 +141,7 @@ pub enum SmsEvent {
         /// Why.
         reasons: Vec<String>,
         /// Until when the form may be corrected.
+        #[serde(default)]
         editable_until: Option<jiff::Timestamp>,
     },
     /// The carrier stops sending.
@@ -190,6 +204,20 @@ impl Sms {
     /// Whether we may answer by SMS.
     pub fn may_send(&self) -> bool {
         *self == Self::Approved
+    }
+
+    /// What it means for messages.
+    pub fn use_of(&self) -> SmsUse {
+        match self {
+            Self::NotCapable | Self::Off => SmsUse::Off,
+            Self::Approved => SmsUse::Sends,
+            Self::Required
+            | Self::Submitted
+            | Self::InReview
+            | Self::UpdateRequired { .. }
+            | Self::Rejected { .. }
+            | Self::Suspended => SmsUse::Receives,
+        }
     }
 
     /// The state after an event.

@@ -5,10 +5,10 @@
 //! (WAL, `synchronous=FULL`). Calls block on the disk: do not make them on a thread that must not wait.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     fmt,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock},
 };
 
 use rusqlite::Connection;
@@ -21,6 +21,7 @@ use crate::{
     compile::{Change, Compiled, Context, PromptTable, compile},
     diagnostic::{Code, Diagnostic},
     document::{self, Key, Kind, RawDocument},
+    number::SmsUse,
     settings::Settings,
 };
 
@@ -91,6 +92,8 @@ pub struct Store {
     options: Options,
     recordings: Recordings,
     prepare: Prepare,
+    /// What each number's registration means, so that messages need not wait for the database.
+    sms: RwLock<HashMap<E164, SmsUse>>,
 }
 
 /// Makes the sounds of a table ready, and says which cannot be made.
@@ -220,7 +223,9 @@ impl Store {
             options,
             recordings,
             prepare: Prepare::default(),
+            sms: RwLock::default(),
         };
+        store.load_sms()?;
         store.load_active()?;
         Ok(store)
     }
@@ -260,6 +265,7 @@ impl Store {
         let request =
             publish::Request { author: "system", note: "First start", restores: None, seeds: &numbers };
         self.publish_ready(&request, |_| Ok(changes.clone()))?;
+        self.load_sms()?;
         Ok(true)
     }
 

@@ -43,6 +43,9 @@ def with_providers(gate):
         "any": {"name": "Any", "kind": "generic", "url": "https://gw.example.com/webhooks/any",
                 "secrets": [f"file:{gate.folder}/key"]},
     }
+    if gate.ask("GET", f"/api/v1/numbers/{OURS}")["number"]["sms"]["state"] == "required":
+        for event in ("submit", "approve"):
+            gate.ask("POST", f"/api/v1/numbers/{OURS}/registration", {"event": event})
     if gate.ask("GET", "/api/v1/routing/draft").get("providers") != providers:
         publish(gate, lambda document: document.update(providers=providers), "Providers")
 

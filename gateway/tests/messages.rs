@@ -185,3 +185,100 @@ async fn messages_and_their_order_survive_a_restart() {
     assert_eq!(numbers, [1, 2]);
     assert_eq!(kinds(&gateway).await.iter().filter(|kind| *kind == "contact.ended").count(), 0);
 }
+
+const OURS: &str = "+14155550100";
+
+async fn with_sms() -> Gateway {
+    let gateway = Gateway::new();
+    let secret = gateway.folder.path().join("token");
+    std::fs::write(&secret, "12345").unwrap();
+    let provider = json!({"name": "S", "kind": "twilio", "url": "https://gw.example.com/webhooks/s",
+        "secrets": [format!("file:{}", secret.display())]});
+    gateway.publish(&json!({"providers": {"s": provider}})).await;
+    gateway
+}
+
+async fn sms(gateway: &Gateway, id: &str) -> Value {
+    let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, b"12345");
+    let text = format!("https://gw.example.com/webhooks/sBodyhiFrom+14155550177MessageSid{id}To{OURS}");
+    let signature = STANDARD.encode(ring::hmac::sign(&key, text.as_bytes()));
+    let body = format!("Body=hi&From=%2B14155550177&MessageSid={id}&To=%2B14155550100");
+    assert_eq!(gateway.post("/webhooks/s", &[("x-twilio-signature", signature)], body).await, StatusCode::OK);
+    received(gateway).await.pop().unwrap()["data"].clone()
+}
+
+async fn registration(gateway: &Gateway, event: &str) {
+    let path = format!("/api/v1/numbers/{OURS}/registration");
+    let (status, number) = gateway.ask("POST", &path, Some(json!({"event": event}))).await;
+    assert_eq!(status, StatusCode::OK, "{number}");
+}
+
+#[tokio::test]
+async fn a_number_answers_when_it_is_registered_only() {
+    let gateway = with_sms().await;
+    let data = sms(&gateway, "SM1").await;
+    assert_eq!(
+        (&data["reply_allowed"], &data["reply_refused_for"]),
+        (&json!(false), &json!("not_registered"))
+    );
+    let conversation = data["conversation"].as_str().unwrap().to_owned();
+    let path = format!("/api/v1/conversations/{conversation}");
+    assert_eq!(gateway.get(&path).await.1["reply_refused_for"], json!("not_registered"));
+    for event in ["submit", "review_begun", "approve"] {
+        registration(&gateway, event).await;
+    }
+    assert_eq!(gateway.get(&path).await.1["reply_allowed"], json!(true));
+    assert_eq!(sms(&gateway, "SM2").await["reply_allowed"], json!(true));
+    let gateway = gateway.restarted();
+    assert_eq!(gateway.get(&path).await.1["reply_allowed"], json!(true), "after a restart too");
+    registration(&gateway, "suspend").await;
+    assert_eq!(gateway.get(&path).await.1["reply_allowed"], json!(false));
+    let told = kinds(&gateway).await;
+    assert_eq!(told.iter().filter(|kind| *kind == "registration.changed").count(), 4);
+    let wrong = gateway
+        .ask("POST", &format!("/api/v1/numbers/{OURS}/registration"), Some(json!({"event": "submit"})))
+        .await;
+    assert_eq!((wrong.0, &wrong.1["code"]), (StatusCode::CONFLICT, &json!("not_possible")));
+}
+
+#[tokio::test]
+async fn what_comes_while_sms_is_off_is_kept_and_handed_on_later() {
+    let gateway = with_sms().await;
+    registration(&gateway, "switch_off").await;
+    assert_eq!(sms(&gateway, "SM1").await["held"], json!(true));
+    assert!(!kinds(&gateway).await.contains(&"contact.queued".to_owned()));
+    tokio::spawn(gateway.state.intake.clone().go_on());
+    tokio::time::sleep(std::time::Duration::from_millis(2500)).await;
+    assert!(!kinds(&gateway).await.contains(&"contact.queued".to_owned()), "it is off still");
+    registration(&gateway, "switch_on").await;
+    tokio::time::sleep(std::time::Duration::from_millis(2500)).await;
+    assert!(kinds(&gateway).await.contains(&"contact.queued".to_owned()));
+}
+
+#[tokio::test]
+async fn numbers_are_taken_up_and_given_back_under_audit() {
+    let gateway = Gateway::new();
+    let add =
+        async |number: &str| gateway.ask("POST", "/api/v1/numbers", Some(json!({"number": number}))).await;
+    assert_eq!(add("4155550123").await.0, StatusCode::BAD_REQUEST);
+    let (status, number) = add("+14155550123").await;
+    assert_eq!(
+        (status, &number["state"], &number["sms"]["state"]),
+        (StatusCode::CREATED, &json!("owned_idle"), &json!("required"))
+    );
+    assert_eq!(add("+14155550123").await.1["code"], json!("number_exists"));
+    let holding = async |number: &str, event: &str| {
+        let path = format!("/api/v1/numbers/{number}/holding");
+        gateway.ask("POST", &path, Some(json!({"event": event}))).await
+    };
+    assert_eq!(holding("+14155550123", "release").await.1["state"], json!("releasing"));
+    assert_eq!(holding("+14155550123", "gone").await.1["state"], json!("released"));
+    assert_eq!(holding("+14155550123", "buy").await.1["code"], json!("not_possible"), "the cool-down");
+    assert_eq!(holding("+14155550100", "release").await.0, StatusCode::OK);
+    assert_eq!(holding("+14155550100", "gone").await.0, StatusCode::UNPROCESSABLE_ENTITY, "it is routed");
+    assert_eq!(holding("+14155550199", "release").await.0, StatusCode::NOT_FOUND);
+    let (_, read) = gateway.get("/api/v1/numbers/+14155550123").await;
+    let actions: Vec<_> = read["audit"].as_array().unwrap().iter().map(|row| row["action"].clone()).collect();
+    assert_eq!(actions, [json!("number.holding"), json!("number.holding"), json!("number.added")]);
+    assert_eq!(kinds(&gateway).await.iter().filter(|kind| *kind == "number.changed").count(), 4);
+}

@@ -1,5 +1,7 @@
 //! Records of numbers, with the audit of their changes.
 
+use std::sync::PoisonError;
+
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 use serde::Serialize;
 use vestibule_routing::address::E164;
@@ -7,8 +9,11 @@ use vestibule_routing::address::E164;
 use super::{Numbers, Store, StoreError};
 use crate::{
     diagnostic::Code,
-    number::{Holding, HoldingEvent, NumberRecord, Sms, SmsEvent},
+    number::{Holding, HoldingEvent, NumberRecord, Sms, SmsEvent, SmsUse},
 };
+
+/// Records read at once at the start.
+const PAGE: u32 = 10_000;
 
 /// A change of a number's record.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,6 +82,7 @@ impl Store {
         let record = NumberRecord { number, holding, sms, changed: now() };
         write(&transaction, None, &record, "number.added", actor)?;
         transaction.commit()?;
+        self.note_sms(&record);
         Ok(record)
     }
 
@@ -116,7 +122,30 @@ impl Store {
         };
         write(&transaction, Some(&before), &after, action, actor)?;
         transaction.commit()?;
+        self.note_sms(&after);
         Ok(after)
+    }
+
+    /// What a number's registration means for messages; none for a number without a record. Never waits for the database.
+    pub fn sms_use(&self, number: E164) -> Option<SmsUse> {
+        self.sms.read().unwrap_or_else(PoisonError::into_inner).get(&number).copied()
+    }
+
+    fn note_sms(&self, record: &NumberRecord) {
+        let mut sms = self.sms.write().unwrap_or_else(PoisonError::into_inner);
+        sms.insert(record.number, record.sms.use_of());
+    }
+
+    pub(super) fn load_sms(&self) -> Result<(), StoreError> {
+        let mut after = None;
+        loop {
+            let page = self.numbers(after, PAGE)?;
+            page.iter().for_each(|record| self.note_sms(record));
+            match page.last() {
+                Some(last) => after = Some(last.number),
+                None => return Ok(()),
+            }
+        }
     }
 
     /// The audit of a subject (a number), the newest first.

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
+use vestibule_config::store::Store;
 use vestibule_routing::{channel::Channel, id::ConversationId};
 
 use super::{
@@ -12,7 +13,10 @@ use super::{
     extract::{Actor, Path, Query},
     problem::{ApiResult, Problem},
 };
-use crate::journal::{ConversationRow, JournalError, MessageJob, OptOutRow, window};
+use crate::{
+    journal::{ConversationRow, JournalError, MessageJob, OptOutRow, window},
+    message::intake,
+};
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
@@ -53,7 +57,7 @@ struct ConversationView {
     closed: Option<Timestamp>,
     /// Whether the customer may be answered now.
     reply_allowed: bool,
-    /// Why not: `opted_out` or `window_expired`.
+    /// Why not: `opted_out`, `not_registered` (the number may not send) or `window_expired`.
     #[serde(skip_serializing_if = "Option::is_none")]
     reply_refused_for: Option<&'static str>,
     /// Until when the channel lets an answer through, where it has such a rule.
@@ -62,14 +66,15 @@ struct ConversationView {
 }
 
 impl ConversationView {
-    fn new(row: ConversationRow, now: Timestamp) -> Self {
+    fn new(row: ConversationRow, store: &Store, now: Timestamp) -> Self {
         let channel: Option<Channel> = serde_json::from_value(row.channel.as_str().into()).ok();
         let window_expires_at = channel.and_then(|channel| window(channel, row.last));
         let expired = window_expires_at.is_some_and(|expires| expires <= now);
-        let reply_refused_for = match (row.opted_out, expired) {
-            (true, _) => Some("opted_out"),
-            (false, true) => Some("window_expired"),
-            (false, false) => None,
+        let by_number = channel.and_then(|channel| intake::reply_refused(store, channel, &row.address));
+        let reply_refused_for = match (row.opted_out, by_number, expired) {
+            (true, _, _) => Some("opted_out"),
+            (false, Some(refused), _) => Some(refused),
+            (false, None, expired) => expired.then_some("window_expired"),
         };
         Self {
             id: row.id.to_string(),
@@ -131,7 +136,7 @@ async fn list_conversations(
     let rows = state.journal.reader().conversations(before, open, customer, limit).await?;
     let next = rows.last().filter(|_| rows.len() == limit).map(|row| row.id.to_string());
     let now = Timestamp::now();
-    let conversations = rows.into_iter().map(|row| ConversationView::new(row, now)).collect();
+    let conversations = rows.into_iter().map(|row| ConversationView::new(row, &state.store, now)).collect();
     Ok(axum::Json(ConversationPage { conversations, next }))
 }
 
@@ -148,7 +153,7 @@ async fn read_conversation(
     Path(id): Path<String>,
 ) -> ApiResult<axum::Json<ConversationView>> {
     let row = state.journal.reader().conversation(id).await?.ok_or_else(no_such_conversation)?;
-    Ok(axum::Json(ConversationView::new(row, Timestamp::now())))
+    Ok(axum::Json(ConversationView::new(row, &state.store, Timestamp::now())))
 }
 
 /// Close a conversation: its contacts end as completed, and the customer's next message begins another, which is

@@ -96,8 +96,10 @@ pub struct MessageRoute {
     pub sla_minutes: u32,
     /// The revision that says so.
     pub revision: u64,
-    /// The entry point is disarmed: kept, and handed on when it is armed.
+    /// The entry point is disarmed, or the number's SMS is off: kept, and handed on when that changes.
     pub held: bool,
+    /// Why nobody may answer, as far as the number is concerned.
+    pub reply_refused: Option<&'static str>,
 }
 
 /// What was written.
@@ -293,9 +295,10 @@ impl Pen<'_, '_> {
             Some(Keyword::Help) | None => None,
         };
         let opted_out = opted_out(self.transaction, incoming)?;
+        let refused = opted_out.then_some("opted_out").or(arrival.route.reply_refused);
         let mut received = base(json!({
             "conversation": thread.id, "number": thread.number, "message": content, "keyword": arrival.keyword,
-            "reply_allowed": !opted_out, "reply_refused_for": opted_out.then_some("opted_out"),
+            "reply_allowed": refused.is_none(), "reply_refused_for": refused,
             "window_expires_at": window(incoming.channel, at), "held": arrival.route.held,
         }));
         if let (Value::Object(received), Some(line)) = (&mut received, line) {

@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 use jiff::{SignedDuration, Timestamp};
 use rand::{SeedableRng, rngs::StdRng};
 use sha2::{Digest as _, Sha256};
-use vestibule_config::{document::EntryPointRef, settings::Conversations, store::Store};
+use vestibule_config::{document::EntryPointRef, number::SmsUse, settings::Conversations, store::Store};
 use vestibule_routing::{
     address::Address,
     channel::Channel,
@@ -71,7 +71,7 @@ impl Intake {
         let mut arrivals = Vec::new();
         for incoming in told.into_inner() {
             let key = entry_point(&incoming);
-            let route = route(&active.plan, &key).ok_or(NotTaken::NoInbox)?;
+            let route = self.route(&active.plan, &key).ok_or(NotTaken::NoInbox)?;
             arrivals.push(Arrival {
                 contact: new_contact_id(now, &mut rng),
                 conversation: new_conversation_id(now, &mut rng),
@@ -107,7 +107,7 @@ impl Intake {
         for held in self.journal.reader().held_messages().await? {
             // One whose name is no entry point's (a short code) cannot be disarmed any more.
             let key = EntryPointRef::parse(&held.entry_point).map(|reference| reference.key());
-            let Some(route) = key.ok().and_then(|key| route(&active.plan, &key)) else { continue };
+            let Some(route) = key.ok().and_then(|key| self.route(&active.plan, &key)) else { continue };
             if !route.held {
                 self.journal.messages(MessageJob::Release { contact: held.contact, route }).await?;
             }
@@ -127,6 +127,19 @@ impl Intake {
         Ok(())
     }
 
+    fn route(&self, plan: &Plan, key: &EntryPointKey) -> Option<MessageRoute> {
+        let route = plan.resolve_message(key)?;
+        let sms = sms_use(&self.routing, key);
+        Some(MessageRoute {
+            entry_point: EntryPointRef { channel: key.0, address: key.1.clone() }.to_string(),
+            inbox: route.inbox,
+            sla_minutes: route.sla_minutes,
+            revision: plan.revision,
+            held: route.disarmed || sms == Some(SmsUse::Off),
+            reply_refused: refusal_of(sms),
+        })
+    }
+
     async fn close(&self, conversation: ConversationId, by: Option<String>) -> Result<(), JournalError> {
         match self.journal.messages(MessageJob::Close { conversation, by }).await {
             // Closed by somebody else meanwhile.
@@ -134,6 +147,28 @@ impl Intake {
             Err(error) => Err(error),
         }
     }
+}
+
+/// What the registration of the number behind an entry point means; none where there is no such thing.
+fn sms_use(store: &Store, (channel, address): &EntryPointKey) -> Option<SmsUse> {
+    match (channel, address) {
+        (Channel::Sms, Address::Number(number)) => store.sms_use(*number),
+        _ => None,
+    }
+}
+
+/// Why a number's messages may not be answered.
+fn refusal_of(sms: Option<SmsUse>) -> Option<&'static str> {
+    match sms {
+        Some(SmsUse::Off | SmsUse::Receives) => Some("not_registered"),
+        Some(SmsUse::Sends) | None => None,
+    }
+}
+
+/// Why nobody may answer who wrote to this address of ours, as far as the number is concerned.
+pub fn reply_refused(store: &Store, channel: Channel, address: &str) -> Option<&'static str> {
+    let reference = EntryPointRef::parse(&format!("{}/{address}", channel_name(channel))).ok()?;
+    refusal_of(sms_use(store, &reference.key()))
 }
 
 /// The entry point that something came to. Addresses of a form that documents do not know (short codes) are none that
@@ -144,18 +179,6 @@ fn entry_point(incoming: &Incoming) -> EntryPointKey {
         Ok(reference) => reference.key(),
         Err(_) => (incoming.channel, Address::Text(incoming.address.as_str().into())),
     }
-}
-
-fn route(plan: &Plan, key: &EntryPointKey) -> Option<MessageRoute> {
-    let route = plan.resolve_message(key)?;
-    let entry_point = EntryPointRef { channel: key.0, address: key.1.clone() }.to_string();
-    Some(MessageRoute {
-        entry_point,
-        inbox: route.inbox,
-        sla_minutes: route.sla_minutes,
-        revision: plan.revision,
-        held: route.disarmed,
-    })
 }
 
 fn channel_name(channel: Channel) -> String {

@@ -6,20 +6,27 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use vestibule_config::{
-    number::{NumberRecord, NumberState},
-    store::AuditRow,
+    number::{Holding, HoldingEvent, NumberRecord, NumberState, Sms, SmsEvent},
+    store::{AuditRow, NumberChange},
 };
-use vestibule_routing::address::E164;
+use vestibule_routing::{address::E164, id::ContactId};
 
 use super::blocking;
-use crate::api::{
-    AppState,
-    extract::{Path, Query},
-    problem::{ApiResult, Problem},
+use crate::{
+    api::{
+        AppState,
+        extract::{Actor, Json, Path, Query},
+        problem::{ApiResult, Problem},
+    },
+    journal::{Entry, Event, EventKind},
 };
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(routes!(list_numbers)).routes(routes!(read_number))
+    OpenApiRouter::new()
+        .routes(routes!(list_numbers, add_number))
+        .routes(routes!(read_number))
+        .routes(routes!(change_registration))
+        .routes(routes!(change_holding))
 }
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -94,6 +101,113 @@ async fn read_number(
         Problem::new(StatusCode::NOT_FOUND, "no_such_number", detail, "List the numbers to find it.")
     })?;
     Ok(axum::Json(json!({"number": view(&state, record), "audit": audit})))
+}
+
+/// A number to be taken up.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewNumber {
+    /// The number, E.164 with its `+`.
+    number: String,
+    /// Whether it can carry SMS; true when absent.
+    #[serde(default = "yes")]
+    sms: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// Take up a number of a carrier of your own: its calls and messages come by a trunk and a provider that you set up.
+#[utoipa::path(post, path = "/api/v1/numbers", tag = "numbers", request_body = NewNumber, responses(
+    (status = 201, description = "It has a record; voice is set up in the routing document.", body = NumberView),
+    (status = 400, description = "It is no E.164 number.", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "It has a record already.", body = Problem, content_type = "application/problem+json"),
+))]
+async fn add_number(
+    State(state): State<AppState>,
+    Actor(actor): Actor,
+    Json(NewNumber { number, sms }): Json<NewNumber>,
+) -> ApiResult<(StatusCode, axum::Json<NumberView>)> {
+    let number = parse(&number)?;
+    let sms = if sms { Sms::Required } else { Sms::NotCapable };
+    let record = blocking(&state, move |store| store.add_number(number, Holding::Owned, sms, &actor)).await?;
+    tell(&state, EventKind::NumberChanged, &record).await?;
+    Ok((StatusCode::CREATED, axum::Json(view(&state, record))))
+}
+
+/// Tell what happened to a number's registration for SMS.
+///
+/// `{"event": "submit"}`, `review_begun`, `update_asked` (with `deadline`), `approve`, `reject` (with `reasons`,
+/// `editable_until`), `suspend`, `switch_off` or `switch_on`. While it is off, messages are kept and handed to nobody; what
+/// was kept is handed on when it is switched on.
+#[utoipa::path(post, path = "/api/v1/numbers/{number}/registration", tag = "numbers", request_body = Object,
+    params(("number" = String, Path, description = "The number, `+14155550100`")),
+    responses(
+        (status = 200, description = "The number as it is now.", body = NumberView),
+        (status = 400, description = "No such event.", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "It has no record.", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "That cannot happen in its state.", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn change_registration(
+    State(state): State<AppState>,
+    Actor(actor): Actor,
+    Path(number): Path<String>,
+    Json(event): Json<SmsEvent>,
+) -> ApiResult<axum::Json<NumberView>> {
+    let record = change(&state, actor, &number, NumberChange::Sms(event)).await?;
+    tell(&state, EventKind::RegistrationChanged, &record).await?;
+    Ok(axum::Json(view(&state, record)))
+}
+
+/// What happened to a number.
+#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct HoldingChange {
+    /// `arrived` (a port or forwarding is done), `release`, `keep`, `gone`, or `buy` (30 days after it was gone).
+    #[schema(value_type = String)]
+    event: HoldingEvent,
+}
+
+/// Tell whether a number is held.
+#[utoipa::path(post, path = "/api/v1/numbers/{number}/holding", tag = "numbers", request_body = HoldingChange,
+    params(("number" = String, Path, description = "The number, `+14155550100`")),
+    responses(
+        (status = 200, description = "The number as it is now.", body = NumberView),
+        (status = 404, description = "It has no record.", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "That cannot happen in its state.", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "It is routed still.", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn change_holding(
+    State(state): State<AppState>,
+    Actor(actor): Actor,
+    Path(number): Path<String>,
+    Json(HoldingChange { event }): Json<HoldingChange>,
+) -> ApiResult<axum::Json<NumberView>> {
+    let record = change(&state, actor, &number, NumberChange::Holding(event)).await?;
+    tell(&state, EventKind::NumberChanged, &record).await?;
+    Ok(axum::Json(view(&state, record)))
+}
+
+async fn change(
+    state: &AppState,
+    actor: String,
+    number: &str,
+    change: NumberChange,
+) -> ApiResult<NumberRecord> {
+    let number = parse(number)?;
+    blocking(state, move |store| store.change_number(number, change, &actor)).await
+}
+
+/// Tells the feed, after the record is changed: who missed it reads the record.
+async fn tell(state: &AppState, kind: EventKind, record: &NumberRecord) -> ApiResult<()> {
+    let data = json!({"number": record.number, "holding": record.holding, "sms": record.sms});
+    let mut entry = Entry::new(ContactId::from(""));
+    entry.events.push(Event::new(kind, record.changed, &data));
+    state.journal.append(entry).await?;
+    Ok(())
 }
 
 fn view(state: &AppState, record: NumberRecord) -> NumberView {
