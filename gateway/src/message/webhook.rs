@@ -10,15 +10,25 @@ use vestibule_routing::channel::Channel;
 use super::{Incoming, What};
 use crate::chat::visitor::Visitor;
 
+mod bandwidth;
 mod form;
 mod generic;
+mod json;
+mod line;
 mod mailgun;
 mod mails;
+mod meta;
+mod plivo;
 mod postmark;
 mod proof;
 mod sendgrid;
 mod ses;
+mod sinch;
+mod telegram;
+mod telnyx;
 mod twilio;
+mod viber;
+mod vonage;
 
 macro_rules! kinds {
     ($($(#[$doc:meta])* $variant:ident = $name:literal),* $(,)?) => {
@@ -51,6 +61,24 @@ macro_rules! kinds {
 kinds! {
     /// Twilio messaging: SMS, MMS, WhatsApp.
     Twilio = "twilio",
+    /// Telnyx messaging: SMS, MMS.
+    Telnyx = "telnyx",
+    /// Bandwidth messaging: SMS, MMS.
+    Bandwidth = "bandwidth",
+    /// Vonage's Messages API: SMS, MMS, WhatsApp, Messenger, Viber.
+    Vonage = "vonage",
+    /// Plivo messaging: SMS, MMS.
+    Plivo = "plivo",
+    /// Sinch's Conversation API: all its channels.
+    Sinch = "sinch",
+    /// Meta: WhatsApp, Messenger, Instagram.
+    Meta = "meta",
+    /// Telegram bots.
+    Telegram = "telegram",
+    /// LINE.
+    Line = "line",
+    /// Viber bots.
+    Viber = "viber",
     /// Anything that signs by Standard Webhooks and speaks our own small form.
     Generic = "generic",
     /// Postmark: mail.
@@ -190,39 +218,65 @@ pub fn receive_with(
     credentials: &Credentials<'_>,
     certificate: Option<&str>,
 ) -> Result<Received, Refused> {
-    let tells = |incoming| Ok(Received::Tells(Verified(incoming)));
+    if kind == Kind::Meta
+        && let Some(answer) = meta::subscription(arrived, credentials)?
+    {
+        return Ok(Received::Asks(answer));
+    }
+    if kind == Kind::Ses {
+        let sent = ses::Sent::read(arrived, credentials)?;
+        let Some(certificate) = certificate else {
+            return Ok(Received::NeedsCertificate(sent.certificate().to_owned()));
+        };
+        sent.verify(certificate, arrived.now)?;
+        return Ok(match sent.confirms() {
+            Some(link) => Received::Confirms(Verified(link.to_owned())),
+            None => Received::Tells(Verified(sent.tells(arrived))),
+        });
+    }
+    verify(kind, arrived, credentials)?;
+    Ok(Received::Tells(Verified(read(kind, arrived, credentials))))
+}
+
+fn verify(kind: Kind, arrived: &Arrived<'_>, credentials: &Credentials<'_>) -> Result<(), Refused> {
+    let verify = match kind {
+        Kind::Twilio => twilio::verify,
+        Kind::Telnyx => telnyx::verify,
+        Kind::Bandwidth => bandwidth::verify,
+        Kind::Vonage => vonage::verify,
+        Kind::Plivo => plivo::verify,
+        Kind::Sinch => sinch::verify,
+        Kind::Meta => meta::verify,
+        Kind::Telegram => telegram::verify,
+        Kind::Line => line::verify,
+        Kind::Viber => viber::verify,
+        Kind::Generic => generic::verify,
+        Kind::Postmark => postmark::verify,
+        Kind::Mailgun => mailgun::verify,
+        Kind::Sendgrid => sendgrid::verify,
+        // Proven with a certificate, above.
+        Kind::Ses => |_: &Arrived<'_>, _: &Credentials<'_>| Err(Refused::Unsigned),
+    };
+    verify(arrived, credentials)
+}
+
+fn read(kind: Kind, arrived: &Arrived<'_>, credentials: &Credentials<'_>) -> Vec<Incoming> {
     match kind {
-        Kind::Twilio => {
-            twilio::verify(arrived, credentials)?;
-            tells(twilio::read(arrived))
-        }
-        Kind::Generic => {
-            generic::verify(arrived, credentials)?;
-            tells(generic::read(arrived))
-        }
-        Kind::Postmark => {
-            postmark::verify(arrived, credentials)?;
-            tells(postmark::read(arrived))
-        }
-        Kind::Mailgun => {
-            mailgun::verify(arrived, credentials)?;
-            tells(mailgun::read(arrived))
-        }
-        Kind::Sendgrid => {
-            sendgrid::verify(arrived, credentials)?;
-            tells(sendgrid::read(arrived))
-        }
-        Kind::Ses => {
-            let sent = ses::Sent::read(arrived, credentials)?;
-            let Some(certificate) = certificate else {
-                return Ok(Received::NeedsCertificate(sent.certificate().to_owned()));
-            };
-            sent.verify(certificate, arrived.now)?;
-            match sent.confirms() {
-                Some(link) => Ok(Received::Confirms(Verified(link.to_owned()))),
-                None => tells(sent.tells(arrived)),
-            }
-        }
+        Kind::Twilio => twilio::read(arrived),
+        Kind::Telnyx => telnyx::read(arrived),
+        Kind::Bandwidth => bandwidth::read(arrived),
+        Kind::Vonage => vonage::read(arrived),
+        Kind::Plivo => plivo::read(arrived),
+        Kind::Sinch => sinch::read(arrived, credentials),
+        Kind::Meta => meta::read(arrived),
+        Kind::Telegram => telegram::read(arrived, credentials),
+        Kind::Line => line::read(arrived),
+        Kind::Viber => viber::read(arrived, credentials),
+        Kind::Generic => generic::read(arrived),
+        Kind::Postmark => postmark::read(arrived),
+        Kind::Mailgun => mailgun::read(arrived),
+        Kind::Sendgrid => sendgrid::read(arrived),
+        Kind::Ses => Vec::new(),
     }
 }
 
@@ -230,7 +284,7 @@ pub fn receive_with(
 pub fn accepted(kind: Kind) -> Answer {
     match kind {
         Kind::Twilio => Answer::with("text/xml", twilio::ACCEPTED),
-        Kind::Generic | Kind::Postmark | Kind::Mailgun | Kind::Sendgrid | Kind::Ses => Answer::OK,
+        _ => Answer::OK,
     }
 }
 
