@@ -24,6 +24,7 @@ mod proof;
 mod sendgrid;
 mod ses;
 mod sinch;
+mod sinch_sms;
 mod telegram;
 mod telnyx;
 mod twilio;
@@ -71,6 +72,8 @@ kinds! {
     Plivo = "plivo",
     /// Sinch's Conversation API: all its channels.
     Sinch = "sinch",
+    /// Sinch's SMS API: SMS, MMS.
+    SinchSms = "sinch_sms",
     /// Meta: WhatsApp, Messenger, Instagram.
     Meta = "meta",
     /// Telegram bots.
@@ -246,6 +249,7 @@ fn verify(kind: Kind, arrived: &Arrived<'_>, credentials: &Credentials<'_>) -> R
         Kind::Vonage => vonage::verify,
         Kind::Plivo => plivo::verify,
         Kind::Sinch => sinch::verify,
+        Kind::SinchSms => sinch_sms::verify,
         Kind::Meta => meta::verify,
         Kind::Telegram => telegram::verify,
         Kind::Line => line::verify,
@@ -268,6 +272,7 @@ fn read(kind: Kind, arrived: &Arrived<'_>, credentials: &Credentials<'_>) -> Vec
         Kind::Vonage => vonage::read(arrived),
         Kind::Plivo => plivo::read(arrived),
         Kind::Sinch => sinch::read(arrived, credentials),
+        Kind::SinchSms => sinch_sms::read(arrived),
         Kind::Meta => meta::read(arrived),
         Kind::Telegram => telegram::read(arrived, credentials),
         Kind::Line => line::read(arrived),

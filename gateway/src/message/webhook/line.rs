@@ -39,6 +39,11 @@ fn of_event(event: &Value, address: &str) -> Incoming {
 fn what(kind: &str, event: &Value) -> Option<What> {
     match kind {
         "message" => Some(What::Message(Box::new(content(event.get("message")?)?))),
+        "messageEdited" => {
+            let message = json::scalar(event, "/message/id")?;
+            let text = json::string(event, "/message/text")?;
+            Some(What::Changed { message, change: Change::Edited { text } })
+        }
         "unsend" => {
             let message = json::scalar(event, "/unsend/messageId")?;
             Some(What::Changed { message, change: Change::Deleted })

@@ -14,6 +14,7 @@ mod postmark;
 mod sendgrid;
 mod ses;
 mod sinch;
+mod sinch_sms;
 mod telegram;
 mod telnyx;
 mod twilio;

@@ -48,12 +48,10 @@ fn of_message(message: &Value, contacts: &[Value], address: &str) -> Incoming {
         | "interactive" | "button" | "order" => {
             let name = contacts.first().and_then(|contact| json::string(contact, "/profile/name"));
             let reply_to = json::string(message, "/context/id");
-            Some(What::Message(Box::new(Content {
-                message_id: id.clone(),
-                name,
-                reply_to,
-                ..content(message)
-            })))
+            let said = content(message);
+            let nothing = said.text.is_empty() && said.payload.is_none() && said.media.is_empty();
+            (!nothing)
+                .then(|| What::Message(Box::new(Content { message_id: id.clone(), name, reply_to, ..said })))
         }
         _ => None,
     };

@@ -54,6 +54,8 @@ fn every_event_is_read_or_kept() {
     );
     let unsent = event("unsend", r#","unsend":{"messageId":"7"}"#).what;
     assert_eq!(unsent, What::Changed { message: "7".into(), change: Change::Deleted });
+    let edited = event("messageEdited", r#","message":{"id":"7","type":"text","text":"new"}"#).what;
+    assert_eq!(edited, What::Changed { message: "7".into(), change: Change::Edited { text: "new".into() } });
     let pressed = event("postback", r#","postback":{"data":"a=b"}"#).what;
     assert!(matches!(pressed, What::Message(content) if content.payload.as_deref() == Some("a=b")));
     assert_eq!(event("unfollow", "").what, What::OptOut { out: true });
