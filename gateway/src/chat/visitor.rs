@@ -60,7 +60,8 @@ impl Visitor {
         app: &ChatAppId,
         now: Timestamp,
     ) -> Result<Self, String> {
-        let claims = jwt::verify(token, secrets).map_err(|error| error.to_string())?;
+        let claims =
+            jwt::verify(token, secrets, &[jwt::Algorithm::Hs256]).map_err(|error| error.to_string())?;
         let text = |name: &str| claims.get(name).and_then(serde_json::Value::as_str);
         let bounded = |name: &str| text(name).filter(|text| !text.is_empty() && text.len() <= WORD_BYTES_MAX);
         if text("aud") != Some(app.as_str()) {

@@ -17,6 +17,7 @@ mod json;
 mod line;
 mod mailgun;
 mod mails;
+mod messagebird;
 mod meta;
 mod plivo;
 mod postmark;
@@ -74,6 +75,8 @@ kinds! {
     Sinch = "sinch",
     /// Sinch's SMS API: SMS, MMS.
     SinchSms = "sinch_sms",
+    /// MessageBird, the older platform of Bird: SMS, and its conversations.
+    Messagebird = "messagebird",
     /// Meta: WhatsApp, Messenger, Instagram.
     Meta = "meta",
     /// Telegram bots.
@@ -250,6 +253,7 @@ fn verify(kind: Kind, arrived: &Arrived<'_>, credentials: &Credentials<'_>) -> R
         Kind::Plivo => plivo::verify,
         Kind::Sinch => sinch::verify,
         Kind::SinchSms => sinch_sms::verify,
+        Kind::Messagebird => messagebird::verify,
         Kind::Meta => meta::verify,
         Kind::Telegram => telegram::verify,
         Kind::Line => line::verify,
@@ -273,6 +277,7 @@ fn read(kind: Kind, arrived: &Arrived<'_>, credentials: &Credentials<'_>) -> Vec
         Kind::Plivo => plivo::read(arrived),
         Kind::Sinch => sinch::read(arrived, credentials),
         Kind::SinchSms => sinch_sms::read(arrived),
+        Kind::Messagebird => messagebird::read(arrived),
         Kind::Meta => meta::read(arrived),
         Kind::Telegram => telegram::read(arrived, credentials),
         Kind::Line => line::read(arrived),

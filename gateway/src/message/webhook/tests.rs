@@ -8,6 +8,7 @@ mod bandwidth;
 mod generic;
 mod line;
 mod mailgun;
+mod messagebird;
 mod meta;
 mod plivo;
 mod postmark;

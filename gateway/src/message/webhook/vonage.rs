@@ -18,10 +18,12 @@ pub(super) fn verify(arrived: &Arrived<'_>, credentials: &Credentials<'_>) -> Re
     if !scheme.eq_ignore_ascii_case("bearer") {
         return Err(Refused::Unsigned);
     }
-    let claims = jwt::verify(token.trim(), credentials.secrets).map_err(|error| match error {
-        JwtError::NotReadable => Refused::Unsigned,
-        JwtError::WrongSignature => Refused::WrongSignature,
-    })?;
+    let claims = jwt::verify(token.trim(), credentials.secrets, &[jwt::Algorithm::Hs256]).map_err(
+        |error| match error {
+            JwtError::NotReadable => Refused::Unsigned,
+            JwtError::WrongSignature => Refused::WrongSignature,
+        },
+    )?;
     let claims = Value::Object(claims);
     // The provider's own library looks at neither of these two: without them any body passes, for ever.
     let hash = json::text(&claims, "/payload_hash").unwrap_or_default();
