@@ -147,8 +147,8 @@ catalogue! {
     EmptyRow = "R-1213", Error, "give the row days of the week, or dates that end after they begin";
     /// Two nodes of one IVR, or two rows of one schedule, share a name.
     DuplicateName = "R-1214", Error, "give each its own name";
-    /// A node whose behaviour this version does not have.
-    UnsupportedNode = "R-1215", Error, "remove the node; it needs messages, which this version does not send";
+    /// A node that sends a text, and nobody who does.
+    NoSender = "R-1215", Error, "give a provider of texts a `send`, or remove the node";
     /// A data dip that cannot be made.
     DataDipTarget = "R-1216", Error, "give the data dip an http or https URL";
     /// An IVR that is a part of itself, or of too many others.

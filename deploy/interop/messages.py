@@ -12,6 +12,7 @@ import time
 import urllib.parse
 
 import cases
+from caller import Call
 from cases import HERE, case, publish
 from gateway import Gateway, check
 
@@ -321,3 +322,87 @@ def until(what, sentence, seconds=10.0):
     while not what():
         check(time.monotonic() < end, sentence)
         time.sleep(0.05)
+
+
+class Carrier:
+    """A carrier's API for texts, which keeps what it is asked. `with Carrier() as carrier:`."""
+
+    def __init__(self):
+        heard = self.heard = []
+
+        class Api(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+                heard.append((self.path, self.headers["Authorization"], dict(urllib.parse.parse_qsl(body))))
+                answer = json.dumps({"sid": f"SM{len(heard):032}", "status": "queued"}).encode()
+                self.send_response(201)
+                self.send_header("Content-Length", str(len(answer)))
+                self.end_headers()
+                self.wfile.write(answer)
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Api)
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+
+    def __enter__(self):
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@case(alone=True)
+def text_from_an_ivr(gate):
+    """An IVR texts the caller by the carrier of the number, its report comes back; STOP and no registration lead elsewhere."""
+    own = Gateway(gate.binary, name="texts")
+    own.start()
+    number = "+14155550101"
+    try:
+        with Carrier() as carrier:
+            (own.folder / "token").write_text(TOKEN)
+            ivr = {"name": "Texts", "kind": "initial", "nodes": {
+                "start": {"type": "send_sms", "text": "Call {{customer_number}}: thanks", "success": "sent", "error": "not_sent"},
+                "sent": {"type": "exit"}, "not_sent": {"type": "exit"}}}
+            provider = {"name": "SMS", "kind": "twilio", "url": URL, "secrets": [f"file:{own.folder}/token"], "account": "AC1",
+                        "send": {"key": f"file:{own.folder}/token", "api": carrier.url}}
+
+            def edit(document):
+                document["providers"] = {"sms": provider}
+                document["tests"] = {}
+                document["ivrs"]["texts"] = ivr
+                document["numbers"][number] = {"initial_ivr": "texts"}
+
+            publish(own, edit, "An IVR that texts")
+
+            def call():
+                with Call(own.sip, number, caller=CUSTOMER) as caller:
+                    caller.wait_answer()
+                    contact = own.contact_of(caller.call_id)
+                    left = own.wait_event(contact, "contact.ivr_exited", 5)["data"]["node"]
+                    caller.hang_up()
+                return contact, left
+
+            check(call()[1] == "not_sent" and not carrier.heard, "a number that is not registered has sent")
+            for event in ("submit", "approve"):
+                own.ask("POST", f"/api/v1/numbers/{number}/registration", {"event": event})
+            contact, left = call()
+            check(left == "sent", f"the IVR was left by {left}")
+            path, login, form = carrier.heard[0]
+            wanted = {"From": number, "To": CUSTOMER, "Body": f"Call {CUSTOMER}: thanks", "StatusCallback": URL}
+            check(path == "/2010-04-01/Accounts/AC1/Messages.json" and form == wanted, f"{path} {form}")
+            check(login == "Basic " + base64.b64encode(f"AC1:{TOKEN}".encode()).decode(), f"{login}")
+            sent = own.wait_event(contact, "message.sent", 5)["data"]
+            sender = Sender(own)
+            report = {"MessageSid": sent["message_id"], "MessageStatus": "delivered", "From": number, "To": CUSTOMER}
+            check(sender.send(report)[0] == 200, "the report")
+            check(sender.send({**sender.form("SMstop", "STOP"), "To": number})[0] == 200, "STOP")
+            check(call()[1] == "not_sent" and len(carrier.heard) == 1, "who wants no texts got one")
+            reports = [e["data"] for e in own.events() if e["type"] == "message.delivery_reported"]
+            check([(r["message_id"], r["status"]) for r in reports] == [(sent["message_id"], "delivered")], f"{reports}")
+        return "sent once, reported, and twice not sent"
+    finally:
+        own.stop()

@@ -40,7 +40,7 @@ use crate::{
     hub::{Hub, Services},
     journal::{self, Journal},
     media::{Media, MediaSettings},
-    message::{Intake, Providers},
+    message::{Intake, Providers, Sender},
     places::Places,
     queue::Queues,
     recordings::Recordings,
@@ -114,8 +114,8 @@ impl Running {
 
 async fn start(settings: &Settings, runtime: &Runtime) -> anyhow::Result<Running> {
     let metrics = Metrics::new().context("the metric families could not be registered")?;
-    let services = open_services(settings, runtime, &metrics).await?;
     let providers = Providers::default();
+    let services = open_services(settings, runtime, (&metrics, &providers)).await?;
     let gate = follow_routing(settings, &services.routing, (&services.sounds, &providers));
     let (keys, new_key) = Keys::open(&settings.data_dir)?;
     let capture = Capture::new(settings.sip.limits.capture_bytes_max);
@@ -150,7 +150,7 @@ async fn start(settings: &Settings, runtime: &Runtime) -> anyhow::Result<Running
 async fn open_services(
     settings: &Settings,
     runtime: &Runtime,
-    metrics: &Metrics,
+    (metrics, providers): (&Metrics, &Providers),
 ) -> anyhow::Result<Services> {
     let routing = Arc::new(open_store(settings)?);
     let (journal, repeats) = open_journal(settings, metrics)?;
@@ -162,12 +162,14 @@ async fn open_services(
     for entry in recordings.salvage()? {
         journal.append_later(entry)?;
     }
+    let texts = Sender::new(providers.clone(), routing.clone(), journal.clone(), metrics.sms.clone())?;
     Ok(Services {
         routing,
         live: LiveContacts::default(),
         media: Media::start(media_settings(&settings.media), runtime.handle())?,
         media_address: settings.media.advertised_address,
         dips: DataDips::new(settings.data_dip.allowed_url_prefixes.clone())?,
+        texts,
         sounds: Library::open(settings.data_dir.clone(), settings.tts.clone())?,
         queues,
         availability: Availability::default(),

@@ -9,6 +9,7 @@ use std::{collections::VecDeque, sync::Arc, time::Instant};
 use rand::{Rng, rngs::StdRng};
 use tokio::sync::{mpsc, watch};
 use vestibule_routing::{
+    address::Address,
     id::{ContactId, InboxId},
     journey::{Action, Callee, Event, FeedEvent, Journey, Playback, RequestId, Sound},
     outcome::{Outcome, Reason, Side},
@@ -25,6 +26,7 @@ use crate::{
     journal::{ContactEnd, ContactProgress, ContactUpdate, Entry, JournalError},
     leg::{ArrivingCall, LegId, Signal, SignalLeg},
     media::{self, MediaEvent, Recording},
+    message::sender::Text,
     queue::Ticket,
     sound::Prompts,
     telemetry::{DigitSource, OutcomeLabel, TakeResult},
@@ -452,6 +454,7 @@ impl ContactTask {
             Action::Record(message) => self.record_message(message),
             Action::EndRecording => self.end_message(),
             Action::StoreCallback(callback) => self.store_callback(callback),
+            Action::SendSms { request, text } => self.send_text(request, text),
             Action::DataDip(dip) => {
                 let (services, answers) = (self.services.clone(), self.answers.clone());
                 tokio::spawn(async move {
@@ -470,6 +473,28 @@ impl ContactTask {
             Action::Reply { request, result } => self.takers.reply(request, result),
             Action::End { outcome, sip_status } => self.end(outcome, sip_status),
         }
+    }
+
+    /// Sends the caller a text from the number that was called.
+    fn send_text(&mut self, request: u32, text: String) {
+        let contact = self.journey.contact();
+        let (Address::Number(from), Some(to)) = (&contact.to, contact.from.number) else {
+            return self.pending.push_back(Event::SmsSent { request, sent: false });
+        };
+        let text = Text { from: *from, to, text, contact: self.id.clone() };
+        let (services, answers) = (self.services.clone(), self.answers.clone());
+        tokio::spawn(async move {
+            let sent = services.texts.send(&text).await;
+            if let Err(why) = &sent {
+                let why: &dyn std::error::Error = why;
+                tracing::warn!(contact = %text.contact, why, "a text was not sent");
+            }
+            // The contact may be gone by now, and nobody wants the answer.
+            answers
+                .send(Answer::Event(Event::SmsSent { request, sent: sent.is_ok() }))
+                .await
+                .unwrap_or_default();
+        });
     }
 
     fn answer(&mut self) {

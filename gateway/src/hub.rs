@@ -27,6 +27,7 @@ use crate::{
     journal::Journal,
     leg::{ArrivingCall, LegId, Signal},
     media::Media,
+    message::Sender,
     places::Places,
     queue::Queues,
     recordings::Recordings,
@@ -53,6 +54,8 @@ pub struct Services {
     pub media_address: Option<std::net::IpAddr>,
     /// Web services that IVRs may ask.
     pub dips: DataDips,
+    /// Sends texts.
+    pub texts: Sender,
     /// Prompts and music.
     pub sounds: Library,
     /// The queues of all inboxes.

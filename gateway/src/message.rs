@@ -9,6 +9,7 @@ pub mod intake;
 pub mod mail;
 pub mod opt_out;
 pub mod providers;
+pub mod sender;
 pub mod webhook;
 
 pub use certificates::{Certificates, NotFetched};
@@ -16,3 +17,4 @@ pub use incoming::{Attachment, Change, Content, Incoming, MediaLink, What};
 pub use intake::Intake;
 pub use opt_out::Keyword;
 pub use providers::Providers;
+pub use sender::Sender;

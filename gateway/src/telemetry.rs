@@ -12,7 +12,8 @@ pub use self::{
         ApiMetrics, CallMetrics, CallbackMetrics, CallbackResult, ChatMetrics, ChatRefusal, Counters,
         DeliveryMetrics, DeliveryResult, DigitSource, HandOffMetrics, JournalMetrics, JournalRefusal, Label,
         MediaMetrics, MessageMetrics, Metrics, OutcomeLabel, QueueMetrics, SipMethod, SipMetrics,
-        SipRejection, StatusClass, TakeResult, TlsFailure, TrunkGauges, TrunkMetrics, WebhookResult,
+        SipRejection, SmsMetrics, SmsResult, StatusClass, TakeResult, TlsFailure, TrunkGauges, TrunkMetrics,
+        WebhookResult,
     },
     pii::Pii,
 };

@@ -80,6 +80,8 @@ pub enum Timer {
     NextDigitTimeout,
     /// A web service took too long.
     DataDipTimeout,
+    /// The carrier took too long with a text.
+    SmsTimeout,
     /// A `wait_music` node is over.
     WaitMusicEnd,
     /// The first interval of a queue wait is over.
@@ -262,6 +264,7 @@ impl Journey {
             | Event::PlaybackDone(_)
             | Event::PlaybackFailed(..)
             | Event::DataDip { .. }
+            | Event::SmsSent { .. }
             | Event::InQueue(_)
             | Event::RecordingSilent
             | Event::Recorded(_)

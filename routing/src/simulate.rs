@@ -160,6 +160,10 @@ impl Run {
                     self.answers(now, Event::Recorded(Recorded::Kept));
                 }
                 Action::StoreCallback(_) => self.answers(now, Event::CallbackStored(true)),
+                // Nothing is sent by a simulation; the carrier is taken to be willing.
+                Action::SendSms { request, .. } => {
+                    self.answers(now, Event::SmsSent { request, sent: true });
+                }
                 // The simulation asks nobody, so it fails.
                 Action::DataDip(dip) => {
                     self.answers(now, Event::DataDip { request: dip.request, values: None });

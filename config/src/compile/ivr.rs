@@ -21,6 +21,9 @@ use crate::{
     document::IvrDoc,
 };
 
+/// Longest text of a `send_sms` node, bytes: what carriers take as one message.
+const SMS_BYTES_MAX: usize = 1600;
+
 impl Compiler<'_> {
     pub(super) fn ivrs(&mut self, old: &Parts) {
         let parts = self.next.parts.clone();
@@ -184,8 +187,14 @@ impl Compiler<'_> {
                 self.sip_code(*sip_status, &format!("{path}/sip_status"));
             }
             Node::Voicemail { .. } | Node::Callback { .. } => self.left_behind(node, path),
-            Node::SendSms { .. } => {
-                self.findings.add(Code::UnsupportedNode, path, format!("{id} cannot be carried out"));
+            Node::SendSms { text, .. } => {
+                if text.trim().is_empty() || text.len() > SMS_BYTES_MAX {
+                    let sentence = format!("{id} sends {} bytes, not 1 to {SMS_BYTES_MAX}", text.len());
+                    self.findings.add(Code::OutOfRange, format!("{path}/text"), sentence);
+                }
+                if self.next.parts.providers.values().all(|provider| provider.send.is_none()) {
+                    self.findings.add(Code::NoSender, path, format!("no provider sends what {id} says"));
+                }
             }
             Node::ChangePriority { priority, .. } => {
                 self.range("priority", u32::from(*priority), 0, 9, path);

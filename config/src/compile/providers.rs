@@ -7,7 +7,7 @@ use vestibule_routing::id::ProviderId;
 use super::Compiler;
 use crate::{
     diagnostic::{Code, step},
-    document::ProviderDoc,
+    document::{ProviderDoc, SendDoc},
 };
 
 /// Every provider by its id.
@@ -27,6 +27,22 @@ impl Compiler<'_> {
         }
     }
 
+    fn sends(&mut self, doc: &ProviderDoc, send: &SendDoc, path: &str) {
+        let mut bad = |step: &str, sentence: &str| {
+            self.findings.add(Code::BadProvider, format!("{path}{step}"), sentence);
+        };
+        if !SENDING.contains(&doc.kind.as_str()) {
+            bad("/send", "only twilio and telnyx send");
+        }
+        if doc.kind == "twilio" && doc.account.is_none() {
+            bad("/account", "texts are sent by an account: name it, AC…");
+        }
+        let whole = |api: &String| is_address(&format!("{api}/"));
+        if send.api.as_ref().is_some_and(|api| !whole(api) || api.ends_with('/')) {
+            bad("/send/api", "write the API's address as https://host, without a slash at its end");
+        }
+    }
+
     fn provider(&mut self, doc: &ProviderDoc, path: &str) {
         let kinds = self.context.provider_kinds;
         if !kinds.is_empty() && !kinds.contains(&doc.kind.as_str()) {
@@ -37,12 +53,18 @@ impl Compiler<'_> {
             let sentence = "requests are believed by a secret: name 1 to 4";
             self.findings.add(Code::BadProvider, format!("{path}/secrets"), sentence);
         }
+        if let Some(send) = &doc.send {
+            self.sends(doc, send, path);
+        }
         if !is_address(&doc.url) {
             let sentence = format!("\"{}\" is no address without query and fragment", doc.url);
             self.findings.add(Code::BadProvider, format!("{path}/url"), sentence);
         }
     }
 }
+
+/// The kinds that texts can be sent by.
+const SENDING: [&str; 2] = ["twilio", "telnyx"];
 
 /// Whether a provider could send to it: `https://host/path` (or `http:`, behind a proxy), and nothing after the path.
 pub(super) fn is_address(url: &str) -> bool {

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use vestibule_routing::address::E164;
+
 use super::SecretRef;
 
 /// A provider's account, whose webhooks come to `/webhooks/{id}`.
@@ -23,4 +25,21 @@ pub struct ProviderDoc {
     /// Our account or address there, where its requests do not say to whom they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
+    /// Sends texts for IVRs (`send_sms`), where its kind can.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub send: Option<SendDoc>,
+}
+
+/// How texts are sent. The kinds `twilio` and `telnyx` can.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SendDoc {
+    /// What proves us to it. Telnyx: an API key. Twilio: `SID:secret` of an API key, or the auth token of `account`.
+    pub key: SecretRef,
+    /// The numbers of ours that it sends for; none: all that no other provider names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub numbers: Vec<E164>,
+    /// Where its API is, when it is not the provider's own: `https://api.example.com`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api: Option<String>,
 }

@@ -7,7 +7,7 @@ use vestibule_config::{
     compile,
     document::{ProviderDoc, SecretRef},
 };
-use vestibule_routing::id::ProviderId;
+use vestibule_routing::{address::E164, id::ProviderId};
 
 use super::{
     certificates::Certificates,
@@ -32,6 +32,17 @@ pub struct Provider {
     secrets: Vec<String>,
     verify_token: Option<String>,
     account: Option<String>,
+    /// How texts are sent by it.
+    pub(super) send: Option<Send>,
+}
+
+/// How texts are sent.
+pub(super) struct Send {
+    /// What proves us; none while it cannot be read.
+    pub(super) key: Option<String>,
+    numbers: Vec<E164>,
+    /// Where the API is, when it is not the provider's own.
+    pub(super) api: Option<String>,
 }
 
 impl fmt::Debug for Provider {
@@ -52,6 +63,25 @@ impl Providers {
     /// The certificates that requests of providers name.
     pub fn certificates(&self) -> &Certificates {
         &self.certificates
+    }
+
+    /// Who sends texts for a number of ours: the provider that names it, else the first that names none.
+    pub fn sender_for(&self, number: E164) -> Option<Arc<Provider>> {
+        let known = self.known.load();
+        let names = |provider: &&Arc<Provider>, named: bool| {
+            let send = provider.send.as_ref();
+            send.is_some_and(
+                |send| if named { send.numbers.contains(&number) } else { send.numbers.is_empty() },
+            )
+        };
+        let of_it = known.values().find(|provider| names(provider, true));
+        let first = || {
+            known
+                .values()
+                .filter(|provider| names(provider, false))
+                .min_by_key(|provider| provider.id.as_str())
+        };
+        of_it.or_else(first).cloned()
     }
 
     /// The provider of that id.
@@ -84,7 +114,17 @@ impl Provider {
             secrets: doc.secrets.iter().filter_map(reveal).collect(),
             verify_token: doc.verify_token.as_ref().and_then(reveal),
             account: doc.account.clone(),
+            send: doc.send.as_ref().map(|send| Send {
+                key: reveal(&send.key),
+                numbers: send.numbers.clone(),
+                api: send.api.clone(),
+            }),
         })
+    }
+
+    /// Our account there.
+    pub(super) fn account(&self) -> Option<&str> {
+        self.account.as_deref()
     }
 
     /// What its requests are proven by; none while no secret can be read.

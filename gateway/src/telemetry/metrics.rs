@@ -16,7 +16,7 @@ use prometheus::{
 
 pub use self::labels::{
     CallbackResult, ChatRefusal, DeliveryResult, DigitSource, JournalRefusal, Label, OutcomeLabel, SipMethod,
-    SipRejection, StatusClass, TakeResult, TlsFailure, WebhookResult,
+    SipRejection, SmsResult, StatusClass, TakeResult, TlsFailure, WebhookResult,
 };
 
 /// Counters of one family, one for each value of a closed label; looked up by index, not by text.
@@ -70,6 +70,8 @@ pub struct Metrics {
     pub message: MessageMetrics,
     /// Chats.
     pub chat: ChatMetrics,
+    /// Texts that IVRs send.
+    pub sms: SmsMetrics,
     /// Deliveries to consumers.
     pub delivery: DeliveryMetrics,
     /// Media.
@@ -207,6 +209,11 @@ families! {
         /// Those that had come before.
         duplicates: counter("vestibule_messages_duplicate_total", "Messages, reports and changes left out since they had come before."),
     }
+    /// Texts that IVRs send.
+    SmsMetrics {
+        /// Texts, by what became of them.
+        texts: counters("vestibule_texts_total", "Texts that IVRs were to send, by result.", "result": SmsResult),
+    }
     /// Chats.
     ChatMetrics {
         /// Visitors connected.
@@ -339,6 +346,7 @@ impl Metrics {
             callback: CallbackMetrics::register(&registry)?,
             message: MessageMetrics::register(&registry)?,
             chat: ChatMetrics::register(&registry)?,
+            sms: SmsMetrics::register(&registry)?,
             delivery: DeliveryMetrics::register(&registry)?,
             media: MediaMetrics::register(&registry)?,
             journal: JournalMetrics::register(&registry)?,

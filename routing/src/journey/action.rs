@@ -66,6 +66,13 @@ pub enum Action {
     },
     /// Give the place in the queue up.
     LeaveQueue,
+    /// Send the caller a text; answered by [`super::Event::SmsSent`].
+    SendSms {
+        /// Number of this request within the contact.
+        request: u32,
+        /// The text, variables filled in.
+        text: String,
+    },
     /// Ask a web service for values; answered by [`super::Event::DataDip`].
     DataDip(DataDip),
     /// Look at the queue; answered by [`super::Event::InQueue`].

@@ -45,6 +45,13 @@ pub enum Event {
         /// Values by variable name; none when the request failed.
         values: Option<Vec<(String, String)>>,
     },
+    /// What became of a text to the caller.
+    SmsSent {
+        /// The number given in the request's action.
+        request: u32,
+        /// Whether the carrier has taken it.
+        sent: bool,
+    },
     /// The answer to [`super::Action::LookAtQueue`]; none for who waits in no queue.
     InQueue(Option<QueueView>),
     /// The caller who is recorded has said nothing for ten seconds.

@@ -31,6 +31,7 @@ mod menu;
 mod part;
 mod pattern;
 mod say;
+mod text;
 
 use callback::Offer;
 use part::Caller;
@@ -91,6 +92,8 @@ enum State {
     Input { listening: Listening, collected: String },
     /// A web service is asked.
     DataDip { request: u32, until: Instant },
+    /// A text is on its way.
+    Sms { request: u32, until: Instant },
     /// Queue music plays until a time.
     Music { until: Instant },
     /// Somebody is called; the caller hears ringing.
@@ -229,6 +232,7 @@ impl IvrRun {
             }
             State::Input { listening: Listening::Until(at), .. } => (*at, Timer::NextDigitTimeout),
             State::DataDip { until, .. } => (*until, Timer::DataDipTimeout),
+            State::Sms { until, .. } => (*until, Timer::SmsTimeout),
             State::Music { until } => (*until, Timer::WaitMusicEnd),
             State::Forward { until } => (*until, Timer::TakeTimeout),
             State::Looking { until } => (*until, Timer::QueueLookTimeout),
@@ -357,6 +361,7 @@ impl IvrRun {
             Node::Menu { .. } => menu::enter(node, turn),
             Node::Input { .. } => input::enter(id, node, turn),
             Node::DataDip { .. } => ask_service(node, turn),
+            Node::SendSms { .. } => text::send(node, turn),
             Node::WaitMusic { seconds, .. } => {
                 turn.scope.play(vec![Sound::Prompt(self.music.clone())], true, true, turn.out);
                 Go::Wait(State::Music { until: in_seconds(turn.now, *seconds) })
@@ -413,6 +418,7 @@ impl IvrRun {
                 input::go_on((id, node), (listening, collected), told, turn)
             }
             State::DataDip { request, until } => service_said(node, (request, until), told, turn),
+            State::Sms { request, until } => text::go_on(node, (request, until), told, turn),
             State::Music { until } => match node {
                 Node::WaitMusic { next, .. } if until <= turn.now.mono => to(*next, "next"),
                 _ => Go::Wait(State::Music { until }),

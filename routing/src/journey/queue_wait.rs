@@ -203,6 +203,7 @@ impl QueueWait {
                 }
                 Told::PlaybackDone(_)
                 | Told::DataDip { .. }
+                | Told::SmsSent { .. }
                 | Told::ForwardFailed
                 | Told::InQueue(_)
                 | Told::RecordingSilent

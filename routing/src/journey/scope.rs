@@ -136,6 +136,7 @@ impl Scope {
             Told::Time
             | Told::Digit(_)
             | Told::DataDip { .. }
+            | Told::SmsSent { .. }
             | Told::Failure(_)
             | Told::ForwardFailed
             | Told::InQueue(_)

@@ -15,6 +15,10 @@ pub(super) enum Told<'a> {
         request: u32,
         values: Option<&'a [(String, String)]>,
     },
+    SmsSent {
+        request: u32,
+        sent: bool,
+    },
     Time,
     Failure(&'static str),
     /// Whom a forward node had called does not take the call.
@@ -33,6 +37,7 @@ impl<'a> Told<'a> {
             Event::DataDip { request, values } => {
                 Some(Told::DataDip { request: *request, values: values.as_deref() })
             }
+            Event::SmsSent { request, sent } => Some(Told::SmsSent { request: *request, sent: *sent }),
             Event::Deadline => Some(Told::Time),
             Event::PlaybackFailed(_, why) => Some(Told::Failure(why)),
             Event::InQueue(view) => Some(Told::InQueue(*view)),

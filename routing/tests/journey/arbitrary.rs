@@ -37,6 +37,8 @@ enum Happening {
         back: u32,
         value: Option<String>,
     },
+    /// A text went out, or did not: the last, or an old one.
+    Texted(u32, bool),
     Full,
     Available(Option<u32>),
     /// The queue was looked at.
@@ -90,6 +92,7 @@ fn any_happening() -> impl Strategy<Value = Happening> {
         1 => Just(Happening::PlayFailed),
         1 => (0_u32..40).prop_map(Happening::PlayFailedLate),
         3 => (0_u32..3, prop::option::of("[-a-c]{0,3}")).prop_map(|(back, value)| Happening::Dip { back, value }),
+        2 => (0_u32..3, any::<bool>()).prop_map(|(back, sent)| Happening::Texted(back, sent)),
         1 => Just(Happening::Full),
         1 => prop::option::of(0_u32..2).prop_map(Happening::Available),
         3 => prop::option::of((0_u32..2000, prop::option::of(0_u64..9000))).prop_map(|view| {
@@ -188,6 +191,10 @@ impl Watched {
                 let last = self.bench.dips.last().map_or(0, |dip| dip.request);
                 let values = value.clone().map(|value| vec![("x".to_owned(), value)]);
                 self.tell(Event::DataDip { request: last.wrapping_sub(*back), values });
+            }
+            Happening::Texted(back, sent) => {
+                let last = self.bench.texts.last().map_or(0, |(request, _)| *request);
+                self.tell(Event::SmsSent { request: last.wrapping_sub(*back), sent: *sent });
             }
             Happening::Full => self.tell(Event::QueueFull),
             Happening::Available(agents) => self.tell(Event::Availability(*agents)),

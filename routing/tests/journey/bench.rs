@@ -88,6 +88,8 @@ pub(super) struct Bench {
     /// Where the contact takes a place: inbox, priority, longest queue.
     pub(super) place: Option<(String, u8, Option<u32>)>,
     pub(super) dips: Vec<DataDip>,
+    /// Texts to the caller.
+    pub(super) texts: Vec<(u32, String)>,
     /// How often the queue was looked at.
     pub(super) looks: u32,
     /// The message that is recorded.
@@ -149,6 +151,7 @@ impl Bench {
             begun: PlaybackId(0),
             place: None,
             dips: Vec::new(),
+            texts: Vec::new(),
             looks: 0,
             recording: None,
             callbacks: Vec::new(),
@@ -190,6 +193,7 @@ impl Bench {
                     self.place = Some((inbox.to_string(), priority, length_max));
                 }
                 Action::LeaveQueue => assert!(self.place.take().is_some(), "a place is left once"),
+                Action::SendSms { request, text } => self.texts.push((request, text)),
                 Action::DataDip(dip) => self.dips.push(dip),
                 Action::LookAtQueue => self.looks += 1,
                 Action::Record(message) => {

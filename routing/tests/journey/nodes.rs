@@ -466,3 +466,27 @@ fn two_splits_of_one_call_are_independent() {
     assert_eq!(counts.len(), 4);
     assert!(counts.values().all(|count| (420..=580).contains(count)), "{counts:?}");
 }
+
+const TEXT: &str = r#"{
+    "start": {"type": "send_sms", "text": "Hello {{customer_number}}", "success": "sent", "error": "failed"},
+    "sent": {"type": "exit"}, "failed": {"type": "exit"}
+}"#;
+
+#[test]
+fn a_text_is_sent_with_its_variables_and_leads_on_by_what_became_of_it() {
+    for (sent, left) in [(true, "sent"), (false, "failed")] {
+        let mut bench = call(TEXT);
+        let (request, text) = bench.texts.pop().unwrap();
+        assert_eq!(text, "Hello +12125550199");
+        assert_eq!(bench.journey.deadline().unwrap().1, Timer::SmsTimeout);
+        bench.tell(Event::SmsSent { request: request.wrapping_add(1), sent: !sent });
+        assert_eq!(bench.left_by(), None, "an answer to something else");
+        bench.tell(Event::SmsSent { request, sent });
+        assert_eq!(bench.left_by(), Some(left));
+    }
+    let mut bench = call(TEXT);
+    bench.pass(9);
+    assert_eq!(bench.left_by(), None);
+    bench.pass(1);
+    assert_eq!(bench.left_by(), Some("failed"), "the carrier takes too long");
+}

@@ -157,6 +157,21 @@ labels! {
         /// It could not be taken in now; the provider sends it again.
         NotTaken = "not_taken",
     }
+    /// What became of a text that an IVR was to send.
+    SmsResult {
+        /// The carrier took it.
+        Sent = "sent",
+        /// The number is not registered.
+        NotRegistered = "not_registered",
+        /// The customer wants none.
+        OptedOut = "opted_out",
+        /// The carrier refused it.
+        Refused = "refused",
+        /// Nobody could be asked.
+        NotTried = "not_tried",
+        /// The carrier did not answer, or not so that it is understood.
+        Unknown = "unknown",
+    }
     /// Why a visitor of a page was refused.
     ChatRefusal {
         /// The page's origin is none of the chat app's.
@@ -248,6 +263,7 @@ pub(super) fn reference() -> String {
     values::<CallbackResult>("`result` of `vestibule_callback_attempts_total`", &mut page);
     values::<DeliveryResult>("`result` of `vestibule_deliveries_total`", &mut page);
     values::<WebhookResult>("`result` of `vestibule_webhook_requests_total`", &mut page);
+    values::<SmsResult>("`result` of `vestibule_texts_total`", &mut page);
     values::<ChatRefusal>("`reason` of `vestibule_chat_refused_total`", &mut page);
     page.push_str(
         "| `side`, `reason` of `vestibule_calls_ended_total` | side and reason of a contact's outcome |\n",
