@@ -164,7 +164,10 @@ def srtp_baresip_takes(_):
     """Where SRTP is required, a baresip that has to encrypt is taken by another; each hears the other."""
     with trunk_with("required") as gate:
         baresips_talk(gate, account=";mediaenc=srtp-mand")
-        check(gate.metric(UNAUTHENTIC) == 0, f"{gate.metric(UNAUTHENTIC)} packets are not authentic")
+        # A baresip that ends lets its keys go before it says RTCP BYE: that one packet is clear, and it is in a
+        # race with the end of the call. One of each phone may come in time to be counted.
+        clear = gate.metric(UNAUTHENTIC)
+        check(clear <= 2, f"{clear} packets are not authentic")
 
 
 def injected(gate, call):
