@@ -223,13 +223,13 @@ class Call:
         if self._stop:
             return
         try:
-            if self.answered_at and not self.ended_at:
-                self.hang_up()
-            elif self._thread.is_alive() and not self.final_status:
+            if self._thread.is_alive() and not self.final_status:
                 self.cancel()
-                if self.wait_final(2.0) < 300:
-                    # The 200 crossed our CANCEL.
-                    self.wait(lambda: self.answered_at, 2, "the ACK")
+                self.wait_final(10)
+            if self.final_status and self.final_status < 300:
+                # The 200 may have crossed our CANCEL, and its ACK may be on its way.
+                self.wait(lambda: self.answered_at, 10, "the ACK")
+                if not self.ended_at:
                     self.hang_up()
         except CallError:
             pass

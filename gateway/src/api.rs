@@ -10,6 +10,7 @@ pub mod conversations;
 pub mod deliveries;
 pub mod events;
 pub mod extract;
+pub mod files;
 pub mod hand_off;
 pub mod health;
 pub mod https;
@@ -66,6 +67,8 @@ pub struct AppState {
     pub queues: crate::queue::Queues,
     /// Recordings of calls.
     pub recordings: crate::recordings::Recordings,
+    /// Files that came with messages.
+    pub files: crate::files::Files,
     /// Callers who are to be called back.
     pub callbacks: crate::callbacks::Callbacks,
     /// Agents available to inboxes.
@@ -178,6 +181,7 @@ fn described() -> OpenApiRouter<AppState> {
         .merge(trunks::routes())
         .merge(callbacks::routes())
         .merge(recordings::routes())
+        .merge(files::routes())
         .merge(routing::routes())
         .merge(prompts::routes())
 }

@@ -36,6 +36,7 @@ use crate::{
     deliveries::Deliveries,
     dialler::Dialler,
     feed::Feed,
+    files::Files,
     handling::HandleTimes,
     hub::{Hub, Services},
     journal::{self, Journal},
@@ -121,6 +122,7 @@ async fn start(settings: &Settings, runtime: &Runtime) -> anyhow::Result<Running
     let capture = Capture::new(settings.sip.limits.capture_bytes_max);
     let state = state_of(&services, (keys, capture.clone()), providers, settings)?;
     let (intake, deliveries, chats) = (state.intake.clone(), state.deliveries.clone(), state.chats.clone());
+    let files = state.files.clone();
     services.routing.active().subscribe(move |routing| chats.set(routing));
     let Services { journal, repeats, readiness, media, queues, recordings, .. } = services.clone();
     let Services { callbacks, dialler, availability, live, locator, trunks, .. } = services.clone();
@@ -140,7 +142,7 @@ async fn start(settings: &Settings, runtime: &Runtime) -> anyhow::Result<Running
     background.spawn(intake.go_on());
     background.spawn(deliveries.follow(store.clone()));
     background.spawn(measure::go_on(media, queues, metrics));
-    background.spawn(housekeeping::go_on(store.clone(), recordings, settings.clone()));
+    background.spawn(housekeeping::go_on(store.clone(), (recordings, files), settings.clone()));
     readiness.set(Phase::Ready);
     greet(settings, &store, &sip_addresses, http_address, new_key.as_ref());
     Ok(Running { hub, live, readiness, trunks, sip, api, background, repeats, journal })
@@ -199,11 +201,14 @@ fn state_of(
     let metrics = services.metrics.message.clone();
     let feed = Feed::new(journal.clone(), "vestibule");
     let deliveries = Deliveries::new(journal.clone(), feed.clone(), services.metrics.delivery.clone())?;
-    let intake = Intake::new(routing.clone(), journal.clone(), settings.conversations, metrics);
+    let files = Files::open(&settings.data_dir).context("the folder of files cannot be used")?;
+    let kept = (journal.clone(), files.clone());
+    let intake = Intake::new(routing.clone(), kept, settings.conversations, metrics);
     let chats = Chats::open(&settings.data_dir, routing, journal, intake.clone(), settings.chat);
     Ok(AppState {
         feed,
         deliveries,
+        files,
         providers,
         intake,
         chats: chats.context("chats cannot be had")?,

@@ -18,6 +18,7 @@ pub mod data_dip;
 pub mod deliveries;
 pub mod dialler;
 pub mod feed;
+pub mod files;
 pub mod handling;
 pub mod hub;
 pub mod journal;

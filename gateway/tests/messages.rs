@@ -282,3 +282,41 @@ async fn numbers_are_taken_up_and_given_back_under_audit() {
     assert_eq!(actions, [json!("number.holding"), json!("number.holding"), json!("number.added")]);
     assert_eq!(kinds(&gateway).await.iter().filter(|kind| *kind == "number.changed").count(), 4);
 }
+
+#[tokio::test]
+async fn what_came_with_a_mail_is_kept_and_fetched_by_its_hash() {
+    let gateway = Gateway::new();
+    let secret = gateway.folder.path().join("secret");
+    std::fs::write(&secret, "user:pass").unwrap();
+    gateway
+        .publish(&json!({"providers": {"mails": {
+            "name": "Mails", "kind": "postmark", "url": "https://gw.example.com/webhooks/mails",
+            "secrets": [format!("file:{}", secret.display())],
+        }}}))
+        .await;
+    let body = json!({
+        "MessageID": "m1", "FromFull": {"Email": "ann@example.com"}, "ToFull": [{"Email": "help@example.com"}],
+        "OriginalRecipient": "help@example.com", "Subject": "A file", "TextBody": "Here it is.",
+        "Attachments": [
+            {"Name": "a.txt", "ContentType": "text/plain", "Content": STANDARD.encode("what it says")},
+            {"Name": "b.txt", "ContentType": "text/html", "Content": STANDARD.encode("<script>")},
+        ],
+    });
+    let basic = [
+        ("authorization", format!("Basic {}", STANDARD.encode("user:pass"))),
+        ("content-type", "application/json".to_owned()),
+    ];
+    assert_eq!(gateway.post("/webhooks/mails", &basic, body.to_string()).await, StatusCode::OK);
+    let files = received(&gateway).await[0]["data"]["message"]["attachments"].clone();
+    for (number, what) in [(0, "what it says"), (1, "<script>")] {
+        let id = files[number]["file"].as_str().unwrap();
+        let (status, headers, bytes) = gateway.fetch(&format!("/api/v1/files/{id}")).await;
+        assert_eq!((status, bytes.as_slice()), (StatusCode::OK, what.as_bytes()));
+        assert_eq!(headers["content-type"], "application/octet-stream", "a stranger's page is not shown");
+        assert_eq!(headers["content-disposition"], "attachment");
+    }
+    let (status, problem) = gateway.get("/api/v1/files/..%2Fjournal.sqlite").await;
+    assert_eq!(status, StatusCode::NOT_FOUND, "{problem}");
+    let (status, problem) = gateway.get(&format!("/api/v1/files/{}", "0".repeat(64))).await;
+    assert_eq!((status, &problem["code"]), (StatusCode::NOT_FOUND, &json!("no_such_file")));
+}

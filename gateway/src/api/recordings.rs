@@ -7,7 +7,6 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
-use tokio::io::AsyncReadExt;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use vestibule_routing::id::PromptId;
@@ -15,6 +14,7 @@ use vestibule_routing::id::PromptId;
 use super::{
     AppState,
     extract::{Json, Path},
+    files::in_pieces,
     hand_off::{live, not_answered},
     live::{NotRecorded, RecordingAction},
     problem::{ApiResult, Problem},
@@ -118,15 +118,9 @@ async fn read_call_recording(
     let path = in_folder(move || state.recordings.find(&id, &file)).await?.ok_or_else(no_such_recording)?;
     let file = tokio::fs::File::open(path).await.map_err(|error| broken(&error))?;
     let length = file.metadata().await.map_err(|error| broken(&error))?.len();
-    // Piece by piece: a recording may be hours long.
-    let pieces = futures_util::stream::try_unfold(file, |mut file| async move {
-        let mut piece = Vec::with_capacity(PIECE_BYTES);
-        let read = file.read_buf(&mut piece).await?;
-        Ok::<_, std::io::Error>((read > 0).then_some((piece, file)))
-    });
     let headers =
         [(header::CONTENT_TYPE, "audio/wav".to_owned()), (header::CONTENT_LENGTH, length.to_string())];
-    Ok((headers, Body::from_stream(pieces)).into_response())
+    Ok((headers, Body::from_stream(in_pieces(file))).into_response())
 }
 
 /// Delete a recording, for good.
@@ -184,5 +178,3 @@ fn not_recorded(why: NotRecorded) -> Problem {
 fn yes() -> bool {
     true
 }
-
-const PIECE_BYTES: usize = 64 << 10;

@@ -117,7 +117,10 @@ pub struct Attachment {
     /// What the HTML calls it by (`cid:`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub content_id: Option<String>,
-    /// What is in it. Documents only describe it.
+    /// Under which id it is kept ([`Files`](crate::files::Files)); none until it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// What is in it, until it is kept. Documents only describe it.
     #[serde(skip)]
     pub data: Bytes,
 }
@@ -165,6 +168,22 @@ pub enum Change {
 }
 
 impl Incoming {
+    /// What was written, when this is a message.
+    pub fn content(&self) -> Option<&Content> {
+        match &self.what {
+            What::Message(content) => Some(content),
+            What::Changed { .. } | What::Delivery { .. } | What::OptOut { .. } | What::Other { .. } => None,
+        }
+    }
+
+    /// The same, to be changed.
+    pub fn content_mut(&mut self) -> Option<&mut Content> {
+        match &mut self.what {
+            What::Message(content) => Some(content),
+            What::Changed { .. } | What::Delivery { .. } | What::OptOut { .. } | What::Other { .. } => None,
+        }
+    }
+
     /// Bytes that it takes, roughly.
     pub fn size(&self) -> usize {
         let ids = self.id.len() + self.customer.len() + self.address.len();

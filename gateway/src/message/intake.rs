@@ -4,6 +4,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use rand::{SeedableRng, rngs::StdRng};
 use sha2::{Digest as _, Sha256};
@@ -18,6 +19,7 @@ use vestibule_routing::{
 use super::{Incoming, Keyword, webhook::Verified};
 use crate::{
     contact_id::{new_contact_id, new_conversation_id},
+    files::Files,
     journal::{Arrival, Journal, JournalError, MessageDone, MessageJob, MessageRoute},
     telemetry::MessageMetrics,
 };
@@ -27,6 +29,7 @@ use crate::{
 pub struct Intake {
     routing: Arc<Store>,
     journal: Journal,
+    files: Files,
     idle: Conversations,
     metrics: MessageMetrics,
 }
@@ -40,6 +43,9 @@ pub enum NotTaken {
     /// The commit takes too long: whether it came about is found out by the repetition.
     #[error("the journal is slow")]
     Slow,
+    /// What came with a message could not be kept, or not in time.
+    #[error("attachments cannot be kept: {0}")]
+    NotKept(Arc<std::io::Error>),
     /// There is no routing yet.
     #[error("the channel has no default inbox")]
     NoInbox,
@@ -47,13 +53,20 @@ pub enum NotTaken {
 
 /// Shorter than the shortest patience of a provider (2 s).
 const COMMIT_WITHIN: Duration = Duration::from_millis(1500);
+/// Longer, since only mail has attachments, and whoever sends mail is patient.
+const KEEP_WITHIN: Duration = Duration::from_secs(10);
 /// How often held messages and idle conversations are looked for.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 impl Intake {
-    /// An intake that resolves by `routing` and writes to `journal`.
-    pub fn new(routing: Arc<Store>, journal: Journal, idle: Conversations, metrics: MessageMetrics) -> Self {
-        Self { routing, journal, idle, metrics }
+    /// An intake that resolves by `routing`, writes to `journal` and keeps what comes with messages among `files`.
+    pub fn new(
+        routing: Arc<Store>,
+        (journal, files): (Journal, Files),
+        idle: Conversations,
+        metrics: MessageMetrics,
+    ) -> Self {
+        Self { routing, journal, files, idle, metrics }
     }
 
     /// Takes in what one request told: all of it, or nothing.
@@ -66,10 +79,12 @@ impl Intake {
         told: Verified<Vec<Incoming>>,
         now: Timestamp,
     ) -> Result<MessageDone, NotTaken> {
+        let mut told = told.into_inner();
+        self.keep_files(&mut told).await?;
         let active = self.routing.active().load();
         let mut rng = StdRng::from_os_rng();
         let mut arrivals = Vec::new();
-        for incoming in told.into_inner() {
+        for incoming in told {
             let key = entry_point(&incoming);
             let route = self.route(&active.plan, &key).ok_or(NotTaken::NoInbox)?;
             arrivals.push(Arrival {
@@ -89,6 +104,26 @@ impl Intake {
         self.metrics.duplicates.inc_by(u64::try_from(done.duplicates).unwrap_or(0));
         self.metrics.received.inc_by(u64::try_from(count.saturating_sub(done.duplicates)).unwrap_or(0));
         Ok(done)
+    }
+
+    /// Keeps what came with messages before anything tells of it.
+    async fn keep_files(&self, told: &mut [Incoming]) -> Result<(), NotTaken> {
+        let attachments =
+            || told.iter().filter_map(Incoming::content).flat_map(|content| &content.attachments);
+        if attachments().next().is_none() {
+            return Ok(());
+        }
+        let bytes = attachments().map(|attachment| attachment.data.clone()).collect();
+        let kept = tokio::time::timeout(KEEP_WITHIN, self.files.keep(bytes)).await;
+        let kept = kept.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()));
+        let ids = kept.map_err(|error| NotTaken::NotKept(Arc::new(error)))?;
+        let attachments =
+            told.iter_mut().filter_map(Incoming::content_mut).flat_map(|content| &mut content.attachments);
+        for (attachment, id) in attachments.zip(ids) {
+            attachment.file = Some(id);
+            attachment.data = Bytes::new();
+        }
+        Ok(())
     }
 
     /// Hands on what was held when its entry point is armed, and closes idle conversations; for as long as the

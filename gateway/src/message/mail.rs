@@ -209,6 +209,7 @@ impl Found {
                 content_id: headers.ids("Content-ID").into_iter().next(),
                 data: Bytes::from(bytes.into_owned()),
                 media_type,
+                file: None,
             }),
         }
     }

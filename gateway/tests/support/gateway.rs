@@ -3,11 +3,11 @@
 #![allow(dead_code, reason = "no test uses all of it")]
 #![allow(unreachable_pub, unnameable_types, reason = "it is part of several tests")]
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, path::Path};
 
 use axum::{
     body::{Body, to_bytes},
-    http::{Request, StatusCode, header},
+    http::{HeaderMap, Request, StatusCode, header},
 };
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -32,6 +32,10 @@ use vestibule_routing::{
     channel::Channel,
     outcome::{Outcome, Reason, Side},
 };
+
+fn recordings(folder: &Path) -> Recordings {
+    Recordings::open(folder, settings::Recordings { days_kept: 1, seconds_max: 60 }).unwrap()
+}
 
 /// The control API with all that it works with, in a folder of its own.
 pub struct Gateway {
@@ -72,8 +76,13 @@ impl Gateway {
             vestibule::deliveries::Deliveries::new(journal.clone(), feed.clone(), metrics.delivery.clone())
                 .unwrap();
         let idle = settings::Conversations { idle_hours: 1, email_idle_hours: 1, chat_idle_minutes: 1 };
-        let intake =
-            vestibule::message::Intake::new(store.clone(), journal.clone(), idle, metrics.message.clone());
+        let files = vestibule::files::Files::open(folder.path()).unwrap();
+        let intake = vestibule::message::Intake::new(
+            store.clone(),
+            (journal.clone(), files.clone()),
+            idle,
+            metrics.message.clone(),
+        );
         let limits = settings::Chat { sockets_max: 100, messages_per_minute: 20, sessions_per_minute: 30 };
         let chats = vestibule::chat::Chats::open(
             folder.path(),
@@ -111,11 +120,8 @@ impl Gateway {
             limits: api::Limits::default(),
             queues: Default::default(),
             availability: Default::default(),
-            recordings: Recordings::open(
-                folder.path(),
-                settings::Recordings { days_kept: 1, seconds_max: 60 },
-            )
-            .unwrap(),
+            files,
+            recordings: recordings(folder.path()),
             hand_off: HandOff { allowed_targets: vec!["127.0.0.0/8".parse().unwrap()], ring_seconds: 45 }
                 .into(),
         };
@@ -210,5 +216,14 @@ impl Gateway {
         }
         let response = api::router(self.state.clone()).oneshot(request.body(Body::from(body)).unwrap()).await;
         response.unwrap().status()
+    }
+
+    /// Fetches bytes, with the key.
+    pub async fn fetch(&self, path: &str) -> (StatusCode, HeaderMap, Vec<u8>) {
+        let request = Request::get(path).header(header::AUTHORIZATION, format!("Bearer {}", self.key));
+        let response =
+            api::router(self.state.clone()).oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        let (status, headers) = (response.status(), response.headers().clone());
+        (status, headers, to_bytes(response.into_body(), 1 << 20).await.unwrap().to_vec())
     }
 }

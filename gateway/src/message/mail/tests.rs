@@ -34,6 +34,7 @@ fn a_mail_is_read_with_its_text_its_thread_and_its_files() {
         bytes: 8,
         content_id: Some("img@x".into()),
         data: Bytes::from_static(b"\x89PNG\r\n\x1a\n"),
+        file: None,
     };
     let content = Content {
         message_id: "CAEPk3RKsi@mail.example.org".into(),

@@ -47,5 +47,6 @@ pub(super) fn attachment(
         bytes: data.len(),
         content_id: cid.filter(|id| !id.is_empty() && id.len() <= 500).map(str::to_owned),
         data: data.into(),
+        file: None,
     }
 }

@@ -70,6 +70,9 @@ struct File {
     content_type: Option<String>,
     #[serde(rename = "ContentID", default)]
     content_id: Option<String>,
+    /// The provider's pages give the bytes two names.
+    #[serde(default)]
+    content: String,
     #[serde(default)]
     data: String,
 }
@@ -112,12 +115,12 @@ impl Body {
 
 impl File {
     fn attachment(&self) -> Attachment {
-        let data = mail::base64(self.data.as_bytes());
+        let bytes = if self.content.is_empty() { &self.data } else { &self.content };
         mails::attachment(
             self.name.as_deref(),
             self.content_type.as_deref(),
             self.content_id.as_deref(),
-            data,
+            mail::base64(bytes.as_bytes()),
         )
     }
 }
