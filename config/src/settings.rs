@@ -41,6 +41,8 @@ pub struct Settings {
     pub conversations: Conversations,
     /// Chats with visitors of pages.
     pub chat: Chat,
+    /// Our own mail server.
+    pub smtp: Smtp,
     /// Waiting in queues.
     pub queue: Queue,
     /// Whom contacts may be handed to.
@@ -299,6 +301,38 @@ pub struct Chat {
     pub messages_per_minute: u32,
     /// Sessions from one address in a minute; an IPv6 network of 64 bits counts as one address.
     pub sessions_per_minute: u32,
+}
+
+/// `[smtp]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Smtp {
+    /// Address and port; none: no mail server.
+    #[serde(deserialize_with = "layers::optional")]
+    pub listen: Option<SocketAddr>,
+    /// Whether the address was named by somebody: then a taken port fails the start.
+    #[serde(skip)]
+    pub listen_named: bool,
+    /// The name that the server calls itself by.
+    pub host: String,
+    /// Largest mail, bytes.
+    pub mail_bytes_max: usize,
+    /// Bytes of all mails that are coming in.
+    pub memory_bytes_max: usize,
+    /// Recipients of one mail.
+    pub recipients_max: usize,
+    /// Mails of one connection.
+    pub mails_max: usize,
+    /// Errors of one connection.
+    pub errors_max: usize,
+    /// Connections at once.
+    pub connections_max: usize,
+    /// Connections at once from one address.
+    pub connections_per_source_max: usize,
+    /// Seconds without a word.
+    pub command_seconds: u64,
+    /// Seconds for one mail.
+    pub mail_seconds: u64,
 }
 
 /// `[queue]`.

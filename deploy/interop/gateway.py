@@ -42,7 +42,7 @@ class Gateway:
         self.settings = settings or {}  # by their path: {"sip.listen": "udp:…"}; listeners replace our own
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="vestibule-interop-"))
         self.data = self.folder / "data"
-        self.sip, self.http = free_port(host), free_port()
+        self.sip, self.http, self.smtp = free_port(host), free_port(), free_port()
         self.process = None
         self.log = open(self.folder / "gateway.log", "ab")
         self._seen, self._events, self._lock = 0, [], threading.Lock()
@@ -55,7 +55,7 @@ class Gateway:
         began = time.monotonic()
         listen = [] if "sip.listen" in self.settings else ["--sip", f"{host}:{self.sip}"]
         environment = {key: value for key, value in os.environ.items() if not key.startswith("VESTIBULE_")}
-        for key, value in self.settings.items():
+        for key, value in {"smtp.listen": f"127.0.0.1:{self.smtp}", **self.settings}.items():
             environment[f"VESTIBULE_{key.replace('.', '_').upper()}"] = str(value)
         self.process = subprocess.Popen(
             [self.binary, "serve", "--data-dir", str(self.data), *listen, "--http", f"127.0.0.1:{self.http}"],

@@ -26,7 +26,7 @@ def wait_end(gate, seconds):
 
 @case()
 def what_a_start_prints(_):
-    """The first start of an empty folder prints an SMS that a shell can send as it stands, and a chat to open."""
+    """The first start of an empty folder prints an SMS and a mail that a shell can send as they stand, and a chat to open."""
     gate = Gateway(cases.BINARY, name="first")
     gate.start()
     try:
@@ -36,6 +36,11 @@ def what_a_start_prints(_):
         check("<Response/>" in done.stdout, f"the SMS got {done.stdout} {done.stderr}")
         told = [event for event in gate.events() if event["type"] == "message.received"]
         check([event["data"]["message"]["text"] for event in told] == ["Hello"], f"{told}")
+        line = next(line.split(": ", 1)[1] for line in printed if line.startswith("Try a mail: "))
+        done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=20)
+        told = [event["data"] for event in gate.events() if event["type"] == "message.received"]
+        check(done.returncode == 0 and told[-1]["message"]["text"] == "Hello", f"{done.stderr} {told}")
+        check((told[-1]["channel"], told[-1]["message"]["subject"]) == ("email", "Hello"), f"{told}")
         page = next(line.split()[-1] for line in printed if "Try a chat" in line)
         with urllib.request.urlopen(page, timeout=5) as answer:
             check(answer.status == 200, f"the chat's page got {answer.status}")
@@ -44,7 +49,7 @@ def what_a_start_prints(_):
             browser.until(lambda: browser.seen("button.open") == ["Talk to us"], "the chat's button")
     finally:
         gate.stop()
-    return "an SMS and a chat"
+    return "an SMS, a mail and a chat"
 
 
 @case()

@@ -47,10 +47,12 @@ use crate::{
     recordings::Recordings,
     repeats::Repeats,
     sip::{Capture, Gate, Locator, Sip, Sockets, Survivors, Tls},
+    smtp::Smtp,
     sound::Library,
     telemetry::{self, Metrics, SipMetrics},
     trunks::Trunks,
 };
+use vestibule_routing::{address::Address, channel::Channel};
 
 mod housekeeping;
 mod measure;
@@ -138,13 +140,15 @@ async fn start(settings: &Settings, runtime: &Runtime) -> anyhow::Result<Running
     background.spawn(dialler.run(live.clone(), locator));
     background.spawn(repeats.clone().settle(journal.clone()));
     let http_address = bound.http.as_ref().and_then(|listener| listener.local_addr().ok());
-    let api = start_api((bound.http, bound.https), state, settings, &mut background)?;
+    let mail_address = bound.smtp.as_ref().and_then(|listener| listener.local_addr().ok());
+    let edges = (bound.http, bound.https, bound.smtp);
+    let api = start_api(edges, state, settings, &mut background)?;
     background.spawn(intake.go_on());
     background.spawn(deliveries.follow(store.clone()));
     background.spawn(measure::go_on(media, queues, metrics));
     background.spawn(housekeeping::go_on(store.clone(), (recordings, files), settings.clone()));
     readiness.set(Phase::Ready);
-    greet(settings, &store, &sip_addresses, http_address, new_key.as_ref());
+    greet(settings, &store, &sip_addresses, (http_address, mail_address), new_key.as_ref());
     Ok(Running { hub, live, readiness, trunks, sip, api, background, repeats, journal })
 }
 
@@ -252,9 +256,9 @@ fn follow_routing(
     gate
 }
 
-/// Serves the API on the plain listener and on that of HTTPS, where there are such.
+/// Serves the API on the plain listener and on that of HTTPS, and mail on its own, where there are such.
 fn start_api(
-    (plain, secure): (Option<TcpListener>, Option<TcpListener>),
+    (plain, secure, mail): (Option<TcpListener>, Option<TcpListener>, Option<TcpListener>),
     state: AppState,
     settings: &Settings,
     background: &mut JoinSet<()>,
@@ -268,12 +272,24 @@ fn start_api(
         let listener = listen(listener).context("the HTTP listener could not be used")?;
         serving.spawn(api::server::serve(listener, None, state.clone()));
     }
-    if let Some(listener) = secure {
+    let https = if settings.http.tls.certificates.is_empty() {
+        None
+    } else {
         let https = Https::open(&settings.http.tls, state.metrics.api.clone());
-        let https = Arc::new(https.context("HTTPS cannot be had (http.tls)")?);
+        let https = Arc::new(https.context("TLS cannot be had (http.tls)")?);
         background.spawn(https.clone().go_on());
+        Some(https)
+    };
+    if let Some(listener) = mail {
+        let taken_by = (state.store.clone(), state.intake.clone());
+        let shared = (state.readiness.clone(), state.metrics.smtp.clone());
+        let smtp = Arc::new(Smtp::new(&settings.smtp, taken_by, https.clone(), shared));
+        let listener = listen(listener).context("the mail listener could not be used")?;
+        serving.spawn(smtp.serve(listener));
+    }
+    if let Some(listener) = secure {
         let listener = listen(listener).context("the HTTPS listener could not be used")?;
-        serving.spawn(api::server::serve(listener, Some(https), state));
+        serving.spawn(api::server::serve(listener, https, state));
     }
     Ok(serving)
 }
@@ -380,11 +396,12 @@ struct Bound {
     sip: Sockets,
     http: Option<TcpListener>,
     https: Option<TcpListener>,
+    smtp: Option<TcpListener>,
 }
 
 impl Bound {
     fn open(settings: &Settings) -> anyhow::Result<Self> {
-        let mut bound = Self { sip: Sockets::default(), http: None, https: None };
+        let mut bound = Self { sip: Sockets::default(), http: None, https: None, smtp: None };
         for listener in &settings.sip.listen {
             let opened = match listener.transport {
                 Transport::Udp => UdpSocket::bind(listener.address).map(|socket| bound.sip.udp.push(socket)),
@@ -405,6 +422,15 @@ impl Bound {
         if let Some(address) = settings.http.tls.listen {
             let listener = TcpListener::bind(address);
             bound.https = Some(listener.with_context(|| format!("cannot serve HTTPS on {address}"))?);
+        }
+        if let Some(address) = settings.smtp.listen {
+            match TcpListener::bind(address) {
+                Ok(listener) => bound.smtp = Some(listener),
+                Err(error) if settings.smtp.listen_named => {
+                    return Err(error).with_context(|| format!("cannot take mail on {address}"));
+                }
+                Err(error) => tracing::warn!(%error, %address, "the mail server is left out"),
+            }
         }
         match TcpListener::bind(settings.http.listen) {
             Ok(listener) => bound.http = Some(listener),
@@ -430,7 +456,7 @@ fn greet(
     settings: &Settings,
     store: &Store,
     sip: &[String],
-    http: Option<SocketAddr>,
+    (http, mail): (Option<SocketAddr>, Option<SocketAddr>),
     new_key: Option<&api::keys::NewKey>,
 ) {
     let target = sip.first().and_then(|text| text.split_once(':')).map_or("", |(_, address)| address);
@@ -448,6 +474,12 @@ fn greet(
     ] {
         say(&format!("  sip:{number}@{target}  {what}"));
     }
+    if let Some(mail) = mail.filter(|_| takes_sample_mail(store)) {
+        say(&format!(
+            "Try a mail: printf 'From: ann@example.com\\nSubject: Hello\\n\\nHello\\n' | curl -s --crlf smtp://{mail} \
+             --mail-from ann@example.com --mail-rcpt help@example.com -T -"
+        ));
+    }
     let Some(http) = http else { return };
     say_messages(&settings.data_dir, store, http);
     if let Some(key) = new_key {
@@ -455,6 +487,12 @@ fn greet(
     }
     say(&format!("  curl -H \"Authorization: Bearer $KEY\" 'http://{http}/api/v1/events?after=0'"));
     say(&format!("  http://{http}/metrics  http://{http}/api/v1/openapi.json"));
+}
+
+/// Whether the sample's mailbox is still there.
+fn takes_sample_mail(store: &Store) -> bool {
+    let key = (Channel::Email, Address::Text("help@example.com".into()));
+    store.active().load().plan.has_entry_point(&key)
 }
 
 /// How to try what the sample has beside its numbers, while it has it.

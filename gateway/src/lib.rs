@@ -31,6 +31,7 @@ pub mod queue;
 pub mod recordings;
 pub mod repeats;
 pub mod sip;
+pub mod smtp;
 pub mod sound;
 pub mod telemetry;
 pub mod trunks;

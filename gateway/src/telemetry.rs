@@ -11,9 +11,9 @@ pub use self::{
     metrics::{
         ApiMetrics, CallMetrics, CallbackMetrics, CallbackResult, ChatMetrics, ChatRefusal, Counters,
         DeliveryMetrics, DeliveryResult, DigitSource, HandOffMetrics, JournalMetrics, JournalRefusal, Label,
-        MediaMetrics, MessageMetrics, Metrics, OutcomeLabel, QueueMetrics, SipMethod, SipMetrics,
-        SipRejection, SmsMetrics, SmsResult, StatusClass, TakeResult, TlsFailure, TrunkGauges, TrunkMetrics,
-        WebhookResult,
+        MailResult, MediaMetrics, MessageMetrics, Metrics, OutcomeLabel, QueueMetrics, SipMethod, SipMetrics,
+        SipRejection, SmsMetrics, SmsResult, SmtpMetrics, StatusClass, TakeResult, TlsFailure, TrunkGauges,
+        TrunkMetrics, WebhookResult,
     },
     pii::Pii,
 };

@@ -76,6 +76,11 @@ impl Plan {
         Some(MessageRoute { inbox, sla_minutes, disarmed: entry_point.is_some_and(|entry| entry.disarmed) })
     }
 
+    /// Whether an entry point is set up by itself, and not only covered by its channel's default.
+    pub fn has_entry_point(&self, key: &EntryPointKey) -> bool {
+        self.entry_points.contains_key(key)
+    }
+
     /// The inbox of an IVR's exit: its exception, else the default of the `ivr` section.
     pub fn exit_inbox(&self, ivr: &IvrId, exit: &NodeId) -> Option<InboxId> {
         self.inbox_of(&exit_key(ivr, exit))

@@ -242,6 +242,7 @@ impl Layers {
         for listener in &mut settings.sip.listen {
             listener.named = named;
         }
+        settings.smtp.listen_named = self.source("smtp.listen") != Source::Default;
         settings.http.listen_named = self.source("http.listen") != Source::Default;
         self.check(&settings)?;
         Ok(Loaded { settings, sources: self.sources })
@@ -313,7 +314,7 @@ fn edge_faults(settings: &Settings) -> Vec<Fault> {
 
 /// What may be wrong with the rest.
 fn inner_faults(settings: &Settings) -> Vec<Fault> {
-    let Settings { http, journal, routing, hand_off, recordings, tts, .. } = settings;
+    let Settings { http, smtp, journal, routing, hand_off, recordings, tts, .. } = settings;
     let zero = |n: usize| n == 0;
     vec![
         ("http.body_bytes_max", http.body_bytes_max < 1024, "must be at least 1024"),
@@ -324,6 +325,24 @@ fn inner_faults(settings: &Settings) -> Vec<Fault> {
         ),
         ("http.webhook_bytes_max", http.webhook_bytes_max < 1024, "must be at least 1024"),
         ("http.connections_max", zero(http.connections_max), "must be at least 1"),
+        (
+            "smtp.host",
+            smtp.host.is_empty()
+                || !smtp.host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b)),
+            "a host name has letters, digits, hyphens and dots",
+        ),
+        ("smtp.mail_bytes_max", smtp.mail_bytes_max < 65536, "RFC 5321 asks for at least 65536"),
+        (
+            "smtp.memory_bytes_max",
+            smtp.memory_bytes_max < smtp.mail_bytes_max.saturating_add(1 << 20),
+            "must hold one mail of smtp.mail_bytes_max, and a MiB more",
+        ),
+        ("smtp.recipients_max", smtp.recipients_max < 100, "RFC 5321 asks for at least 100"),
+        ("smtp.mails_max", zero(smtp.mails_max), "must be at least 1"),
+        ("smtp.connections_max", zero(smtp.connections_max), "must be at least 1"),
+        ("smtp.connections_per_source_max", zero(smtp.connections_per_source_max), "must be at least 1"),
+        ("smtp.command_seconds", smtp.command_seconds == 0, "must be at least 1"),
+        ("smtp.mail_seconds", smtp.mail_seconds == 0, "must be at least 1"),
         ("journal.commit_window_ms", journal.commit_window_ms > 1000, "must not exceed 1000"),
         ("journal.queue_events_max", zero(journal.queue_events_max), "must be at least 1"),
         (

@@ -116,7 +116,7 @@ impl Https {
     ///
     /// # Errors
     /// It took too long, or one side did not like the other; both are counted.
-    pub(super) async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+    pub(crate) async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
         let acceptor = TlsAcceptor::from(self.current.load_full());
         let (reason, error) = match tokio::time::timeout(HANDSHAKE_WITHIN, acceptor.accept(stream)).await {
             Ok(Ok(stream)) => return Ok(stream),

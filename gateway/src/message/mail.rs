@@ -11,11 +11,13 @@ use jiff::Timestamp;
 
 use super::{Attachment, Content};
 pub(crate) use charset::decode as decode_text;
+pub use envelope::Envelope;
 pub(crate) use headers::Headers;
 pub(crate) use split::{entity, parts};
 pub(crate) use transfer::base64;
 
 mod charset;
+mod envelope;
 mod headers;
 mod html;
 mod kind;

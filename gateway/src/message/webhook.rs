@@ -7,8 +7,9 @@ use axum::http::{HeaderMap, Method, StatusCode};
 use jiff::{SignedDuration, Timestamp};
 use vestibule_routing::channel::Channel;
 
+use super::mail;
 use super::{Incoming, What};
-use crate::chat::visitor::Visitor;
+use crate::{chat::visitor::Visitor, smtp};
 
 mod bandwidth;
 mod form;
@@ -156,6 +157,21 @@ impl Verified<Vec<Incoming>> {
     /// What a visitor of a chat says: that it is this one, our own token has proven.
     pub(crate) fn of_visitor(_visitor: &Visitor, incoming: Incoming) -> Self {
         Self(vec![incoming])
+    }
+
+    /// A mail that came to our own mail server, once for each of its recipients: that these are ours, the session has
+    /// made sure of. `told_as` gives the address of ours that a recipient means.
+    pub(crate) fn of_mail(
+        envelope: &smtp::session::Envelope,
+        told_as: impl Fn(&str) -> String,
+        raw: &[u8],
+    ) -> Self {
+        let mail = mail::read(raw, Some(&envelope.from));
+        let told = |recipient: &String| {
+            let to = told_as(recipient);
+            mail.clone().incoming(&mail::Envelope { id: None, to: Some(&to), raw })
+        };
+        Self(envelope.recipients.iter().map(told).collect())
     }
 }
 

@@ -15,8 +15,8 @@ use prometheus::{
 };
 
 pub use self::labels::{
-    CallbackResult, ChatRefusal, DeliveryResult, DigitSource, JournalRefusal, Label, OutcomeLabel, SipMethod,
-    SipRejection, SmsResult, StatusClass, TakeResult, TlsFailure, WebhookResult,
+    CallbackResult, ChatRefusal, DeliveryResult, DigitSource, JournalRefusal, Label, MailResult,
+    OutcomeLabel, SipMethod, SipRejection, SmsResult, StatusClass, TakeResult, TlsFailure, WebhookResult,
 };
 
 /// Counters of one family, one for each value of a closed label; looked up by index, not by text.
@@ -68,6 +68,8 @@ pub struct Metrics {
     pub callback: CallbackMetrics,
     /// Messages.
     pub message: MessageMetrics,
+    /// Our own mail server.
+    pub smtp: SmtpMetrics,
     /// Chats.
     pub chat: ChatMetrics,
     /// Texts that IVRs send.
@@ -214,6 +216,17 @@ families! {
         /// Texts, by what became of them.
         texts: counters("vestibule_texts_total", "Texts that IVRs were to send, by result.", "result": SmsResult),
     }
+    /// Our own mail server.
+    SmtpMetrics {
+        /// Connections open.
+        connections: gauge("vestibule_smtp_connections", "Connections to the mail server."),
+        /// Connections refused because of too many.
+        refused: counter("vestibule_smtp_refused_connections_total", "Connections to the mail server that were one too many, in all or from one address."),
+        /// Recipients that no mail is taken for.
+        recipients_refused: counter("vestibule_smtp_refused_recipients_total", "Recipients of mails that are not ours, or take nothing now."),
+        /// Mails, by what became of them.
+        mails: counters("vestibule_smtp_mails_total", "Mails that came whole to the mail server, by result.", "result": MailResult),
+    }
     /// Chats.
     ChatMetrics {
         /// Visitors connected.
@@ -345,6 +358,7 @@ impl Metrics {
             trunk: TrunkMetrics::register(&registry)?,
             callback: CallbackMetrics::register(&registry)?,
             message: MessageMetrics::register(&registry)?,
+            smtp: SmtpMetrics::register(&registry)?,
             chat: ChatMetrics::register(&registry)?,
             sms: SmsMetrics::register(&registry)?,
             delivery: DeliveryMetrics::register(&registry)?,

@@ -8,13 +8,8 @@ use jiff::{SignedDuration, Timestamp};
 use ring::hmac;
 use vestibule_routing::channel::Channel;
 
-use super::{
-    Arrived, Credentials, Incoming, Refused,
-    form::Form,
-    mails::{self, Envelope},
-    other, proof, unparsed,
-};
-use crate::message::mail::{self, Assembled, Headers};
+use super::{Arrived, Credentials, Incoming, Refused, form::Form, mails, other, proof, unparsed};
+use crate::message::mail::{self, Assembled, Envelope, Headers};
 
 /// How old a signature may be: the provider's last repetition comes after 8 hours.
 const AGE_MAX: SignedDuration = SignedDuration::from_hours(9);
@@ -65,7 +60,7 @@ pub(super) fn read(arrived: &Arrived<'_>) -> Vec<Incoming> {
     }
     if let Some(raw) = form.bytes("body-mime") {
         let envelope = Envelope { id: None, to: to.as_deref(), raw };
-        return vec![mails::incoming(mail::read(raw, sender.as_deref()), &envelope)];
+        return vec![mail::read(raw, sender.as_deref()).incoming(&envelope)];
     }
     let (text, html) = (form.text("body-plain"), form.text("body-html"));
     let listed = form
@@ -94,7 +89,7 @@ pub(super) fn read(arrived: &Arrived<'_>) -> Vec<Incoming> {
     let mut mail = mail::assembled(&headers, sender.as_deref(), parts, token.as_bytes());
     mail.content.media = form.text("attachments").map(|json| stored(&json)).unwrap_or_default();
     let envelope = Envelope { id: None, to: to.as_deref(), raw: token.as_bytes() };
-    vec![mails::incoming(mail, &envelope)]
+    vec![mail.incoming(&envelope)]
 }
 
 /// Files that the provider keeps, and names by link.

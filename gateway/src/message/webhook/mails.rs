@@ -1,35 +1,6 @@
 //! What the providers of mail have in common.
 
-use vestibule_routing::channel::Channel;
-
-use super::{Incoming, What, proof};
-use crate::message::{Attachment, mail, mail::Mail};
-
-/// Whose the mail is for the provider, and for whom.
-pub(super) struct Envelope<'a> {
-    /// The provider's own id of the mail, where it has one.
-    pub(super) id: Option<&'a str>,
-    /// The mailbox that it was sent to, where the provider tells it.
-    pub(super) to: Option<&'a str>,
-    /// What names the mail when the provider does not: its bytes, which repetitions have in common.
-    pub(super) raw: &'a [u8],
-}
-
-/// A mail, as an incoming message.
-pub(super) fn incoming(mail: Mail, envelope: &Envelope<'_>) -> Incoming {
-    let told = envelope.to.map(mail::mailbox).filter(|address| !address.is_empty());
-    let address = told.or(mail.to).unwrap_or_default();
-    let id = match envelope.id {
-        Some(id) => id.to_owned(),
-        // An id that a stranger chose must not make another mail of the same id a repetition.
-        None => {
-            let hash: String = proof::sha256_hex(envelope.raw).chars().take(32).collect();
-            format!("{}/{address}/{hash}", mail.content.message_id)
-        }
-    };
-    let what = What::Message(Box::new(mail.content));
-    Incoming { id, channel: Channel::Email, customer: mail.from, address, at: mail.at, what }
-}
+use crate::message::{Attachment, mail};
 
 /// A file that a provider took out of a mail.
 pub(super) fn attachment(

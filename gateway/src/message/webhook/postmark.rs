@@ -5,14 +5,10 @@
 use serde::Deserialize;
 use vestibule_routing::channel::Channel;
 
-use super::{
-    Arrived, Credentials, Incoming, Refused,
-    mails::{self, Envelope},
-    proof, unparsed,
-};
+use super::{Arrived, Credentials, Incoming, Refused, mails, proof, unparsed};
 use crate::message::{
     Attachment,
-    mail::{self, Assembled, Headers},
+    mail::{self, Assembled, Envelope, Headers},
 };
 
 pub(super) fn verify(arrived: &Arrived<'_>, credentials: &Credentials<'_>) -> Result<(), Refused> {
@@ -88,7 +84,7 @@ pub(super) fn read(arrived: &Arrived<'_>) -> Vec<Incoming> {
         Some(raw) => mail::read(raw.as_bytes(), None),
         None => body.assembled(),
     };
-    vec![mails::incoming(mail, &envelope)]
+    vec![mail.incoming(&envelope)]
 }
 
 impl Body {

@@ -9,14 +9,8 @@ use ring::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 use serde::Deserialize;
 use vestibule_routing::channel::Channel;
 
-use super::{
-    Arrived, Credentials, Incoming, Refused,
-    form::Form,
-    header,
-    mails::{self, Envelope},
-    proof, unparsed,
-};
-use crate::message::mail::{self, Assembled, Headers};
+use super::{Arrived, Credentials, Incoming, Refused, form::Form, header, mails, proof, unparsed};
+use crate::message::mail::{self, Assembled, Envelope, Headers};
 
 /// How old a signature may be: whether repetitions are signed anew is not said.
 const AGE_MAX: SignedDuration = SignedDuration::from_hours(4 * 24);
@@ -71,7 +65,7 @@ pub(super) fn read(arrived: &Arrived<'_>) -> Vec<Incoming> {
         (None, None) => return unparsed(Channel::Email, arrived),
     };
     // One mail to several of our mailboxes is a message at each of them.
-    let told = |to: Option<&str>| mails::incoming(mail.clone(), &Envelope { id: None, to, raw });
+    let told = |to: Option<&str>| mail.clone().incoming(&Envelope { id: None, to, raw });
     if route.to.is_empty() {
         return vec![told(None)];
     }

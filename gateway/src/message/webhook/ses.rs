@@ -14,12 +14,8 @@ use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use serde::Deserialize;
 use vestibule_routing::channel::Channel;
 
-use super::{
-    Arrived, Credentials, Incoming, Refused,
-    mails::{self, Envelope},
-    other, proof, unparsed,
-};
-use crate::message::mail;
+use super::{Arrived, Credentials, Incoming, Refused, other, proof, unparsed};
+use crate::message::mail::{self, Envelope};
 
 /// How old a signature may be: repetitions go on for an hour at most.
 const AGE_MAX: SignedDuration = SignedDuration::from_hours(2);
@@ -184,7 +180,7 @@ impl Told {
             if self.receipt.recipients.is_empty() { &about.destination } else { &self.receipt.recipients };
         let told = |to: Option<&str>| {
             let id = format!("{}/{}", about.message_id, to.map(mail::mailbox).unwrap_or_default());
-            mails::incoming(mail.clone(), &Envelope { id: Some(&id), to, raw: &raw })
+            mail.clone().incoming(&Envelope { id: Some(&id), to, raw: &raw })
         };
         if recipients.is_empty() {
             return vec![told(None)];

@@ -157,6 +157,15 @@ labels! {
         /// It could not be taken in now; the provider sends it again.
         NotTaken = "not_taken",
     }
+    /// What became of a mail that came whole.
+    MailResult {
+        /// It is durable.
+        Kept = "kept",
+        /// It is too large, or is no mail.
+        Refused = "refused",
+        /// It could not be kept now; its sender keeps it.
+        NotKept = "not_kept",
+    }
     /// What became of a text that an IVR was to send.
     SmsResult {
         /// The carrier took it.
