@@ -34,7 +34,7 @@ mod trunks;
 pub use chat_apps::ChatApps;
 pub use consumers::Consumers;
 pub use prompts::{BUILTINS, PromptSource, PromptTable};
-pub use providers::Providers;
+pub use providers::{ProviderKind, Providers};
 pub use trunks::{Trunk, Trunks};
 
 /// Most findings that one compile reports.
@@ -55,7 +55,7 @@ pub struct Context<'a> {
     /// Whether text prompts can be spoken.
     pub speech: bool,
     /// The kinds of providers there are; empty: not looked at.
-    pub provider_kinds: &'a [&'static str],
+    pub provider_kinds: &'a [ProviderKind],
     /// The types of events there are; empty: not looked at.
     pub event_types: &'a [&'static str],
     /// Whether the tests in the document are run. Off at a start: they passed when they were published.

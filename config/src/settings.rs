@@ -212,6 +212,8 @@ pub struct Http {
     pub document_bytes_max: usize,
     /// Largest request of a provider to its webhook, bytes.
     pub webhook_bytes_max: usize,
+    /// The same where mail comes in by it, bytes.
+    pub mail_webhook_bytes_max: usize,
     /// Seconds for request line and headers.
     pub header_seconds: u64,
     /// Seconds for a body.

@@ -18,7 +18,7 @@ use vestibule_routing::address::E164;
 
 use crate::{
     active::{Active, ActiveRouting},
-    compile::{Change, Compiled, Context, PromptTable, compile},
+    compile::{Change, Compiled, Context, PromptTable, ProviderKind, compile},
     diagnostic::{Code, Diagnostic},
     document::{self, Key, Kind, RawDocument},
     number::SmsUse,
@@ -47,7 +47,7 @@ pub struct Options {
     /// Text prompts can be spoken (`tts.command` is set).
     pub speech: bool,
     /// The kinds of providers there are; empty: not looked at.
-    pub provider_kinds: &'static [&'static str],
+    pub provider_kinds: &'static [ProviderKind],
     /// The types of events there are; empty: not looked at.
     pub event_types: &'static [&'static str],
     /// Revisions that are kept; the oldest go first (`routing.revisions_kept_max`).

@@ -37,7 +37,9 @@ use utoipa::openapi::{
 };
 use utoipa_axum::router::OpenApiRouter;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::Semaphore;
 
 use self::{keys::Keys, live::LiveContacts, readiness::Readiness};
 use crate::{feed::Feed, journal::Journal, sip::Capture, telemetry::Metrics};
@@ -58,7 +60,7 @@ pub struct AppState {
     /// All metric families.
     pub metrics: Metrics,
     /// Routing: drafts, revisions, numbers.
-    pub store: std::sync::Arc<vestibule_config::store::Store>,
+    pub store: Arc<vestibule_config::store::Store>,
     /// Recent SIP messages of calls.
     pub capture: Capture,
     /// What a request may cost.
@@ -69,6 +71,8 @@ pub struct AppState {
     pub recordings: crate::recordings::Recordings,
     /// Files that came with messages.
     pub files: crate::files::Files,
+    /// A permit for each large body that is read.
+    pub large_bodies: Arc<Semaphore>,
     /// Callers who are to be called back.
     pub callbacks: crate::callbacks::Callbacks,
     /// Agents available to inboxes.
@@ -86,8 +90,11 @@ pub struct AppState {
     /// Chats with visitors of pages.
     pub chats: crate::chat::Chats,
     /// Whom contacts may be handed to.
-    pub hand_off: std::sync::Arc<vestibule_config::settings::HandOff>,
+    pub hand_off: Arc<vestibule_config::settings::HandOff>,
 }
+
+/// Bodies of more than [`Limits::webhook_bytes_max`] that are read at once: mails with their files.
+pub const LARGE_BODIES_MAX: usize = 8;
 
 /// Bounds of the HTTP listener; the settings' `[http]`.
 #[derive(Clone, Copy, Debug)]
@@ -98,6 +105,8 @@ pub struct Limits {
     pub document_bytes_max: usize,
     /// Largest body of a webhook, bytes.
     pub webhook_bytes_max: usize,
+    /// Largest body of a webhook that mail comes by, bytes.
+    pub mail_webhook_bytes_max: usize,
     /// Time for the request line and headers.
     pub header: Duration,
     /// Time for a body.
@@ -112,6 +121,7 @@ impl Default for Limits {
             body_bytes_max: 1 << 20,
             document_bytes_max: 256 << 20,
             webhook_bytes_max: 4 << 20,
+            mail_webhook_bytes_max: 40 << 20,
             header: Duration::from_secs(10),
             body: Duration::from_secs(30),
             connections_max: 1024,

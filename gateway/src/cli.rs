@@ -173,7 +173,7 @@ fn read_document(path: &std::path::Path) -> anyhow::Result<String> {
 pub(crate) fn open_store(settings: &Settings) -> anyhow::Result<Store> {
     std::fs::create_dir_all(&settings.data_dir)
         .with_context(|| format!("cannot make the data folder {}", settings.data_dir.display()))?;
-    let kinds = crate::message::webhook::Kind::NAMES;
+    let kinds = crate::carrier::kinds();
     let types = crate::journal::EventKind::NAMES;
     let options =
         vestibule_config::store::Options { provider_kinds: kinds, event_types: types, ..settings.into() };

@@ -10,6 +10,7 @@ pub mod api;
 pub mod app;
 pub mod availability;
 pub mod callbacks;
+pub mod carrier;
 pub mod chat;
 pub mod cli;
 mod contact_id;

@@ -283,8 +283,7 @@ async fn numbers_are_taken_up_and_given_back_under_audit() {
     assert_eq!(kinds(&gateway).await.iter().filter(|kind| *kind == "number.changed").count(), 4);
 }
 
-#[tokio::test]
-async fn what_came_with_a_mail_is_kept_and_fetched_by_its_hash() {
+async fn with_mails() -> Gateway {
     let gateway = Gateway::new();
     let secret = gateway.folder.path().join("secret");
     std::fs::write(&secret, "user:pass").unwrap();
@@ -294,6 +293,43 @@ async fn what_came_with_a_mail_is_kept_and_fetched_by_its_hash() {
             "secrets": [format!("file:{}", secret.display())],
         }}}))
         .await;
+    gateway
+}
+
+fn basic() -> [(&'static str, String); 2] {
+    [
+        ("authorization", format!("Basic {}", STANDARD.encode("user:pass"))),
+        ("content-type", "application/json".to_owned()),
+    ]
+}
+
+#[tokio::test]
+async fn a_mail_may_be_larger_than_other_messages_and_few_are_read_at_once() {
+    let gateway = with_mails().await;
+    let mail = |id: &str| {
+        json!({
+            "MessageID": id, "FromFull": {"Email": "ann@example.com"}, "ToFull": [{"Email": "help@example.com"}],
+            "TextBody": "x".repeat(5 << 20),
+        })
+        .to_string()
+    };
+    assert_eq!(gateway.post("/webhooks/mails", &basic(), mail("m1")).await, StatusCode::OK);
+    assert_eq!(received(&gateway).await[0]["data"]["message"]["cut"], json!(true), "the text is bounded");
+    let all = u32::try_from(vestibule::api::LARGE_BODIES_MAX).unwrap();
+    let places = gateway.state.large_bodies.clone().acquire_many_owned(all).await.unwrap();
+    let refused = gateway.post("/webhooks/mails", &basic(), mail("m2")).await;
+    assert_eq!(refused, StatusCode::SERVICE_UNAVAILABLE, "it comes again");
+    drop(places);
+    assert_eq!(gateway.post("/webhooks/mails", &basic(), mail("m2")).await, StatusCode::OK);
+    assert_eq!(received(&gateway).await.len(), 2);
+    let elsewhere = with_provider().await;
+    let refused = elsewhere.post("/webhooks/shop", &[], "x".repeat(5 << 20)).await;
+    assert_eq!(refused, StatusCode::PAYLOAD_TOO_LARGE);
+}
+
+#[tokio::test]
+async fn what_came_with_a_mail_is_kept_and_fetched_by_its_hash() {
+    let gateway = with_mails().await;
     let body = json!({
         "MessageID": "m1", "FromFull": {"Email": "ann@example.com"}, "ToFull": [{"Email": "help@example.com"}],
         "OriginalRecipient": "help@example.com", "Subject": "A file", "TextBody": "Here it is.",
@@ -302,10 +338,7 @@ async fn what_came_with_a_mail_is_kept_and_fetched_by_its_hash() {
             {"Name": "b.txt", "ContentType": "text/html", "Content": STANDARD.encode("<script>")},
         ],
     });
-    let basic = [
-        ("authorization", format!("Basic {}", STANDARD.encode("user:pass"))),
-        ("content-type", "application/json".to_owned()),
-    ];
+    let basic = basic();
     assert_eq!(gateway.post("/webhooks/mails", &basic, body.to_string()).await, StatusCode::OK);
     let files = received(&gateway).await[0]["data"]["message"]["attachments"].clone();
     for (number, what) in [(0, "what it says"), (1, "<script>")] {

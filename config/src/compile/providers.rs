@@ -13,6 +13,17 @@ use crate::{
 /// Every provider by its id.
 pub type Providers = BTreeMap<ProviderId, Arc<ProviderDoc>>;
 
+/// A kind of provider, as far as documents must know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProviderKind {
+    /// Its name in documents.
+    pub name: &'static str,
+    /// Whether texts can be sent by it.
+    pub sends: bool,
+    /// Whether an account must be named for that.
+    pub needs_account: bool,
+}
+
 /// Most secrets of one provider.
 pub(super) const SECRETS_MAX: usize = 4;
 
@@ -31,11 +42,14 @@ impl Compiler<'_> {
         let mut bad = |step: &str, sentence: &str| {
             self.findings.add(Code::BadProvider, format!("{path}{step}"), sentence);
         };
-        if !SENDING.contains(&doc.kind.as_str()) {
-            bad("/send", "only twilio and telnyx send");
+        let kinds = self.context.provider_kinds;
+        let kind = kinds.iter().find(|kind| kind.name == doc.kind);
+        if kind.is_some_and(|kind| !kind.sends) {
+            let senders: Vec<_> = kinds.iter().filter(|kind| kind.sends).map(|kind| kind.name).collect();
+            bad("/send", &format!("nothing can be sent by this kind, only by {}", senders.join(" and ")));
         }
-        if doc.kind == "twilio" && doc.account.is_none() {
-            bad("/account", "texts are sent by an account: name it, AC…");
+        if kind.is_some_and(|kind| kind.needs_account) && doc.account.is_none() {
+            bad("/account", "texts are sent by an account: name it");
         }
         let whole = |api: &String| is_address(&format!("{api}/"));
         if send.api.as_ref().is_some_and(|api| !whole(api) || api.ends_with('/')) {
@@ -45,8 +59,9 @@ impl Compiler<'_> {
 
     fn provider(&mut self, doc: &ProviderDoc, path: &str) {
         let kinds = self.context.provider_kinds;
-        if !kinds.is_empty() && !kinds.contains(&doc.kind.as_str()) {
-            let sentence = format!("\"{}\" is none of {}", doc.kind, kinds.join(", "));
+        if !kinds.is_empty() && !kinds.iter().any(|kind| kind.name == doc.kind) {
+            let names: Vec<_> = kinds.iter().map(|kind| kind.name).collect();
+            let sentence = format!("\"{}\" is none of {}", doc.kind, names.join(", "));
             self.findings.add(Code::UnknownProviderKind, format!("{path}/kind"), sentence);
         }
         if doc.secrets.is_empty() || doc.secrets.len() > SECRETS_MAX {
@@ -62,9 +77,6 @@ impl Compiler<'_> {
         }
     }
 }
-
-/// The kinds that texts can be sent by.
-const SENDING: [&str; 2] = ["twilio", "telnyx"];
 
 /// Whether a provider could send to it: `https://host/path` (or `http:`, behind a proxy), and nothing after the path.
 pub(super) fn is_address(url: &str) -> bool {

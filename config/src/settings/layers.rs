@@ -324,6 +324,11 @@ fn inner_faults(settings: &Settings) -> Vec<Fault> {
             "http.tls.listen speaks TLS: name its certificate",
         ),
         ("http.webhook_bytes_max", http.webhook_bytes_max < 1024, "must be at least 1024"),
+        (
+            "http.mail_webhook_bytes_max",
+            http.mail_webhook_bytes_max < http.webhook_bytes_max,
+            "must not lie under http.webhook_bytes_max",
+        ),
         ("http.connections_max", zero(http.connections_max), "must be at least 1"),
         (
             "smtp.host",

@@ -10,6 +10,9 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
+use hyper::body::Body as _;
+use tokio::sync::OwnedSemaphorePermit;
+
 use super::{AppState, chat, problem::Problem, prompts, webhooks};
 use crate::telemetry::StatusClass;
 
@@ -43,8 +46,16 @@ pub(super) fn has_key(state: &AppState, request: &Request) -> bool {
 /// never have more than the small size read.
 pub(super) async fn limit_body(State(state): State<AppState>, request: Request, next: Next) -> Response {
     let limits = state.limits;
-    let (bytes_max, remedy) = if request.uri().path().starts_with(webhooks::PREFIX) {
-        (limits.webhook_bytes_max, "Raise http.webhook_bytes_max, or have the provider send less at once.")
+    let provider = request.uri().path().strip_prefix(webhooks::PREFIX).map(|id| state.providers.get(id));
+    let (bytes_max, remedy) = if let Some(provider) = provider {
+        if provider.is_some_and(|provider| provider.kind.is_mail()) {
+            (limits.mail_webhook_bytes_max, "Raise http.mail_webhook_bytes_max, or have smaller mails sent.")
+        } else {
+            (
+                limits.webhook_bytes_max,
+                "Raise http.webhook_bytes_max, or have the provider send less at once.",
+            )
+        }
     } else if !has_key(&state, &request) {
         // Nothing that a stranger may ask for has a body.
         (STRANGER_BYTES_MAX, "Send a key: nothing that can be asked for without one has a body.")
@@ -54,6 +65,10 @@ pub(super) async fn limit_body(State(state): State<AppState>, request: Request, 
         (limits.document_bytes_max, "Send it whole, or raise http.document_bytes_max.")
     } else {
         (limits.body_bytes_max, "Split the request, send it whole, or raise http.body_bytes_max.")
+    };
+    let _place = match large_body(&state, &request, bytes_max) {
+        Ok(place) => place,
+        Err(problem) => return problem.into_response(),
     };
     let (parts, body) = request.into_parts();
     let Ok(read) = tokio::time::timeout(limits.body, to_bytes(body, bytes_max)).await else {
@@ -75,6 +90,28 @@ pub(super) async fn limit_body(State(state): State<AppState>, request: Request, 
         )
         .into_response(),
     }
+}
+
+/// A place for a body of a webhook that may be large, while it is read; small ones need none.
+fn large_body(
+    state: &AppState,
+    request: &Request,
+    bytes_max: usize,
+) -> Result<Option<OwnedSemaphorePermit>, Problem> {
+    let is_webhook = request.uri().path().starts_with(webhooks::PREFIX);
+    let at_most = request.body().size_hint().upper().and_then(|bytes| usize::try_from(bytes).ok());
+    let small = at_most.unwrap_or(usize::MAX).min(bytes_max) <= state.limits.webhook_bytes_max;
+    if !is_webhook || small {
+        return Ok(None);
+    }
+    state.large_bodies.clone().try_acquire_owned().map(Some).map_err(|_| {
+        Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "too_many_large_bodies",
+            "As many large mails are coming in as may at once.",
+            "Send it again in a moment.",
+        )
+    })
 }
 
 /// Longest body read of a request without a key: small change, so that its answer is 401 and not a broken line.

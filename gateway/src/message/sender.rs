@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use reqwest::{Client, RequestBuilder, StatusCode, redirect::Policy};
+use reqwest::{Client, redirect::Policy};
 use serde_json::{Value, json};
 use vestibule_config::{number::SmsUse, store::Store};
 use vestibule_routing::{
@@ -13,11 +13,9 @@ use vestibule_routing::{
     id::{ContactId, ProviderId},
 };
 
-use super::{
-    providers::{Provider, Providers},
-    webhook::Kind,
-};
+use super::providers::{Provider, Providers};
 use crate::{
+    carrier::{self, Account, Outgoing},
     journal::{Entry, Event, EventKind, Journal, JournalError},
     telemetry::{SmsMetrics, SmsResult},
 };
@@ -154,19 +152,21 @@ impl Sender {
             return Err(NotSent::OptedOut);
         }
         let provider = self.providers.sender_for(text.from).ok_or(NotSent::NoProvider)?;
-        let (request, id) = match provider.kind {
-            Kind::Twilio => (twilio(&self.client, &provider, (&from, &to), &text.text), "/sid"),
-            Kind::Telnyx => (telnyx(&self.client, &provider, (&from, &to), &text.text), "/data/id"),
-            _ => return Err(NotSent::NoProvider),
-        };
-        let response = request.ok_or(NotSent::NoKey)?.send().await?;
-        let status = response.status();
+        let carrier = carrier::texts_by(provider.kind).ok_or(NotSent::NoProvider)?;
+        let account = Account::of(&provider).ok_or(NotSent::NoKey)?;
+        let outgoing = Outgoing { from: &from, to: &to, text: &text.text };
+        let request = carrier.request(&self.client, &account, &outgoing).ok_or(NotSent::NoKey)?;
+        let response = request.send().await?;
+        let status = response.status().as_u16();
         let answer = read(response).await?;
-        if !status.is_success() {
-            return Err(NotSent::Refused { status: status.as_u16(), says: words(&answer, status) });
+        if !(200..300).contains(&status) {
+            let (code, says) = carrier.refusal(&answer);
+            let code = code.unwrap_or_else(|| status.to_string());
+            let says = format!("{code} {}", says.unwrap_or_default());
+            return Err(NotSent::Refused { status, says: says.trim_end().chars().take(WORDS_MAX).collect() });
         }
-        let message_id = answer.pointer(id).and_then(Value::as_str).ok_or(NotSent::NotUnderstood)?;
-        Ok(Sent { provider: provider.id.clone(), message_id: message_id.to_owned() })
+        let message_id = carrier.message_id(&answer).ok_or(NotSent::NotUnderstood)?.to_owned();
+        Ok(Sent { provider: provider.id.clone(), message_id })
     }
 }
 
@@ -182,49 +182,15 @@ async fn read(mut response: reqwest::Response) -> Result<Value, reqwest::Error> 
     Ok(serde_json::from_slice(&bytes).unwrap_or_default())
 }
 
-/// What a carrier says of a refusal.
-fn words(answer: &Value, status: StatusCode) -> String {
-    let part = |pointers: [&str; 2]| {
-        pointers.iter().find_map(|pointer| match answer.pointer(pointer)? {
-            Value::String(text) => Some(text.clone()),
-            Value::Number(number) => Some(number.to_string()),
-            _ => None,
+impl<'a> Account<'a> {
+    /// What is needed to send by a provider; none when it does not send, or while its key cannot be read.
+    fn of(provider: &'a Provider) -> Option<Self> {
+        let send = provider.send.as_ref()?;
+        Some(Self {
+            id: provider.account(),
+            key: send.key.as_deref()?,
+            api: send.api.as_deref(),
+            reports_to: &provider.url,
         })
-    };
-    let code = part(["/code", "/errors/0/code"]).unwrap_or_else(|| status.as_str().to_owned());
-    let text = part(["/message", "/errors/0/detail"]).unwrap_or_default();
-    format!("{code} {text}").trim_end().chars().take(WORDS_MAX).collect()
-}
-
-fn twilio(
-    client: &Client,
-    provider: &Provider,
-    (from, to): (&str, &str),
-    text: &str,
-) -> Option<RequestBuilder> {
-    let send = provider.send.as_ref()?;
-    let (account, key) = (provider.account()?, send.key.as_deref()?);
-    // A key of its own is `SID:secret`; without one the account's token proves us.
-    let (user, secret) = key.split_once(':').unwrap_or((account, key));
-    let api = send.api.as_deref().unwrap_or("https://api.twilio.com");
-    let form = form_urlencoded::Serializer::new(String::new())
-        .extend_pairs([("From", from), ("To", to), ("Body", text), ("StatusCallback", &provider.url)])
-        .finish();
-    let account: String = form_urlencoded::byte_serialize(account.as_bytes()).collect();
-    let request = client.post(format!("{api}/2010-04-01/Accounts/{account}/Messages.json"));
-    let request = request.header("content-type", "application/x-www-form-urlencoded");
-    Some(request.basic_auth(user, Some(secret)).body(form))
-}
-
-fn telnyx(
-    client: &Client,
-    provider: &Provider,
-    (from, to): (&str, &str),
-    text: &str,
-) -> Option<RequestBuilder> {
-    let send = provider.send.as_ref()?;
-    let api = send.api.as_deref().unwrap_or("https://api.telnyx.com");
-    let body = json!({"from": from, "to": to, "text": text, "webhook_url": provider.url});
-    let request = client.post(format!("{api}/v2/messages")).header("content-type", "application/json");
-    Some(request.bearer_auth(send.key.as_deref()?).body(body.to_string()))
+    }
 }

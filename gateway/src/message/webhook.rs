@@ -98,6 +98,13 @@ kinds! {
     Ses = "ses",
 }
 
+impl Kind {
+    /// Whether mail comes by it: whole mails, with their files.
+    pub fn is_mail(self) -> bool {
+        matches!(self, Self::Postmark | Self::Mailgun | Self::Sendgrid | Self::Ses)
+    }
+}
+
 /// A request to the address of a provider, as it came.
 #[derive(Clone, Copy, Debug)]
 pub struct Arrived<'a> {

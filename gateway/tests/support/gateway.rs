@@ -121,6 +121,7 @@ impl Gateway {
             queues: Default::default(),
             availability: Default::default(),
             files,
+            large_bodies: tokio::sync::Semaphore::new(api::LARGE_BODIES_MAX).into(),
             recordings: recordings(folder.path()),
             hand_off: HandOff { allowed_targets: vec!["127.0.0.0/8".parse().unwrap()], ring_seconds: 45 }
                 .into(),
