@@ -13,10 +13,12 @@ use serde::Deserialize;
 
 mod layers;
 mod listener;
+mod mail;
 mod target;
 
 pub use layers::{DEFAULTS, Loaded, Overrides, SettingsError, Source, Sources};
 pub use listener::{Listener, Transport};
+pub use mail::Mail;
 pub use target::{AllowedTarget, DnsServer};
 
 /// Everything that is set at the start of the process.
@@ -43,6 +45,8 @@ pub struct Settings {
     pub chat: Chat,
     /// Our own mail server.
     pub smtp: Smtp,
+    /// What is found out of mails, and kept of them.
+    pub mail: Mail,
     /// Waiting in queues.
     pub queue: Queue,
     /// Whom contacts may be handed to.

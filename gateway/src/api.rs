@@ -71,6 +71,8 @@ pub struct AppState {
     pub recordings: crate::recordings::Recordings,
     /// Files that came with messages.
     pub files: crate::files::Files,
+    /// Mails as they came.
+    pub mails: crate::files::Files,
     /// A permit for each large body that is read.
     pub large_bodies: Arc<Semaphore>,
     /// Callers who are to be called back.

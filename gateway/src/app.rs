@@ -41,7 +41,7 @@ use crate::{
     hub::{Hub, Services},
     journal::{self, Journal},
     media::{Media, MediaSettings},
-    message::{Intake, Providers, Sender},
+    message::{Authenticator, Intake, Providers, Sender, intake},
     places::Places,
     queue::Queues,
     recordings::Recordings,
@@ -124,7 +124,7 @@ async fn start(settings: &Settings, runtime: &Runtime) -> anyhow::Result<Running
     let capture = Capture::new(settings.sip.limits.capture_bytes_max);
     let state = state_of(&services, (keys, capture.clone()), providers, settings)?;
     let (intake, deliveries, chats) = (state.intake.clone(), state.deliveries.clone(), state.chats.clone());
-    let files = state.files.clone();
+    let files = (state.files.clone(), state.mails.clone());
     services.routing.active().subscribe(move |routing| chats.set(routing));
     let Services { journal, repeats, readiness, media, queues, recordings, .. } = services.clone();
     let Services { callbacks, dialler, availability, live, locator, trunks, .. } = services.clone();
@@ -206,13 +206,20 @@ fn state_of(
     let feed = Feed::new(journal.clone(), "vestibule");
     let deliveries = Deliveries::new(journal.clone(), feed.clone(), services.metrics.delivery.clone())?;
     let files = Files::open(&settings.data_dir).context("the folder of files cannot be used")?;
-    let kept = (journal.clone(), files.clone());
+    let mails = Files::open_mails(&settings.data_dir).context("the folder of mails cannot be used")?;
+    let with_mails = intake::Mails {
+        authenticator: Authenticator::new(&settings.mail, &settings.smtp.host, services.metrics.mail.clone()),
+        kept: (settings.mail.raw_days_kept > 0).then(|| mails.clone()),
+        bytes_max: settings.mail.raw_bytes_max,
+    };
+    let kept = (journal.clone(), files.clone(), with_mails);
     let intake = Intake::new(routing.clone(), kept, settings.conversations, metrics);
     let chats = Chats::open(&settings.data_dir, routing, journal, intake.clone(), settings.chat);
     Ok(AppState {
         feed,
         deliveries,
         files,
+        mails,
         large_bodies: Arc::new(tokio::sync::Semaphore::new(api::LARGE_BODIES_MAX)),
         providers,
         intake,

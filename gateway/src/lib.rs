@@ -27,6 +27,7 @@ pub mod jwt;
 pub mod leg;
 pub mod media;
 pub mod message;
+mod names;
 pub mod places;
 pub mod queue;
 pub mod recordings;

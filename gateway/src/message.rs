@@ -3,6 +3,7 @@
 //! One way through: a provider's webhook is verified over its raw bytes ([`webhook`]), read into [`Incoming`]s,
 //! written to the journal with its duplicates left out, and only then answered.
 
+pub mod authenticator;
 mod certificates;
 pub mod incoming;
 pub mod intake;
@@ -12,6 +13,7 @@ pub mod providers;
 pub mod sender;
 pub mod webhook;
 
+pub use authenticator::Authenticator;
 pub use certificates::{Certificates, NotFetched};
 pub use incoming::{Attachment, Change, Content, Incoming, MediaLink, What};
 pub use intake::Intake;

@@ -17,6 +17,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use jiff::Timestamp;
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
@@ -145,16 +146,16 @@ impl Smtp {
             return;
         };
         self.shared.metrics.connections.inc();
-        if let Err(error) = self.converse(stream).await {
+        if let Err(error) = self.converse(stream, peer.ip().to_canonical()).await {
             tracing::debug!(%error, "a connection to the mail server ended badly");
         }
         self.shared.metrics.connections.dec();
     }
 
-    async fn converse(&self, mut stream: TcpStream) -> io::Result<()> {
+    async fn converse(&self, mut stream: TcpStream, peer: IpAddr) -> io::Result<()> {
         stream.set_nodelay(true)?;
         let shared = &*self.shared;
-        let mut session = Session::new(&shared.host, shared.bounds, self.https.is_some());
+        let mut session = Session::new(&shared.host, peer, shared.bounds, self.https.is_some());
         shared.greet(&mut stream).await?;
         if connection::talk(&mut stream, &mut session, shared).await? == End::Over {
             return Ok(());
@@ -234,6 +235,7 @@ impl Shared {
 
     /// Makes a mail durable, for each of its recipients; what is to be said of it.
     async fn take(&self, envelope: Envelope, raw: Vec<u8>) -> Reply {
+        let raw = Bytes::from(raw);
         let told = if raw.len() > READ_HERE_MAX {
             let plan = self.routing.clone();
             tokio::task::spawn_blocking(move || Verified::of_mail(&envelope, |to| told_as(&plan, to), &raw))

@@ -9,11 +9,11 @@ mod pii;
 pub use self::{
     logs::{LogFormat, LogsError, start_logs},
     metrics::{
-        ApiMetrics, CallMetrics, CallbackMetrics, CallbackResult, ChatMetrics, ChatRefusal, Counters,
-        DeliveryMetrics, DeliveryResult, DigitSource, HandOffMetrics, JournalMetrics, JournalRefusal, Label,
-        MailResult, MediaMetrics, MessageMetrics, Metrics, OutcomeLabel, QueueMetrics, SipMethod, SipMetrics,
-        SipRejection, SmsMetrics, SmsResult, SmtpMetrics, StatusClass, TakeResult, TlsFailure, TrunkGauges,
-        TrunkMetrics, WebhookResult,
+        ApiMetrics, Authenticated, CallMetrics, CallbackMetrics, CallbackResult, ChatMetrics, ChatRefusal,
+        Counters, DeliveryMetrics, DeliveryResult, DigitSource, HandOffMetrics, JournalMetrics,
+        JournalRefusal, Label, MailMetrics, MailResult, MediaMetrics, MessageMetrics, Metrics, OutcomeLabel,
+        QueueMetrics, SipMethod, SipMetrics, SipRejection, SmsMetrics, SmsResult, SmtpMetrics, StatusClass,
+        TakeResult, TlsFailure, TrunkGauges, TrunkMetrics, WebhookResult,
     },
     pii::Pii,
 };

@@ -314,7 +314,7 @@ fn edge_faults(settings: &Settings) -> Vec<Fault> {
 
 /// What may be wrong with the rest.
 fn inner_faults(settings: &Settings) -> Vec<Fault> {
-    let Settings { http, smtp, journal, routing, hand_off, recordings, tts, .. } = settings;
+    let Settings { http, smtp, mail, journal, routing, hand_off, recordings, tts, .. } = settings;
     let zero = |n: usize| n == 0;
     vec![
         ("http.body_bytes_max", http.body_bytes_max < 1024, "must be at least 1024"),
@@ -348,6 +348,13 @@ fn inner_faults(settings: &Settings) -> Vec<Fault> {
         ("smtp.connections_per_source_max", zero(smtp.connections_per_source_max), "must be at least 1"),
         ("smtp.command_seconds", smtp.command_seconds == 0, "must be at least 1"),
         ("smtp.mail_seconds", smtp.mail_seconds == 0, "must be at least 1"),
+        (
+            "mail.authentication_ms",
+            !(100..=60_000).contains(&mail.authentication_ms),
+            "must be from 100 to 60000: senders wait as long",
+        ),
+        ("mail.authentications_max", zero(mail.authentications_max), "must be at least 1"),
+        ("mail.spam_score", mail.spam_score == 0, "must be at least 1"),
         ("journal.commit_window_ms", journal.commit_window_ms > 1000, "must not exceed 1000"),
         ("journal.queue_events_max", zero(journal.queue_events_max), "must be at least 1"),
         (

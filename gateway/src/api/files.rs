@@ -19,7 +19,7 @@ use super::{
 };
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(routes!(read_file))
+    OpenApiRouter::new().routes(routes!(read_file)).routes(routes!(read_mail))
 }
 
 /// Fetch a file that came with a message. Its name and the media type that the sender claims are in the event. It was
@@ -32,11 +32,28 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
     )
 )]
 async fn read_file(State(state): State<AppState>, Path(id): Path<String>) -> ApiResult<Response> {
-    let path = state.files.find(&id).ok_or_else(no_such_file)?;
+    serve(state.files.find(&id), "application/octet-stream").await
+}
+
+/// Fetch a mail as it came, with its headers: `raw` of the message in events. It was made by a stranger: it is served to
+/// be saved, never to be shown.
+#[utoipa::path(get, path = "/api/v1/mails/{sha256}", tag = "conversations",
+    params(("sha256" = String, Path, description = "The mail's id in events: the SHA-256 of its bytes, in small hex digits")),
+    responses(
+        (status = 200, description = "The mail.", body = Vec<u8>, content_type = "message/rfc822"),
+        (status = 404, description = "No such mail, or not any more.", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn read_mail(State(state): State<AppState>, Path(id): Path<String>) -> ApiResult<Response> {
+    serve(state.mails.find(&id), "message/rfc822").await
+}
+
+async fn serve(path: Option<std::path::PathBuf>, media_type: &'static str) -> ApiResult<Response> {
+    let path = path.ok_or_else(no_such_file)?;
     let file = tokio::fs::File::open(path).await.map_err(|error| unreadable(&error))?;
     let length = file.metadata().await.map_err(|error| unreadable(&error))?.len();
     let headers = [
-        (header::CONTENT_TYPE, "application/octet-stream".to_owned()),
+        (header::CONTENT_TYPE, media_type.to_owned()),
         (header::CONTENT_LENGTH, length.to_string()),
         (header::CONTENT_DISPOSITION, "attachment".to_owned()),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff".to_owned()),
@@ -72,6 +89,6 @@ fn no_such_file() -> Problem {
         StatusCode::NOT_FOUND,
         "no_such_file",
         "No file with this hash is kept.",
-        "Take the id from `file` of an attachment; files are kept as long as contacts are.",
+        "Take the id from `file` of an attachment or `raw` of a mail; files are kept as long as contacts are, mails for `mail.raw_days_kept`.",
     )
 }

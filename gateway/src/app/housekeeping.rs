@@ -10,7 +10,7 @@ use vestibule_config::{settings::Settings, store::Store};
 use crate::{files::Files, recordings::Recordings};
 
 /// From the start on, for as long as the process runs.
-pub(super) async fn go_on(store: Arc<Store>, kept: (Recordings, Files), settings: Settings) {
+pub(super) async fn go_on(store: Arc<Store>, kept: (Recordings, (Files, Files)), settings: Settings) {
     loop {
         let (store, kept, settings) = (store.clone(), kept.clone(), settings.clone());
         let done = tokio::task::spawn_blocking(move || keep_house(&store, &kept, &settings)).await;
@@ -21,7 +21,11 @@ pub(super) async fn go_on(store: Arc<Store>, kept: (Recordings, Files), settings
     }
 }
 
-fn keep_house(store: &Store, (recordings, files): &(Recordings, Files), settings: &Settings) {
+fn keep_house(
+    store: &Store,
+    (recordings, (files, mails)): &(Recordings, (Files, Files)),
+    settings: &Settings,
+) {
     let days_ago =
         |days: u64| SystemTime::now().checked_sub(Duration::from_secs(days.saturating_mul(86_400)));
     if let Some(before) = days_ago(settings.routing.recordings_unused_days) {
@@ -43,6 +47,13 @@ fn keep_house(store: &Store, (recordings, files): &(Recordings, Files), settings
             Ok(0) => {}
             Ok(removed) => tracing::info!(removed, "files of messages were removed, whose time is over"),
             Err(error) => tracing::warn!(%error, "files of messages cannot be removed"),
+        }
+    }
+    if let Some(before) = days_ago(settings.mail.raw_days_kept) {
+        match mails.prune(before) {
+            Ok(0) => {}
+            Ok(removed) => tracing::info!(removed, "mails as they came were removed, whose time is over"),
+            Err(error) => tracing::warn!(%error, "mails as they came cannot be removed"),
         }
     }
 }

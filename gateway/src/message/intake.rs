@@ -16,7 +16,7 @@ use vestibule_routing::{
     plan::{EntryPointKey, Plan},
 };
 
-use super::{Incoming, Keyword, webhook::Verified};
+use super::{Authenticator, Content, Incoming, Keyword, mail::authentication::Evidence, webhook::Verified};
 use crate::{
     contact_id::{new_contact_id, new_conversation_id},
     files::Files,
@@ -30,8 +30,20 @@ pub struct Intake {
     routing: Arc<Store>,
     journal: Journal,
     files: Files,
+    mails: Mails,
     idle: Conversations,
     metrics: MessageMetrics,
+}
+
+/// What is done with mails.
+#[derive(Clone, Debug)]
+pub struct Mails {
+    /// Finds out where they come from.
+    pub authenticator: Authenticator,
+    /// Where they are kept as they came; none: nowhere.
+    pub kept: Option<Files>,
+    /// Largest that is kept, bytes.
+    pub bytes_max: usize,
 }
 
 /// Why something was not taken in. The provider sends it again.
@@ -62,11 +74,11 @@ impl Intake {
     /// An intake that resolves by `routing`, writes to `journal` and keeps what comes with messages among `files`.
     pub fn new(
         routing: Arc<Store>,
-        (journal, files): (Journal, Files),
+        (journal, files, mails): (Journal, Files, Mails),
         idle: Conversations,
         metrics: MessageMetrics,
     ) -> Self {
-        Self { routing, journal, files, idle, metrics }
+        Self { routing, journal, files, mails, idle, metrics }
     }
 
     /// Takes in what one request told: all of it, or nothing.
@@ -80,6 +92,7 @@ impl Intake {
         now: Timestamp,
     ) -> Result<MessageDone, NotTaken> {
         let mut told = told.into_inner();
+        self.examine(&mut told).await;
         self.keep_files(&mut told).await?;
         let active = self.routing.active().load();
         let mut rng = StdRng::from_os_rng();
@@ -104,6 +117,50 @@ impl Intake {
         self.metrics.duplicates.inc_by(u64::try_from(done.duplicates).unwrap_or(0));
         self.metrics.received.inc_by(u64::try_from(count.saturating_sub(done.duplicates)).unwrap_or(0));
         Ok(done)
+    }
+
+    /// Finds out where mails come from, and keeps them as they came. One mail to several of ours is looked at once.
+    async fn examine(&self, told: &mut [Incoming]) {
+        let mut seen: Vec<(Arc<Evidence>, Content)> = Vec::new();
+        for incoming in told {
+            let from = incoming.customer.clone();
+            let Some(content) = incoming.content_mut() else { continue };
+            let Some(evidence) = content.evidence.clone() else { continue };
+            if let Some((_, known)) = seen.iter().find(|(known, _)| Arc::ptr_eq(known, &evidence)) {
+                content.authentication.clone_from(&known.authentication);
+                content.spam.clone_from(&known.spam);
+                content.confirmation.clone_from(&known.confirmation);
+                content.raw.clone_from(&known.raw);
+            } else {
+                self.mails.authenticator.examine(&from, content).await;
+                content.raw = self.keep_mail(&evidence).await;
+                let known = Content {
+                    authentication: content.authentication.clone(),
+                    spam: content.spam.clone(),
+                    confirmation: content.confirmation.clone(),
+                    raw: content.raw.clone(),
+                    ..Content::default()
+                };
+                seen.push((evidence, known));
+            }
+            content.evidence = None;
+        }
+    }
+
+    /// Keeps a mail as it came. What it says is kept elsewhere: that this one cannot be kept is no reason to refuse it.
+    async fn keep_mail(&self, evidence: &Evidence) -> Option<String> {
+        let kept = self.mails.kept.as_ref()?;
+        if evidence.raw.is_empty() || evidence.raw.len() > self.mails.bytes_max {
+            return None;
+        }
+        let writing = tokio::time::timeout(KEEP_WITHIN, kept.keep(vec![evidence.raw.clone()])).await;
+        match writing.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into())) {
+            Ok(mut ids) => ids.pop(),
+            Err(error) => {
+                tracing::warn!(%error, "a mail cannot be kept as it came; what it says is kept");
+                None
+            }
+        }
     }
 
     /// Keeps what came with messages before anything tells of it.

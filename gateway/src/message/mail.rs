@@ -16,11 +16,13 @@ pub(crate) use headers::Headers;
 pub(crate) use split::{entity, parts};
 pub(crate) use transfer::base64;
 
+pub mod authentication;
 mod charset;
 mod envelope;
 mod headers;
 mod html;
 mod kind;
+pub mod spam;
 mod split;
 mod transfer;
 
@@ -112,6 +114,11 @@ fn described(headers: &Headers, return_path: Option<&str>, raw: &[u8]) -> Mail {
 
 /// Most ids of earlier mails kept: the latest.
 const REFERENCES_MAX: usize = 50;
+
+/// Whether a mail from this mailbox, signed by these domains, is of a forwarder that asks before it forwards.
+pub(crate) fn is_of_forwarder(from: &str, signed_by: &[String]) -> bool {
+    kind::is_of_forwarder(from, signed_by)
+}
 
 /// The mailbox in a form that can be compared: without brackets, in lower case.
 pub(crate) fn mailbox(address: &str) -> String {

@@ -15,8 +15,9 @@ use prometheus::{
 };
 
 pub use self::labels::{
-    CallbackResult, ChatRefusal, DeliveryResult, DigitSource, JournalRefusal, Label, MailResult,
-    OutcomeLabel, SipMethod, SipRejection, SmsResult, StatusClass, TakeResult, TlsFailure, WebhookResult,
+    Authenticated, CallbackResult, ChatRefusal, DeliveryResult, DigitSource, JournalRefusal, Label,
+    MailResult, OutcomeLabel, SipMethod, SipRejection, SmsResult, StatusClass, TakeResult, TlsFailure,
+    WebhookResult,
 };
 
 /// Counters of one family, one for each value of a closed label; looked up by index, not by text.
@@ -70,6 +71,8 @@ pub struct Metrics {
     pub message: MessageMetrics,
     /// Our own mail server.
     pub smtp: SmtpMetrics,
+    /// Mails, whichever way they come.
+    pub mail: MailMetrics,
     /// Chats.
     pub chat: ChatMetrics,
     /// Texts that IVRs send.
@@ -227,6 +230,15 @@ families! {
         /// Mails, by what became of them.
         mails: counters("vestibule_smtp_mails_total", "Mails that came whole to the mail server, by result.", "result": MailResult),
     }
+    /// Mails, whichever way they come.
+    MailMetrics {
+        /// How it was found out where they come from.
+        authenticated: counters("vestibule_mail_authentications_total", "Mails of which it was to be found out where they come from, by result.", "result": Authenticated),
+        /// How long that took.
+        authentication_seconds: seconds("vestibule_mail_authentication_seconds", "Time until it is known where a mail comes from, the name service's answers included.", FAST),
+        /// Those marked as spam.
+        spam: counter("vestibule_mail_spam_total", "Mails that were marked as spam."),
+    }
     /// Chats.
     ChatMetrics {
         /// Visitors connected.
@@ -359,6 +371,7 @@ impl Metrics {
             callback: CallbackMetrics::register(&registry)?,
             message: MessageMetrics::register(&registry)?,
             smtp: SmtpMetrics::register(&registry)?,
+            mail: MailMetrics::register(&registry)?,
             chat: ChatMetrics::register(&registry)?,
             sms: SmsMetrics::register(&registry)?,
             delivery: DeliveryMetrics::register(&registry)?,

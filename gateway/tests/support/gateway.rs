@@ -77,9 +77,17 @@ impl Gateway {
                 .unwrap();
         let idle = settings::Conversations { idle_hours: 1, email_idle_hours: 1, chat_idle_minutes: 1 };
         let files = vestibule::files::Files::open(folder.path()).unwrap();
+        let mails = vestibule::files::Files::open_mails(folder.path()).unwrap();
+        let settings = settings::Settings::load(None, [], &Default::default()).unwrap().settings;
+        let mail = settings::Mail { authenticate: false, ..settings.mail };
+        let with_mails = vestibule::message::intake::Mails {
+            authenticator: vestibule::message::Authenticator::new(&mail, "localhost", metrics.mail.clone()),
+            kept: Some(mails.clone()),
+            bytes_max: 1 << 20,
+        };
         let intake = vestibule::message::Intake::new(
             store.clone(),
-            (journal.clone(), files.clone()),
+            (journal.clone(), files.clone(), with_mails),
             idle,
             metrics.message.clone(),
         );
@@ -121,6 +129,7 @@ impl Gateway {
             queues: Default::default(),
             availability: Default::default(),
             files,
+            mails,
             large_bodies: tokio::sync::Semaphore::new(api::LARGE_BODIES_MAX).into(),
             recordings: recordings(folder.path()),
             hand_off: HandOff { allowed_targets: vec!["127.0.0.0/8".parse().unwrap()], ring_seconds: 45 }

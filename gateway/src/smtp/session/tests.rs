@@ -13,7 +13,7 @@ fn standing(address: &str) -> Standing {
 }
 
 fn session() -> Session<'static> {
-    Session::new("mx.example.com", BOUNDS, true)
+    Session::new("mx.example.com", IpAddr::from([192, 0, 2, 1]), BOUNDS, true)
 }
 
 fn code(next: &Next) -> u16 {

@@ -166,6 +166,19 @@ labels! {
         /// It could not be kept now; its sender keeps it.
         NotKept = "not_kept",
     }
+    /// How it was found out where a mail comes from.
+    Authenticated {
+        /// By the name service.
+        Done = "done",
+        /// Not in time; some or all of it is `temperror`.
+        TimedOut = "timed_out",
+        /// Too many others were being looked at.
+        Busy = "busy",
+        /// A fault in the gateway.
+        Fault = "fault",
+        /// Nobody was asked: switched off, or the provider took the mail apart.
+        NotAsked = "not_asked",
+    }
     /// What became of a text that an IVR was to send.
     SmsResult {
         /// The carrier took it.
@@ -272,6 +285,8 @@ pub(super) fn reference() -> String {
     values::<CallbackResult>("`result` of `vestibule_callback_attempts_total`", &mut page);
     values::<DeliveryResult>("`result` of `vestibule_deliveries_total`", &mut page);
     values::<WebhookResult>("`result` of `vestibule_webhook_requests_total`", &mut page);
+    values::<MailResult>("`result` of `vestibule_smtp_mails_total`", &mut page);
+    values::<Authenticated>("`result` of `vestibule_mail_authentications_total`", &mut page);
     values::<SmsResult>("`result` of `vestibule_texts_total`", &mut page);
     values::<ChatRefusal>("`reason` of `vestibule_chat_refused_total`", &mut page);
     page.push_str(
