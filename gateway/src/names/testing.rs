@@ -51,5 +51,6 @@ pub(crate) async fn deaf_name_server() -> DnsServer {
 
 /// A text record.
 pub(crate) fn txt(text: &str) -> RData {
-    RData::TXT(TXT::new(vec![text.to_owned()]))
+    let pieces = text.as_bytes().chunks(250).map(|piece| String::from_utf8_lossy(piece).into_owned());
+    RData::TXT(TXT::new(pieces.collect()))
 }
