@@ -209,7 +209,8 @@ fn collect(folder: &Path, found: &mut Vec<PathBuf>) {
             if !PRODUCED.contains(&name.as_str()) && name != ".git" && name != "corpus" {
                 collect(&path, found);
             }
-        } else {
+        } else if name != ".git" {
+            // In a second work tree `.git` is a file that names a place.
             found.push(path);
         }
     }
