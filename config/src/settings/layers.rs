@@ -251,7 +251,12 @@ impl Layers {
     /// Ranges, and what two settings say together.
     fn check(&self, settings: &Settings) -> Result<(), SettingsError> {
         let edges = edge_faults(settings);
-        match edges.into_iter().chain(inner_faults(settings)).find(|(_, wrong, _)| *wrong) {
+        match edges
+            .into_iter()
+            .chain(mail_faults(settings))
+            .chain(inner_faults(settings))
+            .find(|(_, wrong, _)| *wrong)
+        {
             None => Ok(()),
             Some((key, _, reason)) => Err(SettingsError::BadValue {
                 key: key.to_owned(),
@@ -312,24 +317,11 @@ fn edge_faults(settings: &Settings) -> Vec<Fault> {
     ]
 }
 
-/// What may be wrong with the rest.
-fn inner_faults(settings: &Settings) -> Vec<Fault> {
-    let Settings { http, smtp, mail, journal, routing, hand_off, recordings, tts, .. } = settings;
+/// What may be wrong with mail.
+fn mail_faults(settings: &Settings) -> Vec<Fault> {
+    let Settings { smtp, mail, .. } = settings;
     let zero = |n: usize| n == 0;
     vec![
-        ("http.body_bytes_max", http.body_bytes_max < 1024, "must be at least 1024"),
-        (
-            "http.tls.certificates",
-            http.tls.certificates.is_empty() && http.tls.listen.is_some(),
-            "http.tls.listen speaks TLS: name its certificate",
-        ),
-        ("http.webhook_bytes_max", http.webhook_bytes_max < 1024, "must be at least 1024"),
-        (
-            "http.mail_webhook_bytes_max",
-            http.mail_webhook_bytes_max < http.webhook_bytes_max,
-            "must not lie under http.webhook_bytes_max",
-        ),
-        ("http.connections_max", zero(http.connections_max), "must be at least 1"),
         (
             "smtp.host",
             smtp.host.is_empty()
@@ -355,6 +347,27 @@ fn inner_faults(settings: &Settings) -> Vec<Fault> {
         ),
         ("mail.authentications_max", zero(mail.authentications_max), "must be at least 1"),
         ("mail.spam_score", mail.spam_score == 0, "must be at least 1"),
+    ]
+}
+
+/// What may be wrong with the rest.
+fn inner_faults(settings: &Settings) -> Vec<Fault> {
+    let Settings { http, journal, routing, hand_off, recordings, tts, .. } = settings;
+    let zero = |n: usize| n == 0;
+    vec![
+        ("http.body_bytes_max", http.body_bytes_max < 1024, "must be at least 1024"),
+        (
+            "http.tls.certificates",
+            http.tls.certificates.is_empty() && http.tls.listen.is_some(),
+            "http.tls.listen speaks TLS: name its certificate",
+        ),
+        ("http.webhook_bytes_max", http.webhook_bytes_max < 1024, "must be at least 1024"),
+        (
+            "http.mail_webhook_bytes_max",
+            http.mail_webhook_bytes_max < http.webhook_bytes_max,
+            "must not lie under http.webhook_bytes_max",
+        ),
+        ("http.connections_max", zero(http.connections_max), "must be at least 1"),
         ("journal.commit_window_ms", journal.commit_window_ms > 1000, "must not exceed 1000"),
         ("journal.queue_events_max", zero(journal.queue_events_max), "must be at least 1"),
         (
