@@ -37,6 +37,31 @@ fn recordings(folder: &Path) -> Recordings {
     Recordings::open(folder, settings::Recordings { days_kept: 1, seconds_max: 60 }).unwrap()
 }
 
+/// The sample, active.
+fn sample_routing(
+    folder: &Path,
+) -> (std::sync::Arc<vestibule_config::store::Store>, vestibule::message::Providers) {
+    let options = vestibule_config::store::Options::default();
+    let store = vestibule_config::store::Store::open(folder, options).unwrap();
+    store.seed(vestibule_config::sample::SAMPLE).unwrap();
+    let store: std::sync::Arc<_> = store.into();
+    let providers = vestibule::message::Providers::default();
+    let followed = providers.clone();
+    store.active().subscribe(move |routing| followed.set(&routing.providers));
+    (store, providers)
+}
+
+/// What is done with mails: kept, and judged without a name server.
+fn with_mails(folder: &Path, metrics: &Metrics) -> vestibule::message::intake::Mails {
+    let settings = settings::Settings::load(None, [], &Default::default()).unwrap().settings;
+    let mail = settings::Mail { authenticate: false, ..settings.mail };
+    vestibule::message::intake::Mails {
+        authenticator: vestibule::message::Authenticator::new(&mail, "localhost", metrics.mail.clone()),
+        kept: Some(vestibule::files::Files::open_mails(folder).unwrap()),
+        bytes_max: 1 << 20,
+    }
+}
+
 /// The control API with all that it works with, in a folder of its own.
 pub struct Gateway {
     pub state: AppState,
@@ -65,26 +90,14 @@ impl Gateway {
         let readiness = Readiness::default();
         readiness.set(Phase::Ready);
         let feed = Feed::new(journal.clone(), "/test");
-        let options = vestibule_config::store::Options::default();
-        let store = vestibule_config::store::Store::open(folder.path(), options).unwrap();
-        store.seed(vestibule_config::sample::SAMPLE).unwrap();
-        let store: std::sync::Arc<_> = store.into();
-        let providers = vestibule::message::Providers::default();
-        let followed = providers.clone();
-        store.active().subscribe(move |routing| followed.set(&routing.providers));
+        let (store, providers) = sample_routing(folder.path());
         let deliveries =
             vestibule::deliveries::Deliveries::new(journal.clone(), feed.clone(), metrics.delivery.clone())
                 .unwrap();
         let idle = settings::Conversations { idle_hours: 1, email_idle_hours: 1, chat_idle_minutes: 1 };
         let files = vestibule::files::Files::open(folder.path()).unwrap();
-        let mails = vestibule::files::Files::open_mails(folder.path()).unwrap();
-        let settings = settings::Settings::load(None, [], &Default::default()).unwrap().settings;
-        let mail = settings::Mail { authenticate: false, ..settings.mail };
-        let with_mails = vestibule::message::intake::Mails {
-            authenticator: vestibule::message::Authenticator::new(&mail, "localhost", metrics.mail.clone()),
-            kept: Some(mails.clone()),
-            bytes_max: 1 << 20,
-        };
+        let with_mails = with_mails(folder.path(), &metrics);
+        let mails = with_mails.kept.clone().unwrap();
         let intake = vestibule::message::Intake::new(
             store.clone(),
             (journal.clone(), files.clone(), with_mails),
