@@ -33,7 +33,7 @@ pub use parts::{
     ChannelDoc, DialDoc, Expectation, InboxDoc, LimitDoc, ListDoc, NumberDoc, PromptDoc, RejectCodesDoc,
     SettingsDoc, TestDoc, TreatmentDoc,
 };
-pub use provider::{ProviderDoc, SendDoc};
+pub use provider::{MediaDoc, ProviderDoc, SendDoc};
 use strict_json::Strict;
 pub use trunk::{
     Codec, Digest, DigestAlgorithm, Network, Outbound, Register, SecretError, SecretRef, Srtp, TrunkDoc,

@@ -14,11 +14,13 @@ use serde::Deserialize;
 mod layers;
 mod listener;
 mod mail;
+mod message_media;
 mod target;
 
 pub use layers::{DEFAULTS, Loaded, Overrides, SettingsError, Source, Sources};
 pub use listener::{Listener, Transport};
 pub use mail::Mail;
+pub use message_media::{MediaTypes, MessageMedia};
 pub use target::{AllowedTarget, DnsServer};
 
 /// Everything that is set at the start of the process.
@@ -41,6 +43,8 @@ pub struct Settings {
     pub drain: Drain,
     /// Conversations of messages.
     pub conversations: Conversations,
+    /// Files of messages that lie elsewhere.
+    pub message_media: MessageMedia,
     /// Chats with visitors of pages.
     pub chat: Chat,
     /// Our own mail server.

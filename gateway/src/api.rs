@@ -17,6 +17,7 @@ pub mod https;
 pub mod inboxes;
 pub mod keys;
 pub mod live;
+pub mod message_media;
 pub mod problem;
 pub mod prompts;
 pub mod readiness;
@@ -89,6 +90,8 @@ pub struct AppState {
     pub deliveries: crate::deliveries::Deliveries,
     /// Takes messages in.
     pub intake: crate::message::Intake,
+    /// Fetches files of messages.
+    pub media_fetcher: crate::message::MediaFetcher,
     /// Chats with visitors of pages.
     pub chats: crate::chat::Chats,
     /// Whom contacts may be handed to.
@@ -194,6 +197,7 @@ fn described() -> OpenApiRouter<AppState> {
         .merge(callbacks::routes())
         .merge(recordings::routes())
         .merge(files::routes())
+        .merge(message_media::routes())
         .merge(routing::routes())
         .merge(prompts::routes())
 }

@@ -41,7 +41,7 @@ use crate::{
     hub::{Hub, Services},
     journal::{self, Journal},
     media::{Media, MediaSettings},
-    message::{Authenticator, Intake, Providers, Sender, intake},
+    message::{Authenticator, Intake, MediaFetcher, Providers, Sender, intake, media::Lookup},
     places::Places,
     queue::Queues,
     recordings::Recordings,
@@ -125,6 +125,7 @@ async fn start(settings: &Settings, runtime: &Runtime) -> anyhow::Result<Running
     let state = state_of(&services, (keys, capture.clone()), providers, settings)?;
     let (intake, deliveries, chats) = (state.intake.clone(), state.deliveries.clone(), state.chats.clone());
     let files = (state.files.clone(), state.mails.clone());
+    let media_fetcher = state.media_fetcher.clone();
     services.routing.active().subscribe(move |routing| chats.set(routing));
     let Services { journal, repeats, readiness, media, queues, recordings, .. } = services.clone();
     let Services { callbacks, dialler, availability, live, locator, trunks, .. } = services.clone();
@@ -144,6 +145,7 @@ async fn start(settings: &Settings, runtime: &Runtime) -> anyhow::Result<Running
     let edges = (bound.http, bound.https, bound.smtp);
     let api = start_api(edges, state, settings, &mut background)?;
     background.spawn(intake.go_on());
+    background.spawn(media_fetcher.run());
     background.spawn(deliveries.follow(store.clone()));
     background.spawn(measure::go_on(media, queues, metrics));
     background.spawn(housekeeping::go_on(store.clone(), (recordings, files), settings.clone()));
@@ -212,7 +214,14 @@ fn state_of(
         kept: (settings.mail.raw_days_kept > 0).then(|| mails.clone()),
         bytes_max: settings.mail.raw_bytes_max,
     };
-    let kept = (journal.clone(), files.clone(), with_mails);
+    let media_fetcher = MediaFetcher::new(
+        settings.message_media.clone(),
+        Lookup::of_the_system(),
+        (journal.clone(), files.clone()),
+        providers.clone(),
+        services.metrics.message_media.clone(),
+    )?;
+    let kept = (journal.clone(), files.clone(), with_mails, media_fetcher.clone());
     let intake = Intake::new(routing.clone(), kept, settings.conversations, metrics);
     let chats = Chats::open(&settings.data_dir, routing, journal, intake.clone(), settings.chat);
     Ok(AppState {
@@ -223,6 +232,7 @@ fn state_of(
         large_bodies: Arc::new(tokio::sync::Semaphore::new(api::LARGE_BODIES_MAX)),
         providers,
         intake,
+        media_fetcher,
         chats: chats.context("chats cannot be had")?,
         journal: services.journal.clone(),
         live: services.live.clone(),

@@ -9,6 +9,7 @@ mod chat;
 mod contact;
 mod conversation;
 mod event;
+mod media;
 mod message;
 mod outbox;
 mod queue;
@@ -35,6 +36,7 @@ pub use self::{
     contact::{ContactEnd, ContactProgress, ContactStart, ContactUpdate, Place},
     conversation::{ConversationRow, HeldRow, OptOutRow},
     event::{Entry, Event, EventKind},
+    media::{MediaFilter, MediaJob, MediaOutcome, MediaReason, MediaRow, MediaState, RETRIED_AT_ONCE},
     message::{Arrival, MessageDone, MessageJob, MessageRoute, window},
     outbox::{OutboxRow, OutboxUpdate},
     reader::{ContactFilter, ContactRow, ContactState, FeedRow, Page, Reader},

@@ -11,9 +11,10 @@ pub use self::{
     metrics::{
         ApiMetrics, Authenticated, CallMetrics, CallbackMetrics, CallbackResult, ChatMetrics, ChatRefusal,
         Counters, DeliveryMetrics, DeliveryResult, DigitSource, HandOffMetrics, JournalMetrics,
-        JournalRefusal, Label, MailMetrics, MailResult, MediaMetrics, MessageMetrics, Metrics, OutcomeLabel,
-        QueueMetrics, SipMethod, SipMetrics, SipRejection, SmsMetrics, SmsResult, SmtpMetrics, StatusClass,
-        TakeResult, TlsFailure, TrunkGauges, TrunkMetrics, WebhookResult,
+        JournalRefusal, Label, MailMetrics, MailResult, MediaMetrics, MessageMediaMetrics,
+        MessageMediaResult, MessageMetrics, Metrics, OutcomeLabel, QueueMetrics, SipMethod, SipMetrics,
+        SipRejection, SmsMetrics, SmsResult, SmtpMetrics, StatusClass, TakeResult, TlsFailure, TrunkGauges,
+        TrunkMetrics, WebhookResult,
     },
     pii::Pii,
 };

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, str::FromS
 use serde::Deserialize;
 use toml::{Table, Value};
 
-use super::{ClientCertificates, Settings, Transport, Tts};
+use super::{ClientCertificates, Settings, Transport, Tts, message_media};
 
 /// Every key with its default and meaning: the reference, and the lowest layer.
 pub const DEFAULTS: &str = include_str!("../defaults.toml");
@@ -255,6 +255,7 @@ impl Layers {
             .into_iter()
             .chain(mail_faults(settings))
             .chain(inner_faults(settings))
+            .chain(message_media::faults(&settings.message_media))
             .find(|(_, wrong, _)| *wrong)
         {
             None => Ok(()),

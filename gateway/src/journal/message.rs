@@ -14,6 +14,7 @@ use vestibule_routing::{
 use super::{
     ContactEnd, ContactStart, Entry, Event, EventKind, JournalError, Receipt,
     chat::{self, NewLine},
+    media::{self, Home, MediaJob},
     writer::{apply_entry, snake_case, write_events},
 };
 use crate::message::{Content, Incoming, Keyword, What};
@@ -62,6 +63,8 @@ pub enum MessageJob {
         /// Who says so; none when it was idle for too long.
         by: Option<String>,
     },
+    /// What became of a message's file.
+    Media(MediaJob),
 }
 
 /// One thing that arrived.
@@ -83,6 +86,8 @@ pub struct Arrival {
     pub route: MessageRoute,
     /// The whole text is a word that means something to opt-outs.
     pub keyword: Option<Keyword>,
+    /// How many of its files are fetched.
+    pub media_max: usize,
 }
 
 /// Where the routing sends a message.
@@ -109,6 +114,8 @@ pub struct MessageDone {
     pub receipt: Receipt,
     /// Things that had come before, and were left out.
     pub duplicates: usize,
+    /// Files of messages that a [`MediaJob`] changed.
+    pub changed: usize,
 }
 
 /// Times are microseconds since 1970 (UTC); `dedup.day` counts days.
@@ -163,6 +170,7 @@ impl MessageJob {
             Self::Arrive(arrivals) => arrivals.len().saturating_mul(4).max(1),
             Self::Say { .. } => 2,
             Self::Take { .. } | Self::Refuse { .. } | Self::Release { .. } | Self::Close { .. } => 1,
+            Self::Media(_) => 1,
         }
     }
 
@@ -171,6 +179,7 @@ impl MessageJob {
             Self::Arrive(arrivals) => arrivals.iter().map(|arrival| 1024 + arrival.incoming.size()).sum(),
             Self::Say { text, .. } => 1024 + text.len(),
             Self::Take { .. } | Self::Refuse { .. } | Self::Release { .. } | Self::Close { .. } => 512,
+            Self::Media(_) => 512,
         }
     }
 }
@@ -193,7 +202,7 @@ pub(super) fn apply(
 ) -> rusqlite::Result<Result<MessageDone, JournalError>> {
     let first = *seq + 1;
     let mut pen = Pen { transaction, run, now, seq };
-    let mut duplicates = 0;
+    let (mut duplicates, mut changed) = (0, 0);
     let outcome = match job {
         MessageJob::Arrive(arrivals) => {
             for arrival in arrivals {
@@ -210,9 +219,13 @@ pub(super) fn apply(
             said.map(drop)
         }
         MessageJob::Close { conversation, by } => pen.close(conversation, by.as_deref())?,
+        MessageJob::Media(job) => {
+            changed = media::apply(transaction, job, (run, now), pen.seq)?;
+            Ok(())
+        }
     };
     let count = u32::try_from(pen.seq.saturating_add(1).saturating_sub(first)).unwrap_or(u32::MAX);
-    Ok(outcome.map(|()| MessageDone { receipt: Receipt { first, count }, duplicates }))
+    Ok(outcome.map(|()| MessageDone { receipt: Receipt { first, count }, duplicates, changed }))
 }
 
 impl Pen<'_, '_> {
@@ -304,6 +317,8 @@ impl Pen<'_, '_> {
         if let (Value::Object(received), Some(line)) = (&mut received, line) {
             received.insert("line".to_owned(), line.into());
         }
+        let home = Home { contact, conversation: &thread.id, provider: &arrival.provider, arrived: at };
+        media::begin(self.transaction, &home, (content, arrival.media_max), &mut received)?;
         let mut events = Vec::with_capacity(4);
         if goes_on.is_none() {
             events.push(Event::new(EventKind::ContactStarted, at, &start_of(arrival)));

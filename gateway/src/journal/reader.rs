@@ -13,8 +13,8 @@ use tokio::sync::Semaphore;
 use vestibule_routing::id::{ConversationId, InboxId};
 
 use super::{
-    CallbackRow, ChatLine, ConversationRow, EventKind, HeldRow, JournalError, OptOutRow, OutboxRow, callback,
-    chat, conversation, outbox, schema,
+    CallbackRow, ChatLine, ConversationRow, EventKind, HeldRow, JournalError, MediaFilter, MediaRow,
+    OptOutRow, OutboxRow, callback, chat, conversation, media, outbox, schema,
 };
 use crate::places::LostPlace;
 
@@ -232,6 +232,43 @@ impl Reader {
     /// When the database cannot be read.
     pub async fn outbox(&self, consumer: String) -> Result<Vec<OutboxRow>, JournalError> {
         self.with(move |connection| Ok(outbox::rows(connection, &consumer)?)).await
+    }
+
+    /// Files of messages that are due to be fetched, the longest due first, but for those at some sources.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn media_due(
+        &self,
+        now: Timestamp,
+        but_for: Vec<String>,
+        limit: usize,
+    ) -> Result<Vec<MediaRow>, JournalError> {
+        self.with(move |connection| Ok(media::due(connection, now, &but_for, limit)?)).await
+    }
+
+    /// How many files of messages are still to be fetched.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn media_pending(&self) -> Result<u64, JournalError> {
+        self.with(|connection| Ok(media::pending(connection)?)).await
+    }
+
+    /// Files of messages that lay elsewhere, the newest first.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn media(&self, filter: MediaFilter, limit: usize) -> Result<Vec<MediaRow>, JournalError> {
+        self.with(move |connection| Ok(media::list(connection, &filter, limit)?)).await
+    }
+
+    /// One of them.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn one_media(&self, id: String) -> Result<Option<MediaRow>, JournalError> {
+        self.with(move |connection| Ok(media::one(connection, &id)?)).await
     }
 
     /// What the ledger of opt-outs has of one customer.

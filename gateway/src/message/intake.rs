@@ -16,7 +16,10 @@ use vestibule_routing::{
     plan::{EntryPointKey, Plan},
 };
 
-use super::{Authenticator, Content, Incoming, Keyword, mail::authentication::Evidence, webhook::Verified};
+use super::{
+    Authenticator, Content, Incoming, Keyword, MediaFetcher, mail::authentication::Evidence,
+    webhook::Verified,
+};
 use crate::{
     contact_id::{new_contact_id, new_conversation_id},
     files::Files,
@@ -31,6 +34,7 @@ pub struct Intake {
     journal: Journal,
     files: Files,
     mails: Mails,
+    media: MediaFetcher,
     idle: Conversations,
     metrics: MessageMetrics,
 }
@@ -71,14 +75,15 @@ const KEEP_WITHIN: Duration = Duration::from_secs(10);
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 impl Intake {
-    /// An intake that resolves by `routing`, writes to `journal` and keeps what comes with messages among `files`.
+    /// An intake that resolves by `routing`, writes to `journal`, keeps what comes with messages among `files` and has
+    /// `media` fetch what lies elsewhere.
     pub fn new(
         routing: Arc<Store>,
-        (journal, files, mails): (Journal, Files, Mails),
+        (journal, files, mails, media): (Journal, Files, Mails, MediaFetcher),
         idle: Conversations,
         metrics: MessageMetrics,
     ) -> Self {
-        Self { routing, journal, files, mails, idle, metrics }
+        Self { routing, journal, files, mails, media, idle, metrics }
     }
 
     /// Takes in what one request told: all of it, or nothing.
@@ -107,13 +112,20 @@ impl Intake {
                 provider: provider.clone(),
                 arrived: now,
                 keyword: Keyword::of(&incoming),
+                media_max: self.media.per_message_max(),
                 route,
                 incoming,
             });
         }
         let count = arrivals.len();
+        let has_media =
+            |arrival: &Arrival| arrival.incoming.content().is_some_and(|content| !content.media.is_empty());
+        let has_media = arrivals.iter().any(has_media);
         let written = self.journal.messages(MessageJob::Arrive(arrivals));
         let done = tokio::time::timeout(COMMIT_WITHIN, written).await.map_err(|_| NotTaken::Slow)??;
+        if has_media {
+            self.media.wake();
+        }
         self.metrics.duplicates.inc_by(u64::try_from(done.duplicates).unwrap_or(0));
         self.metrics.received.inc_by(u64::try_from(count.saturating_sub(done.duplicates)).unwrap_or(0));
         Ok(done)

@@ -20,6 +20,7 @@ use super::{
 use crate::{chat::visitor::Visitor, smtp};
 
 mod bandwidth;
+pub mod files;
 mod form;
 mod generic;
 mod json;

@@ -16,8 +16,8 @@ use prometheus::{
 
 pub use self::labels::{
     Authenticated, CallbackResult, ChatRefusal, DeliveryResult, DigitSource, JournalRefusal, Label,
-    MailResult, OutcomeLabel, SipMethod, SipRejection, SmsResult, StatusClass, TakeResult, TlsFailure,
-    WebhookResult,
+    MailResult, MessageMediaResult, OutcomeLabel, SipMethod, SipRejection, SmsResult, StatusClass,
+    TakeResult, TlsFailure, WebhookResult,
 };
 
 /// Counters of one family, one for each value of a closed label; looked up by index, not by text.
@@ -69,6 +69,8 @@ pub struct Metrics {
     pub callback: CallbackMetrics,
     /// Messages.
     pub message: MessageMetrics,
+    /// Files of messages that lie elsewhere.
+    pub message_media: MessageMediaMetrics,
     /// Our own mail server.
     pub smtp: SmtpMetrics,
     /// Mails, whichever way they come.
@@ -213,6 +215,17 @@ families! {
         received: counter("vestibule_messages_received_total", "Messages, reports and changes taken in from providers."),
         /// Those that had come before.
         duplicates: counter("vestibule_messages_duplicate_total", "Messages, reports and changes left out since they had come before."),
+    }
+    /// Files of messages that lie elsewhere.
+    MessageMediaMetrics {
+        /// Attempts, by what became of them.
+        fetches: counters("vestibule_message_media_fetches_total", "Attempts to fetch files of messages from where they lie, by result.", "result": MessageMediaResult),
+        /// Files still to be fetched.
+        waiting: gauge("vestibule_message_media_waiting", "Files of messages that are still to be fetched."),
+        /// Bytes that were kept.
+        bytes: counter("vestibule_message_media_bytes_total", "Bytes of files of messages that were fetched and kept."),
+        /// Time of an attempt.
+        seconds: seconds("vestibule_message_media_fetch_seconds", "Time of an attempt to fetch a file of a message.", SLOW),
     }
     /// Texts that IVRs send.
     SmsMetrics {
@@ -370,6 +383,7 @@ impl Metrics {
             trunk: TrunkMetrics::register(&registry)?,
             callback: CallbackMetrics::register(&registry)?,
             message: MessageMetrics::register(&registry)?,
+            message_media: MessageMediaMetrics::register(&registry)?,
             smtp: SmtpMetrics::register(&registry)?,
             mail: MailMetrics::register(&registry)?,
             chat: ChatMetrics::register(&registry)?,
@@ -464,6 +478,7 @@ fn counters<L: Label>(
 }
 
 const FAST: &[f64] = &[0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
+const SLOW: &[f64] = &[0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0];
 const LONG: &[f64] = &[1.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0];
 
 const REFERENCE_HEAD: &str = "\

@@ -22,7 +22,9 @@ use vestibule::{
     },
     callbacks::Callbacks,
     feed::Feed,
+    files::Files,
     journal::{ContactEnd, ContactStart, Entry, Journal, Options},
+    message::{MediaFetcher, Providers, media::Lookup},
     recordings::Recordings,
     sip::Capture,
     telemetry::Metrics,
@@ -38,14 +40,12 @@ fn recordings(folder: &Path) -> Recordings {
 }
 
 /// The sample, active.
-fn sample_routing(
-    folder: &Path,
-) -> (std::sync::Arc<vestibule_config::store::Store>, vestibule::message::Providers) {
+fn sample_routing(folder: &Path) -> (std::sync::Arc<vestibule_config::store::Store>, Providers) {
     let options = vestibule_config::store::Options::default();
     let store = vestibule_config::store::Store::open(folder, options).unwrap();
     store.seed(vestibule_config::sample::SAMPLE).unwrap();
     let store: std::sync::Arc<_> = store.into();
-    let providers = vestibule::message::Providers::default();
+    let providers = Providers::default();
     let followed = providers.clone();
     store.active().subscribe(move |routing| followed.set(&routing.providers));
     (store, providers)
@@ -57,9 +57,41 @@ fn with_mails(folder: &Path, metrics: &Metrics) -> vestibule::message::intake::M
     let mail = settings::Mail { authenticate: false, ..settings.mail };
     vestibule::message::intake::Mails {
         authenticator: vestibule::message::Authenticator::new(&mail, "localhost", metrics.mail.clone()),
-        kept: Some(vestibule::files::Files::open_mails(folder).unwrap()),
+        kept: Some(Files::open_mails(folder).unwrap()),
         bytes_max: 1 << 20,
     }
+}
+
+/// Files may lie on one loopback address, of which there are many, and at `inside.test`.
+fn media_settings() -> settings::MessageMedia {
+    let parsed = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
+    settings::MessageMedia {
+        fetch: true,
+        per_message_max: 4,
+        parallel_max: 4,
+        parallel_per_host_max: 2,
+        bytes_max: 100_000,
+        types: ["image/*", "text/plain"].map(|text| text.parse().unwrap()).to_vec(),
+        connect_seconds: 2,
+        idle_seconds: 1,
+        total_seconds: 5,
+        redirects_max: 3,
+        attempts_max: 3,
+        age_hours_max: 1,
+        allowed_targets: parsed(&["127.0.0.1", "inside.test"]),
+        plain_http: true,
+    }
+}
+
+fn media_fetcher(
+    lookup: Option<Lookup>,
+    kept: (Journal, Files),
+    providers: &Providers,
+    metrics: &Metrics,
+) -> MediaFetcher {
+    let lookup = lookup.unwrap_or_else(Lookup::of_the_system);
+    let metrics = metrics.message_media.clone();
+    MediaFetcher::new(media_settings(), lookup, kept, providers.clone(), metrics).unwrap()
 }
 
 /// The control API with all that it works with, in a folder of its own.
@@ -71,7 +103,12 @@ pub struct Gateway {
 
 impl Gateway {
     pub fn new() -> Self {
-        Self::open(tempfile::tempdir().unwrap(), None)
+        Self::open(tempfile::tempdir().unwrap(), None, None)
+    }
+
+    /// One whose files of messages are looked for by `lookup`.
+    pub fn with_lookup(lookup: Lookup) -> Self {
+        Self::open(tempfile::tempdir().unwrap(), None, Some(lookup))
     }
 
     /// The same after the process ended and began again.
@@ -79,10 +116,10 @@ impl Gateway {
         let Self { state, key, folder } = self;
         state.journal.close();
         drop(state);
-        Self::open(folder, Some(key))
+        Self::open(folder, Some(key), None)
     }
 
-    fn open(folder: tempfile::TempDir, key: Option<String>) -> Self {
+    fn open(folder: tempfile::TempDir, key: Option<String>, lookup: Option<Lookup>) -> Self {
         let metrics = Metrics::new().unwrap();
         let options = Options::new(folder.path().join("journal.sqlite"));
         let (journal, _) = Journal::open(options, metrics.journal.clone()).unwrap();
@@ -95,24 +132,22 @@ impl Gateway {
             vestibule::deliveries::Deliveries::new(journal.clone(), feed.clone(), metrics.delivery.clone())
                 .unwrap();
         let idle = settings::Conversations { idle_hours: 1, email_idle_hours: 1, chat_idle_minutes: 1 };
-        let files = vestibule::files::Files::open(folder.path()).unwrap();
+        let files = Files::open(folder.path()).unwrap();
         let with_mails = with_mails(folder.path(), &metrics);
         let mails = with_mails.kept.clone().unwrap();
+        let kept = (journal.clone(), files.clone());
+        let media_fetcher = media_fetcher(lookup, kept, &providers, &metrics);
         let intake = vestibule::message::Intake::new(
             store.clone(),
-            (journal.clone(), files.clone(), with_mails),
+            (journal.clone(), files.clone(), with_mails, media_fetcher.clone()),
             idle,
             metrics.message.clone(),
         );
         let limits = settings::Chat { sockets_max: 100, messages_per_minute: 20, sessions_per_minute: 30 };
-        let chats = vestibule::chat::Chats::open(
-            folder.path(),
-            store.clone(),
-            journal.clone(),
-            intake.clone(),
-            limits,
-        );
-        let chats = chats.unwrap();
+        let (store_of_chats, taken_by) = (store.clone(), intake.clone());
+        let chats =
+            vestibule::chat::Chats::open(folder.path(), store_of_chats, journal.clone(), taken_by, limits)
+                .unwrap();
         let followed = chats.clone();
         store.active().subscribe(move |routing| followed.set(routing));
         let live = LiveContacts::default();
@@ -134,6 +169,7 @@ impl Gateway {
             metrics,
             store,
             intake,
+            media_fetcher,
             chats,
             deliveries,
             providers,

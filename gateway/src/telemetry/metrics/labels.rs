@@ -194,6 +194,15 @@ labels! {
         /// The carrier did not answer, or not so that it is understood.
         Unknown = "unknown",
     }
+    /// What became of an attempt to fetch a file of a message.
+    MessageMediaResult {
+        /// It is kept.
+        Stored = "stored",
+        /// It failed, and is tried again.
+        Again = "again",
+        /// It failed, and was given up.
+        Failed = "failed",
+    }
     /// Why a visitor of a page was refused.
     ChatRefusal {
         /// The page's origin is none of the chat app's.
@@ -288,6 +297,7 @@ pub(super) fn reference() -> String {
     values::<MailResult>("`result` of `vestibule_smtp_mails_total`", &mut page);
     values::<Authenticated>("`result` of `vestibule_mail_authentications_total`", &mut page);
     values::<SmsResult>("`result` of `vestibule_texts_total`", &mut page);
+    values::<MessageMediaResult>("`result` of `vestibule_message_media_fetches_total`", &mut page);
     values::<ChatRefusal>("`reason` of `vestibule_chat_refused_total`", &mut page);
     page.push_str(
         "| `side`, `reason` of `vestibule_calls_ended_total` | side and reason of a contact's outcome |\n",
