@@ -214,6 +214,8 @@ pub struct Http {
     /// Whether the address was named by somebody: then a taken port fails the start.
     #[serde(skip)]
     pub listen_named: bool,
+    /// Whether others than this machine may speak plain HTTP with us.
+    pub plain_beyond_loopback: bool,
     /// Largest request body, bytes.
     pub body_bytes_max: usize,
     /// Largest routing document, bytes.
@@ -241,6 +243,34 @@ pub struct HttpTls {
     pub listen: Option<SocketAddr>,
     /// Files or folders of our certificates and their keys; the first is the default.
     pub certificates: Vec<PathBuf>,
+    /// A certificate that we obtain ourselves.
+    pub acme: HttpAcme,
+}
+
+impl HttpTls {
+    /// Whether there is, or will be, a certificate.
+    pub fn has_certificates(&self) -> bool {
+        !self.certificates.is_empty() || !self.acme.domains.is_empty()
+    }
+}
+
+/// `[http.tls.acme]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HttpAcme {
+    /// Names of the one certificate that is obtained; none: no ACME.
+    pub domains: Vec<String>,
+    /// Mail addresses that the authority may write to.
+    pub contacts: Vec<String>,
+    /// URL of the authority's directory.
+    pub directory: String,
+    /// Whether its terms are agreed to.
+    pub agree_terms: bool,
+    /// File of the authorities that its own HTTPS is believed by; none: those of browsers.
+    #[serde(deserialize_with = "layers::optional")]
+    pub trust: Option<PathBuf>,
+    /// Seconds after a first failure until the next try.
+    pub retry_seconds: u64,
 }
 
 /// `[journal]`.

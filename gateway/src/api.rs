@@ -5,6 +5,7 @@
 
 pub mod callbacks;
 pub mod chat;
+mod consumers;
 pub mod contacts;
 pub mod conversations;
 pub mod deliveries;
@@ -187,6 +188,7 @@ fn described() -> OpenApiRouter<AppState> {
     let base = OpenApiBuilder::new().info(info.build()).build();
     OpenApiRouter::with_openapi(base)
         .merge(events::routes())
+        .merge(consumers::routes())
         .merge(deliveries::routes())
         .merge(contacts::routes())
         .merge(conversations::routes())

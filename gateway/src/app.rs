@@ -54,6 +54,7 @@ use crate::{
 };
 use vestibule_routing::{address::Address, channel::Channel};
 
+mod consumers;
 mod housekeeping;
 mod measure;
 
@@ -147,6 +148,7 @@ async fn start(settings: &Settings, runtime: &Runtime) -> anyhow::Result<Running
     background.spawn(intake.go_on());
     background.spawn(media_fetcher.run());
     background.spawn(deliveries.follow(store.clone()));
+    background.spawn(consumers::go_on(journal.clone(), metrics.clone()));
     background.spawn(measure::go_on(media, queues, metrics));
     background.spawn(housekeeping::go_on(store.clone(), (recordings, files), settings.clone()));
     readiness.set(Phase::Ready);
@@ -290,10 +292,10 @@ fn start_api(
         let listener = listen(listener).context("the HTTP listener could not be used")?;
         serving.spawn(api::server::serve(listener, None, state.clone()));
     }
-    let https = if settings.http.tls.certificates.is_empty() {
+    let https = if !settings.http.tls.has_certificates() {
         None
     } else {
-        let https = Https::open(&settings.http.tls, state.metrics.api.clone());
+        let https = Https::open(&settings.http.tls, &settings.data_dir, state.metrics.api.clone());
         let https = Arc::new(https.context("TLS cannot be had (http.tls)")?);
         background.spawn(https.clone().go_on());
         Some(https)

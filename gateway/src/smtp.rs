@@ -155,7 +155,9 @@ impl Smtp {
     async fn converse(&self, mut stream: TcpStream, peer: IpAddr) -> io::Result<()> {
         stream.set_nodelay(true)?;
         let shared = &*self.shared;
-        let mut session = Session::new(&shared.host, peer, shared.bounds, self.https.is_some());
+        // Until a certificate is there, STARTTLS would only fail.
+        let secure = self.https.as_ref().is_some_and(|https| https.has_certificate());
+        let mut session = Session::new(&shared.host, peer, shared.bounds, secure);
         shared.greet(&mut stream).await?;
         if connection::talk(&mut stream, &mut session, shared).await? == End::Over {
             return Ok(());

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, str::FromS
 use serde::Deserialize;
 use toml::{Table, Value};
 
-use super::{ClientCertificates, Settings, Transport, Tts, message_media};
+use super::{ClientCertificates, Http, Settings, Transport, Tts, message_media};
 
 /// Every key with its default and meaning: the reference, and the lowest layer.
 pub const DEFAULTS: &str = include_str!("../defaults.toml");
@@ -253,6 +253,7 @@ impl Layers {
         let edges = edge_faults(settings);
         match edges
             .into_iter()
+            .chain(http_faults(&settings.http))
             .chain(mail_faults(settings))
             .chain(inner_faults(settings))
             .chain(message_media::faults(&settings.message_media))
@@ -318,6 +319,61 @@ fn edge_faults(settings: &Settings) -> Vec<Fault> {
     ]
 }
 
+/// What may be wrong with HTTP.
+fn http_faults(http: &Http) -> Vec<Fault> {
+    let acme = &http.tls.acme;
+    let asked = !acme.domains.is_empty();
+    vec![
+        (
+            "http.listen",
+            !http.listen.ip().is_loopback() && !http.plain_beyond_loopback,
+            "other machines would send their keys over plain HTTP: serve them by http.tls.listen; or, behind a proxy \
+             that speaks TLS or in a network of its own, set http.plain_beyond_loopback to true",
+        ),
+        (
+            "http.tls.acme.agree_terms",
+            asked && !acme.agree_terms,
+            "read the authority's terms of service, and set it to true if you agree: without it no certificate is \
+             obtained",
+        ),
+        (
+            "http.tls.acme.domains",
+            asked && http.tls.listen.is_none(),
+            "the authority proves the names by a connection to us: set http.tls.listen",
+        ),
+        (
+            "http.tls.acme.domains",
+            !acme.domains.iter().all(|name| is_host_name(name)),
+            "a name is a host name in full, without wildcard, as www.example.com (others in their form of xn--)",
+        ),
+        (
+            "http.tls.acme.contacts",
+            !acme.contacts.iter().all(|contact| contact.contains('@') && !contact.contains([':', ' '])),
+            "a contact is a mail address, as ops@example.com",
+        ),
+        (
+            "http.tls.acme.directory",
+            asked && !acme.directory.starts_with("https://"),
+            "a directory is a URL that begins with https://",
+        ),
+        ("http.tls.acme.retry_seconds", acme.retry_seconds == 0, "must be at least 1"),
+    ]
+}
+
+/// Whether a text is a full name of the DNS.
+fn is_host_name(name: &str) -> bool {
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    name.len() <= 253
+        && name.contains('.')
+        && name.split('.').all(label)
+        && name.parse::<std::net::Ipv4Addr>().is_err()
+}
+
 /// What may be wrong with mail.
 fn mail_faults(settings: &Settings) -> Vec<Fault> {
     let Settings { smtp, mail, .. } = settings;
@@ -359,8 +415,8 @@ fn inner_faults(settings: &Settings) -> Vec<Fault> {
         ("http.body_bytes_max", http.body_bytes_max < 1024, "must be at least 1024"),
         (
             "http.tls.certificates",
-            http.tls.certificates.is_empty() && http.tls.listen.is_some(),
-            "http.tls.listen speaks TLS: name its certificate",
+            !http.tls.has_certificates() && http.tls.listen.is_some(),
+            "http.tls.listen speaks TLS: name its certificate, or have one obtained by http.tls.acme.domains",
         ),
         ("http.webhook_bytes_max", http.webhook_bytes_max < 1024, "must be at least 1024"),
         (

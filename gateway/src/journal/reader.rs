@@ -13,8 +13,8 @@ use tokio::sync::Semaphore;
 use vestibule_routing::id::{ConversationId, InboxId};
 
 use super::{
-    CallbackRow, ChatLine, ConversationRow, EventKind, HeldRow, JournalError, MediaFilter, MediaRow,
-    OptOutRow, OutboxRow, callback, chat, conversation, media, outbox, schema,
+    CallbackRow, ChatLine, Consumer, ConversationRow, EventKind, HeldRow, JournalError, MediaFilter, MediaRow,
+    OptOutRow, OutboxRow, callback, chat, consumer, conversation, media, outbox, schema,
 };
 use crate::places::LostPlace;
 
@@ -375,6 +375,14 @@ impl Reader {
             Ok(cursor.and_then(|cursor| u64::try_from(cursor).ok()))
         })
         .await
+    }
+
+    /// Every consumer that has a cursor, by name; those of deliveries too.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn consumers(&self) -> Result<Vec<Consumer>, JournalError> {
+        self.with(|connection| Ok(consumer::all(connection, Timestamp::now())?)).await
     }
 
     /// The sequence of the last event in the database.

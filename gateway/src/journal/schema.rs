@@ -84,13 +84,14 @@ fn migrate(connection: &Connection) -> Result<(), JournalError> {
 }
 
 /// What each version added to the one before. Never changed, only added to.
-const STEPS: [&[&str]; 6] = [
+const STEPS: [&[&str]; 7] = [
     &[TABLES],
     &[super::callback::TABLE],
     &[DIVERSIONS],
     &[super::message::TABLES, super::outbox::TABLE],
     &[super::chat::TABLE],
     &[super::media::TABLE],
+    &[super::consumer::TABLE],
 ];
 
 const DIVERSIONS: &str = "ALTER TABLE contact ADD COLUMN diverted_from TEXT;";

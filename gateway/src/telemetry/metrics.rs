@@ -317,6 +317,8 @@ families! {
     }
     /// The journal.
     JournalMetrics {
+        /// How far consumers are behind.
+        consumer_lag: gauges("vestibule_feed_consumer_lag_events", "Events behind a consumer's cursor, of all types; consumers told by webhook begin with webhook:.", "consumer"),
         /// Events on the disk.
         events: counter("vestibule_journal_events_total", "Events committed."),
         /// Commits.
@@ -348,6 +350,10 @@ families! {
         tls_handshakes_failed: counters("vestibule_http_tls_handshakes_failed_total", "TLS handshakes with the HTTP listener that led to no connection.", "reason": TlsFailure),
         /// Files of `[http.tls]` that could not be used when they were read again.
         tls_files_failed: counter("vestibule_http_tls_files_failed_total", "Files of [http.tls] that could not be used when they were read again."),
+        /// Certificates obtained by ACME.
+        acme_certificates: counter("vestibule_http_acme_certificates_total", "Certificates obtained by ACME."),
+        /// Tries to obtain one that failed.
+        acme_failures: counter("vestibule_http_acme_failures_total", "Tries to obtain a certificate by ACME that failed."),
         /// When our certificates expire.
         tls_certificate_expiry: gauges("vestibule_http_tls_certificate_expiry_timestamp_seconds", "When a certificate of the HTTP listener expires, in seconds since 1970.", "name"),
         /// Requests answered, by class of status.
