@@ -225,7 +225,8 @@ fn state_of(
     )?;
     let kept = (journal.clone(), files.clone(), with_mails, media_fetcher.clone());
     let intake = Intake::new(routing.clone(), kept, settings.conversations, metrics);
-    let chats = Chats::open(&settings.data_dir, routing, journal, intake.clone(), settings.chat);
+    let works = (intake.clone(), services.availability.clone());
+    let chats = Chats::open(&settings.data_dir, routing, journal, works, settings.chat);
     Ok(AppState {
         feed,
         deliveries,

@@ -35,7 +35,8 @@ use self::{
     visitor::{Sealer, Visitor},
 };
 use crate::{
-    journal::{ChatLine, Journal, JournalError},
+    availability::Availability,
+    journal::{ChatLine, ChatQueue, Journal, JournalError, MessageJob},
     message::{Content, Incoming, Intake, What, webhook::Verified},
 };
 
@@ -56,7 +57,8 @@ struct Inner {
     sessions: PerMinute<IpAddr>,
     messages: PerMinute<String>,
     sockets: Arc<Semaphore>,
-    waits: Mutex<HashMap<InboxId, (Instant, Option<Timestamp>)>>,
+    availability: Availability,
+    queues: Mutex<HashMap<InboxId, (Instant, ChatQueue)>>,
 }
 
 impl std::fmt::Debug for Inner {
@@ -135,7 +137,7 @@ const LINES_SHOWN: u32 = 50;
 /// Lines read at once.
 pub const LINES_AT_ONCE: u32 = 100;
 /// How long a look at the queue of an inbox is good for.
-const WAIT_KNOWN_FOR: Duration = Duration::from_secs(2);
+const QUEUE_KNOWN_FOR: Duration = Duration::from_secs(2);
 
 impl Chats {
     /// Chats whose visitors are remembered by a key in the data folder, which is made at the first start.
@@ -146,7 +148,7 @@ impl Chats {
         folder: &Path,
         routing: Arc<Store>,
         journal: Journal,
-        intake: Intake,
+        (intake, availability): (Intake, Availability),
         limits: settings::Chat,
     ) -> std::io::Result<Self> {
         let inner = Inner {
@@ -159,7 +161,8 @@ impl Chats {
             sessions: PerMinute::new(limits.sessions_per_minute),
             messages: PerMinute::new(limits.messages_per_minute),
             sockets: Arc::new(Semaphore::new(limits.sockets_max)),
-            waits: Mutex::default(),
+            availability,
+            queues: Mutex::default(),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -209,22 +212,45 @@ impl Chats {
             }
             (Some(_), None) => return Err(Refused::Identity("this chat app has no identity".to_owned())),
             (None, Some(identity)) if identity.required => {
-                known.filter(Visitor::is_named).ok_or(Refused::IdentityNeeded)?
+                known.clone().filter(Visitor::is_named).ok_or(Refused::IdentityNeeded)?
             }
-            (None, _) => known.unwrap_or_else(|| Visitor::stranger(app.id.clone(), now, &mut rng())),
+            (None, _) => known.clone().unwrap_or_else(|| Visitor::stranger(app.id.clone(), now, &mut rng())),
         };
+        if let Some(before) = &known {
+            visitor.keeps_draw_of(before);
+        }
         visitor.draw_again(now, &mut rng());
+        if let Some(before) = known.filter(|before| visitor.is_named() && !before.is_named()) {
+            self.identified(&before, &visitor).await?;
+        }
         let (lines, goes_on) = self.inner.journal.reader().chat(visitor.thread(), LINES_SHOWN).await?;
         let opening = if goes_on { Opening::Open } else { self.opening(app, &visitor, now).await? };
         Ok(Session { token: self.inner.sealer.token(&visitor), visitor, opening, lines })
     }
 
+    /// What a stranger said becomes what a known visitor said, if there is anything.
+    async fn identified(&self, before: &Visitor, visitor: &Visitor) -> Result<(), JournalError> {
+        let thread = before.thread();
+        let (lines, goes_on) = self.inner.journal.reader().chat(thread.clone(), 1).await?;
+        if lines.is_empty() && !goes_on {
+            return Ok(());
+        }
+        let (app, was) = thread.clone();
+        let customer = visitor.customer().to_owned();
+        self.inner.journal.messages(MessageJob::Identified { app, was, customer }).await?;
+        self.tell_lines(thread);
+        self.tell_lines(visitor.thread());
+        Ok(())
+    }
+
     /// The visitor of a token.
     ///
     /// # Errors
-    /// [`Refused::NoSession`].
+    /// [`Refused::NoSession`], also for a stranger where none is served (any more).
     pub fn visitor(&self, app: &App, token: &str, now: Timestamp) -> Result<Visitor, Refused> {
-        self.inner.sealer.open_token(token, &app.id, now).ok_or(Refused::NoSession)
+        let known_only = app.doc.identity.as_ref().is_some_and(|identity| identity.required);
+        let visitor = self.inner.sealer.open_token(token, &app.id, now);
+        visitor.filter(|visitor| visitor.is_named() || !known_only).ok_or(Refused::NoSession)
     }
 
     async fn opening(&self, app: &App, visitor: &Visitor, now: Timestamp) -> Result<Opening, JournalError> {
@@ -237,25 +263,27 @@ impl Chats {
         if hours.is_some_and(|hours| hours.row_at(now).is_none()) {
             return Ok(Opening::Closed);
         }
-        let since = match app.doc.throttle {
-            Some(throttle) if opening::asks_for_wait(throttle) => self.waits_since(&route.inbox).await?,
-            _ => None,
+        let wait = match app.doc.throttle {
+            Some(throttle) if opening::asks_for_wait(throttle) => {
+                let agents = self.inner.availability.agents(&route.inbox);
+                opening::wait_seconds(self.queue(&route.inbox).await?, agents, now)
+            }
+            _ => 0,
         };
-        let waited = since.map_or(0, |since| now.duration_since(since).as_secs());
-        Ok(opening::of_throttle(app.doc.throttle, visitor.draw(), waited))
+        Ok(opening::of_throttle(app.doc.throttle, visitor.draw(), wait))
     }
 
-    /// Since when the first in the queue of an inbox waits; looked at now and then only.
-    async fn waits_since(&self, inbox: &InboxId) -> Result<Option<Timestamp>, JournalError> {
-        let waits = || self.inner.waits.lock().unwrap_or_else(PoisonError::into_inner);
+    /// The chats of an inbox; looked at now and then only.
+    async fn queue(&self, inbox: &InboxId) -> Result<ChatQueue, JournalError> {
+        let queues = || self.inner.queues.lock().unwrap_or_else(PoisonError::into_inner);
         let known =
-            waits().get(inbox).filter(|(at, _)| at.elapsed() < WAIT_KNOWN_FOR).map(|(_, since)| *since);
-        if let Some(since) = known {
-            return Ok(since);
+            queues().get(inbox).filter(|(at, _)| at.elapsed() < QUEUE_KNOWN_FOR).map(|(_, queue)| *queue);
+        if let Some(queue) = known {
+            return Ok(queue);
         }
-        let since = self.inner.journal.reader().chat_waits_since(inbox.to_string()).await?;
-        waits().insert(inbox.clone(), (Instant::now(), since));
-        Ok(since)
+        let queue = self.inner.journal.reader().chat_queue(inbox.to_string()).await?;
+        queues().insert(inbox.clone(), (Instant::now(), queue));
+        Ok(queue)
     }
 
     /// Takes what a visitor wrote; its line in the thread, once it is durable. What has an id that was there before is

@@ -71,7 +71,7 @@
     if (over) return;
     try {
       session = null;
-      session = await post("session", identity ? { identity } : { token: kept.token });
+      session = await post("session", identity ? { identity, token: kept.token } : { token: kept.token });
     } catch (error) {
       if (error.status === 401 || error.status === 403 || error.status === 404) {
         view.hide();

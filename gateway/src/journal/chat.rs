@@ -1,10 +1,11 @@
 //! What was said in chats: the one channel whose both sides the gateway keeps, since it holds the visitor's socket.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
-use vestibule_routing::id::ContactId;
+use vestibule_routing::{channel::Channel, id::ContactId};
 
 use super::message::time;
+use crate::message::{Incoming, What};
 
 /// Lines are counted from 1 in each thread of a chat app and a visitor. `said_by` is the agent; null: the visitor.
 pub(super) const TABLE: &str = "
@@ -24,6 +25,27 @@ CREATE INDEX chat_line_at ON chat_line(at_us);
 CREATE INDEX contact_chat_waits ON contact(inbox, arrived_us)
   WHERE channel = 'chat' AND ended_us IS NULL AND taken_by IS NULL;
 ";
+
+/// When a contact was taken: how long chats are handled is told by it.
+pub(super) const TAKEN: &str = "
+ALTER TABLE contact ADD COLUMN taken_us INTEGER;
+CREATE INDEX contact_chat_handled ON contact(inbox, ended_us)
+  WHERE channel = 'chat' AND taken_us IS NOT NULL AND ended_us IS NOT NULL;
+";
+
+/// The chats of an inbox that wait to be taken, and those that were lately.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ChatQueue {
+    /// How many wait.
+    pub waiting: u32,
+    /// Since when the first of them does.
+    pub since: Option<Timestamp>,
+    /// How long those lasted that ended in the last half hour, from being taken, on average; none when there were none.
+    pub handle_seconds: Option<i64>,
+}
+
+/// How far back chats count.
+const LATELY: SignedDuration = SignedDuration::from_mins(30);
 
 /// Something that was said.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,6 +97,17 @@ pub(super) fn write(transaction: &Transaction<'_>, line: &NewLine<'_>) -> rusqli
             |row| number(row, 0),
         )
         .optional()
+}
+
+/// Whether this is something of a chat that is there already.
+pub(super) fn is_there(transaction: &Transaction<'_>, incoming: &Incoming) -> rusqlite::Result<bool> {
+    match &incoming.what {
+        What::Message(content) if incoming.channel == Channel::Chat => {
+            let thread = (incoming.address.as_str(), incoming.customer.as_str());
+            of_id(transaction, thread, &content.message_id, false).map(|line| line.is_some())
+        }
+        _ => Ok(false),
+    }
 }
 
 /// The contact of a conversation that goes on.
@@ -147,15 +180,22 @@ pub(super) fn goes_on(connection: &Connection, (app, visitor): (&str, &str)) -> 
         .query_row([app, visitor], |row| row.get(0))
 }
 
-/// Since when the chat that waits longest in an inbox waits to be taken.
-pub(super) fn waits_since(connection: &Connection, inbox: &str) -> rusqlite::Result<Option<Timestamp>> {
-    let since: Option<i64> = connection
+/// The chats of an inbox.
+pub(super) fn queue(connection: &Connection, inbox: &str, now: Timestamp) -> rusqlite::Result<ChatQueue> {
+    let (waiting, since): (u32, Option<i64>) = connection
         .prepare_cached(
-            "SELECT min(arrived_us) FROM contact \
+            "SELECT count(*), min(arrived_us) FROM contact \
              WHERE channel = 'chat' AND ended_us IS NULL AND taken_by IS NULL AND inbox = ?",
         )?
-        .query_row([inbox], |row| row.get(0))?;
-    Ok(since.map(time))
+        .query_row([inbox], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let lately = now.checked_sub(LATELY).unwrap_or(now).as_microsecond();
+    let handle_seconds: Option<i64> = connection
+        .prepare_cached(
+            "SELECT CAST(avg(ended_us - taken_us) / 1000000 AS INTEGER) FROM contact WHERE channel = 'chat' \
+             AND taken_us IS NOT NULL AND ended_us IS NOT NULL AND inbox = ?1 AND ended_us > ?2",
+        )?
+        .query_row(params![inbox, lately], |row| row.get(0))?;
+    Ok(ChatQueue { waiting, since: since.map(time), handle_seconds })
 }
 
 /// Forgets lines that are older than records are kept; true when there may be more of them.

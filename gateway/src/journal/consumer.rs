@@ -85,6 +85,8 @@ pub(super) fn apply(
     last: u64,
     now: Timestamp,
 ) -> rusqlite::Result<Result<Consumer, JournalError>> {
+    // As it is kept, so that what is answered is what will be read.
+    let now = Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now);
     let found = transaction
         .prepare_cached(&format!("{SELECT} WHERE consumer.name = ?"))?
         .query_row([name], row)

@@ -76,6 +76,8 @@ kinds! {
     MessageDeliveryReported = "message.delivery_reported",
     /// A message could not be understood and is kept raw.
     MessageUnparsed = "message.unparsed",
+    /// A visitor of a chat turned out to be somebody whom the site knows.
+    CustomerIdentified = "customer.identified",
     /// A customer opted out or in.
     OptoutChanged = "optout.changed",
     /// A voicemail was recorded.

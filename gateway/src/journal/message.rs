@@ -2,6 +2,8 @@
 //!
 //! Only the writer knows what came before, so it is here that a message finds its conversation and its number in it.
 
+mod merge;
+
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use serde_json::{Value, json};
@@ -55,6 +57,15 @@ pub enum MessageJob {
         message_id: String,
         /// What.
         text: String,
+    },
+    /// A visitor of a chat app turns out to be somebody whom the site knows.
+    Identified {
+        /// The chat app.
+        app: String,
+        /// The visitor that it was.
+        was: String,
+        /// Who it is.
+        customer: String,
     },
     /// A conversation is over, and with it the contacts in it.
     Close {
@@ -169,6 +180,7 @@ impl MessageJob {
         match self {
             Self::Arrive(arrivals) => arrivals.len().saturating_mul(4).max(1),
             Self::Say { .. } => 2,
+            Self::Identified { .. } => 2,
             Self::Take { .. } | Self::Refuse { .. } | Self::Release { .. } | Self::Close { .. } => 1,
             Self::Media(_) => 1,
         }
@@ -178,8 +190,12 @@ impl MessageJob {
         match self {
             Self::Arrive(arrivals) => arrivals.iter().map(|arrival| 1024 + arrival.incoming.size()).sum(),
             Self::Say { text, .. } => 1024 + text.len(),
-            Self::Take { .. } | Self::Refuse { .. } | Self::Release { .. } | Self::Close { .. } => 512,
-            Self::Media(_) => 512,
+            Self::Take { .. }
+            | Self::Refuse { .. }
+            | Self::Release { .. }
+            | Self::Identified { .. }
+            | Self::Media(_)
+            | Self::Close { .. } => 512,
         }
     }
 }
@@ -218,6 +234,10 @@ pub(super) fn apply(
             duplicates += usize::from(matches!(said, Ok(false)));
             said.map(drop)
         }
+        MessageJob::Identified { app, was, customer } => {
+            pen.merge(app, was, customer)?;
+            Ok(())
+        }
         MessageJob::Close { conversation, by } => pen.close(conversation, by.as_deref())?,
         MessageJob::Media(job) => {
             changed = media::apply(transaction, job, (run, now), pen.seq)?;
@@ -244,6 +264,10 @@ impl Pen<'_, '_> {
             return Ok(false);
         }
         let (incoming, at) = (&arrival.incoming, arrival.arrived);
+        if chat::is_there(self.transaction, incoming)? {
+            // Said before the visitor was known: it comes again under another name.
+            return Ok(false);
+        }
         let base = |more: Value| {
             let mut data = json!({
                 "provider": arrival.provider, "channel": incoming.channel,
@@ -506,8 +530,8 @@ impl Pen<'_, '_> {
             None => {}
         }
         self.transaction
-            .prepare_cached("UPDATE contact SET taken_by = ?2 WHERE id = ?1")?
-            .execute(params![contact.as_str(), by])?;
+            .prepare_cached("UPDATE contact SET taken_by = ?2, taken_us = ?3 WHERE id = ?1")?
+            .execute(params![contact.as_str(), by, self.now.as_microsecond()])?;
         // What nobody has taken yet is still due.
         self.transaction
             .prepare_cached(

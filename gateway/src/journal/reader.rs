@@ -13,8 +13,8 @@ use tokio::sync::Semaphore;
 use vestibule_routing::id::{ConversationId, InboxId};
 
 use super::{
-    CallbackRow, ChatLine, Consumer, ConversationRow, EventKind, HeldRow, JournalError, MediaFilter, MediaRow,
-    OptOutRow, OutboxRow, callback, chat, consumer, conversation, media, outbox, schema,
+    CallbackRow, ChatLine, ChatQueue, Consumer, ConversationRow, EventKind, HeldRow, JournalError, MediaFilter,
+    MediaRow, OptOutRow, OutboxRow, callback, chat, consumer, conversation, media, outbox, schema,
 };
 use crate::places::LostPlace;
 
@@ -322,12 +322,12 @@ impl Reader {
             .await
     }
 
-    /// Since when the chat that waits longest in an inbox waits to be taken.
+    /// The chats of an inbox that wait, and how long others lasted lately.
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub async fn chat_waits_since(&self, inbox: String) -> Result<Option<Timestamp>, JournalError> {
-        self.with(move |connection| Ok(chat::waits_since(connection, &inbox)?)).await
+    pub async fn chat_queue(&self, inbox: String) -> Result<ChatQueue, JournalError> {
+        self.with(move |connection| Ok(chat::queue(connection, &inbox, Timestamp::now())?)).await
     }
 
     /// Callers who left a queue, or were cut off in it, so shortly before `now`; of the newest contacts.

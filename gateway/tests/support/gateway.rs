@@ -143,10 +143,11 @@ impl Gateway {
             idle,
             metrics.message.clone(),
         );
+        let availability = vestibule::availability::Availability::default();
         let limits = settings::Chat { sockets_max: 100, messages_per_minute: 20, sessions_per_minute: 30 };
-        let (store_of_chats, taken_by) = (store.clone(), intake.clone());
+        let works = (intake.clone(), availability.clone());
         let chats =
-            vestibule::chat::Chats::open(folder.path(), store_of_chats, journal.clone(), taken_by, limits)
+            vestibule::chat::Chats::open(folder.path(), store.clone(), journal.clone(), works, limits)
                 .unwrap();
         let followed = chats.clone();
         store.active().subscribe(move |routing| followed.set(routing));
@@ -176,7 +177,7 @@ impl Gateway {
             capture: Capture::new(1 << 20),
             limits: api::Limits::default(),
             queues: Default::default(),
-            availability: Default::default(),
+            availability,
             files,
             mails,
             large_bodies: tokio::sync::Semaphore::new(api::LARGE_BODIES_MAX).into(),
