@@ -13,8 +13,9 @@ use tokio::sync::Semaphore;
 use vestibule_routing::id::{ConversationId, InboxId};
 
 use super::{
-    CallbackRow, ChatLine, ChatQueue, Consumer, ConversationRow, EventKind, HeldRow, JournalError, MediaFilter,
-    MediaRow, OptOutRow, OutboxRow, callback, chat, consumer, conversation, media, outbox, schema,
+    CallbackRow, ChatLine, ChatQueue, Consumer, ConversationRow, EventKind, HeldRow, JournalError,
+    MediaFilter, MediaRow, OptOutRow, OutboxRow, callback, chat, consumer, conversation, media, outbox,
+    schema,
 };
 use crate::places::LostPlace;
 
