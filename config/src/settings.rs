@@ -11,12 +11,14 @@ use std::{
 
 use serde::Deserialize;
 
+mod identity;
 mod layers;
 mod listener;
 mod mail;
 mod message_media;
 mod target;
 
+pub use identity::{Identity, PublicUrl};
 pub use layers::{DEFAULTS, Loaded, Overrides, SettingsError, Source, Sources};
 pub use listener::{Listener, Transport};
 pub use mail::Mail;
@@ -51,6 +53,8 @@ pub struct Settings {
     pub smtp: Smtp,
     /// What is found out of mails, and kept of them.
     pub mail: Mail,
+    /// Users, keys and sessions.
+    pub identity: Identity,
     /// Waiting in queues.
     pub queue: Queue,
     /// Whom contacts may be handed to.

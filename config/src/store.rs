@@ -25,14 +25,18 @@ use crate::{
     settings::Settings,
 };
 
+mod audit;
 mod draft;
+mod identity;
 mod numbers;
 mod objects;
 mod publish;
 mod recordings;
 mod schema;
 
-pub use numbers::{AuditRow, NumberChange};
+pub use audit::{AuditRow, Line as AuditLine};
+pub use identity::{IdentityStore, Record, RecordChange};
+pub use numbers::NumberChange;
 use recordings::Recordings;
 pub use recordings::{Recording, is_sha256};
 
@@ -141,6 +145,14 @@ pub enum StoreError {
         /// The version in the store.
         found: u64,
         /// The version that the request named.
+        expected: u64,
+    },
+    /// Somebody else changed users, roles or keys.
+    #[error("users, roles and keys have version {found}, not {expected} any more")]
+    IdentityChanged {
+        /// The version in the store.
+        found: u64,
+        /// The version that the change was made from.
         expected: u64,
     },
     /// A revision that does not exist.

@@ -1,8 +1,9 @@
-//! The control API: what it serves, and to whom. Everything under `/api/v1` needs a key.
+//! The control API: what it serves, and to whom. What is under `/api/v1` declares the permission that it takes.
 //!
 //! Handlers read the journal, the live contacts and the plan; they never touch SIP or media. Groups of
 //! endpoints are modules with a `routes()`; [`router`] merges them.
 
+pub mod ask;
 pub mod callbacks;
 pub mod chat;
 mod consumers;
@@ -15,8 +16,8 @@ pub mod files;
 pub mod hand_off;
 pub mod health;
 pub mod https;
+pub mod identity;
 pub mod inboxes;
-pub mod keys;
 pub mod live;
 pub mod message_media;
 pub mod problem;
@@ -29,13 +30,14 @@ pub mod server;
 pub mod trunks;
 pub mod webhooks;
 
+mod access;
 mod guard;
 
 use axum::{Router, extract::DefaultBodyLimit, middleware, routing::get};
 use utoipa::openapi::{
     OpenApi, OpenApiBuilder,
     info::{InfoBuilder, LicenseBuilder},
-    security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
+    security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
 };
 use utoipa_axum::router::OpenApiRouter;
 
@@ -43,8 +45,8 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::sync::Semaphore;
 
-use self::{keys::Keys, live::LiveContacts, readiness::Readiness};
-use crate::{feed::Feed, journal::Journal, sip::Capture, telemetry::Metrics};
+use self::{ask::Inner, live::LiveContacts, readiness::Readiness};
+use crate::{feed::Feed, identity::Identity, journal::Journal, sip::Capture, telemetry::Metrics};
 
 /// What handlers work with; cheap to clone.
 #[derive(Clone, Debug)]
@@ -55,8 +57,10 @@ pub struct AppState {
     pub feed: Feed,
     /// Contacts that go on.
     pub live: LiveContacts,
-    /// Who may ask.
-    pub keys: Keys,
+    /// Who may do what.
+    pub identity: Identity,
+    /// The API, for those in the process who ask it.
+    pub inner: Inner,
     /// Whether calls are taken.
     pub readiness: Readiness,
     /// All metric families.
@@ -137,10 +141,8 @@ impl Default for Limits {
 
 /// Every path of the process's HTTP listener.
 pub fn router(state: AppState) -> Router {
-    let (protected, _described) = described().split_for_parts();
-    let protected = protected.layer(middleware::from_fn_with_state(state.clone(), guard::need_key));
     Router::new()
-        .merge(protected)
+        .merge(guarded(&state))
         .merge(health::routes())
         .merge(webhooks::routes())
         .merge(chat::routes(state.clone()))
@@ -150,21 +152,63 @@ pub fn router(state: AppState) -> Router {
         // The guard below bounds bodies, by the settings.
         .layer(DefaultBodyLimit::disable())
         .layer(middleware::from_fn_with_state(state.clone(), guard::limit_body))
+        .layer(middleware::from_fn_with_state(state.clone(), guard::identify))
         .layer(middleware::from_fn_with_state(state.clone(), guard::measure))
         .with_state(state)
 }
 
+/// The paths under `/api/v1`, for those within the process.
+fn api(state: AppState) -> Router {
+    guarded(&state)
+        .fallback(problem::not_found)
+        .method_not_allowed_fallback(problem::method_not_allowed)
+        .layer(DefaultBodyLimit::disable())
+        .with_state(state)
+}
+
+/// What is described, with what stands before it.
+fn guarded(state: &AppState) -> Router<AppState> {
+    let (known, _) = described().split_for_parts();
+    let (strangers, _) = open().split_for_parts();
+    known
+        .layer(middleware::from_fn_with_state(state.clone(), guard::allow))
+        .merge(strangers.layer(middleware::from_fn_with_state(state.clone(), guard::ours_only)))
+}
+
 /// The description of the API, as served at `/api/v1/openapi.json` and kept in `gateway/openapi.json`.
 pub fn openapi() -> OpenApi {
-    let mut api = described().split_for_parts().1;
+    let mut api = described().merge(open()).split_for_parts().1;
     let key = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
-        .description(Some("An API key, `vk_…`: made at the first start and shown once."))
+        .description(Some(
+            "An API key, `vk_…`. The first is made at the first start. What stands beside it is the permission that \
+             it must have.",
+        ))
         .build();
+    let session = ApiKeyValue::with_description(
+        guard::cookie_name(false),
+        "Somebody who signed in; `__Host-vestibule_session` over HTTPS.",
+    );
     let components = api.components.get_or_insert_with(Default::default);
     components.add_security_scheme("key", SecurityScheme::Http(key));
-    api.security = Some(vec![SecurityRequirement::new("key", Vec::<String>::new())]);
+    components.add_security_scheme("session", SecurityScheme::ApiKey(ApiKey::Cookie(session)));
+    for item in api.paths.paths.values_mut() {
+        let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch];
+        for operation in operations.into_iter().flatten() {
+            for list in operation.security.iter_mut() {
+                let session = list.iter().find_map(same_for_sessions);
+                list.extend(session);
+            }
+        }
+    }
     api
+}
+
+/// What a key must have, a session must have.
+fn same_for_sessions(requirement: &SecurityRequirement) -> Option<SecurityRequirement> {
+    let value = serde_json::to_value(requirement).ok()?;
+    let scopes = value.get("key")?.as_array()?.iter().filter_map(|scope| scope.as_str());
+    Some(SecurityRequirement::new("session", scopes))
 }
 
 /// The description as pretty JSON with a final newline.
@@ -202,6 +246,12 @@ fn described() -> OpenApiRouter<AppState> {
         .merge(message_media::routes())
         .merge(routing::routes())
         .merge(prompts::routes())
+        .merge(identity::routes())
+}
+
+/// The endpoints under `/api/v1` that ask for no key.
+fn open() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().merge(identity::open_routes())
 }
 
 async fn serve_openapi() -> axum::response::Response {

@@ -24,7 +24,6 @@ use crate::{
     api::{
         self, AppState,
         https::Https,
-        keys::Keys,
         live::LiveContacts,
         readiness::{Phase, Readiness},
     },
@@ -39,6 +38,7 @@ use crate::{
     files::Files,
     handling::HandleTimes,
     hub::{Hub, Services},
+    identity::{FirstKey, Identity},
     journal::{self, Journal},
     media::{Media, MediaSettings},
     message::{Authenticator, Intake, MediaFetcher, Providers, Sender, intake, media::Lookup},
@@ -56,6 +56,7 @@ use vestibule_routing::{address::Address, channel::Channel};
 
 mod consumers;
 mod housekeeping;
+pub(crate) mod identity;
 mod measure;
 
 /// How long those who are told why they are cut off may take to hear it.
@@ -121,9 +122,9 @@ async fn start(settings: &Settings, runtime: &Runtime) -> anyhow::Result<Running
     let providers = Providers::default();
     let services = open_services(settings, runtime, (&metrics, &providers)).await?;
     let gate = follow_routing(settings, &services.routing, (&services.sounds, &providers));
-    let (keys, new_key) = Keys::open(&settings.data_dir)?;
+    let (identity, new_key) = Identity::open(&settings.data_dir, &settings.identity)?;
     let capture = Capture::new(settings.sip.limits.capture_bytes_max);
-    let state = state_of(&services, (keys, capture.clone()), providers, settings)?;
+    let state = state_of(&services, (identity.clone(), capture.clone()), providers, settings)?;
     let (intake, deliveries, chats) = (state.intake.clone(), state.deliveries.clone(), state.chats.clone());
     let files = (state.files.clone(), state.mails.clone());
     let media_fetcher = state.media_fetcher.clone();
@@ -149,10 +150,12 @@ async fn start(settings: &Settings, runtime: &Runtime) -> anyhow::Result<Running
     background.spawn(media_fetcher.run());
     background.spawn(deliveries.follow(store.clone()));
     background.spawn(consumers::go_on(journal.clone(), metrics.clone()));
+    background.spawn(identity::go_on(identity.clone(), metrics.clone()));
     background.spawn(measure::go_on(media, queues, metrics));
     background.spawn(housekeeping::go_on(store.clone(), (recordings, files), settings.clone()));
     readiness.set(Phase::Ready);
     greet(settings, &store, &sip_addresses, (http_address, mail_address), new_key.as_ref());
+    identity::invite(settings, &identity, http_address)?;
     Ok(Running { hub, live, readiness, trunks, sip, api, background, repeats, journal })
 }
 
@@ -201,7 +204,7 @@ async fn open_services(
 /// What the API works with.
 fn state_of(
     services: &Services,
-    (keys, capture): (Keys, Capture),
+    (identity, capture): (Identity, Capture),
     providers: Providers,
     settings: &Settings,
 ) -> anyhow::Result<AppState> {
@@ -239,7 +242,8 @@ fn state_of(
         chats: chats.context("chats cannot be had")?,
         journal: services.journal.clone(),
         live: services.live.clone(),
-        keys,
+        identity,
+        inner: api::ask::Inner::default(),
         readiness: services.readiness.clone(),
         metrics: services.metrics.clone(),
         store: services.routing.clone(),
@@ -479,7 +483,7 @@ fn greet(
     store: &Store,
     sip: &[String],
     (http, mail): (Option<SocketAddr>, Option<SocketAddr>),
-    new_key: Option<&api::keys::NewKey>,
+    new_key: Option<&FirstKey>,
 ) {
     let target = sip.first().and_then(|text| text.split_once(':')).map_or("", |(_, address)| address);
     say(&format!("Vestibule {} takes calls on {}", env!("CARGO_PKG_VERSION"), sip.join(", ")));

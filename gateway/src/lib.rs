@@ -22,6 +22,7 @@ pub mod feed;
 pub mod files;
 pub mod handling;
 pub mod hub;
+pub mod identity;
 pub mod journal;
 pub mod jwt;
 pub mod leg;

@@ -21,7 +21,6 @@ use tokio::{
 };
 use vestibule::api::{
     self,
-    keys::Keys,
     live::{Stage, Wish},
     readiness::Phase,
 };
@@ -71,23 +70,6 @@ async fn a_request_without_a_key_or_with_a_wrong_one_is_refused() {
     }
     assert_eq!(gateway.get("/api/v1/contacts").await.0, StatusCode::OK);
     assert_eq!(gateway.state.metrics.api.unauthorised.get(), 6);
-}
-
-#[tokio::test]
-async fn the_key_is_kept_as_a_hash_and_its_files_are_the_owners() {
-    use std::os::unix::fs::PermissionsExt;
-    let gateway = Gateway::new();
-    let hashes = std::fs::read_to_string(gateway.folder.path().join("api-keys.json")).unwrap();
-    assert!(!hashes.contains(gateway.key.trim_start_matches("vk_")), "the key stands in clear");
-    for file in ["api-keys.json", "api-key"] {
-        let mode = std::fs::metadata(gateway.folder.path().join(file)).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o600, "{file}");
-    }
-    let (again, made) = Keys::open(gateway.folder.path()).unwrap();
-    assert!(made.is_none(), "a second start makes no second key");
-    assert_eq!(again.check(&gateway.key), Some("first"));
-    std::fs::write(gateway.folder.path().join("api-keys.json"), "[{]").unwrap();
-    assert!(Keys::open(gateway.folder.path()).is_err(), "damaged keys must not be replaced silently");
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, str::FromS
 use serde::Deserialize;
 use toml::{Table, Value};
 
-use super::{ClientCertificates, Http, Settings, Transport, Tts, message_media};
+use super::{ClientCertificates, Http, Settings, Transport, Tts, identity, message_media};
 
 /// Every key with its default and meaning: the reference, and the lowest layer.
 pub const DEFAULTS: &str = include_str!("../defaults.toml");
@@ -257,6 +257,7 @@ impl Layers {
             .chain(mail_faults(settings))
             .chain(inner_faults(settings))
             .chain(message_media::faults(&settings.message_media))
+            .chain(identity::faults(&settings.identity))
             .find(|(_, wrong, _)| *wrong)
         {
             None => Ok(()),
@@ -270,7 +271,7 @@ impl Layers {
 }
 
 /// A key, whether its value is wrong, and why.
-type Fault = (&'static str, bool, &'static str);
+pub(super) type Fault = (&'static str, bool, &'static str);
 
 /// What may be wrong with signalling and media.
 fn edge_faults(settings: &Settings) -> Vec<Fault> {

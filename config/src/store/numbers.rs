@@ -1,12 +1,11 @@
-//! Records of numbers, with the audit of their changes.
+//! Records of numbers; their changes stand in the audit log.
 
 use std::sync::PoisonError;
 
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
-use serde::Serialize;
 use vestibule_routing::address::E164;
 
-use super::{Numbers, Store, StoreError};
+use super::{Numbers, Store, StoreError, audit};
 use crate::{
     diagnostic::Code,
     number::{Holding, HoldingEvent, NumberRecord, Sms, SmsEvent, SmsUse},
@@ -22,23 +21,6 @@ pub enum NumberChange {
     Holding(HoldingEvent),
     /// Of its registration for SMS.
     Sms(SmsEvent),
-}
-
-/// One line of the audit log.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct AuditRow {
-    /// When.
-    pub at: jiff::Timestamp,
-    /// Who.
-    pub actor: String,
-    /// What was done.
-    pub action: String,
-    /// What it was done to.
-    pub subject: String,
-    /// The record before.
-    pub before: Option<serde_json::Value>,
-    /// The record after.
-    pub after: Option<serde_json::Value>,
 }
 
 impl Store {
@@ -147,30 +129,6 @@ impl Store {
             }
         }
     }
-
-    /// The audit of a subject (a number), the newest first.
-    ///
-    /// # Errors
-    /// The store fails.
-    pub fn audit(&self, subject: &str, limit: u32) -> Result<Vec<AuditRow>, StoreError> {
-        let connection = self.lock();
-        let mut statement = connection.prepare_cached(
-            "SELECT at_ms, actor, action, subject, before, after FROM audit
-             WHERE subject = ?1 ORDER BY id DESC LIMIT ?2",
-        )?;
-        let value = |text: Option<String>| text.and_then(|text| serde_json::from_str(&text).ok());
-        let rows = statement.query_map(params![subject, limit], |row| {
-            Ok(AuditRow {
-                at: jiff::Timestamp::from_millisecond(row.get(0)?).unwrap_or_default(),
-                actor: row.get(1)?,
-                action: row.get(2)?,
-                subject: row.get(3)?,
-                before: value(row.get(4)?),
-                after: value(row.get(5)?),
-            })
-        })?;
-        Ok(rows.collect::<Result<_, _>>()?)
-    }
 }
 
 /// A number of the first document: ours, and good for SMS once registered.
@@ -209,7 +167,7 @@ fn write(
     connection: &Connection,
     before: Option<&NumberRecord>,
     after: &NumberRecord,
-    action: &str,
+    action: &'static str,
     actor: &str,
 ) -> Result<(), StoreError> {
     let text = |record: &NumberRecord| serde_json::to_string(record).unwrap_or_default();
@@ -217,19 +175,9 @@ fn write(
     connection
         .prepare_cached("INSERT OR REPLACE INTO numbers (number, ours, record) VALUES (?1, ?2, ?3)")?
         .execute(params![subject, after.holding.is_ours(), text(after)])?;
-    connection
-        .prepare_cached(
-            "INSERT INTO audit (at_ms, actor, action, subject, before, after) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-        )?
-        .execute(params![
-            after.changed.as_millisecond(),
-            actor,
-            action,
-            subject,
-            before.map(text),
-            text(after)
-        ])?;
-    Ok(())
+    let value = |record: &NumberRecord| serde_json::to_value(record).unwrap_or_default();
+    let line = audit::Line { action, subject, before: before.map(value), after: Some(value(after)) };
+    audit::append(connection, actor, &line)
 }
 
 fn parse(text: &str) -> Result<NumberRecord, StoreError> {

@@ -123,6 +123,7 @@ struct LeaseEnd {
 #[utoipa::path(
     get,
     path = "/api/v1/consumers",
+    security(("key" = ["feed.read"])),
     tag = "feed",
     responses((status = 200, description = "All of them; those told by webhook have a list of their own.", body = ConsumerList)),
 )]
@@ -137,6 +138,7 @@ async fn list_consumers(State(state): State<AppState>) -> ApiResult<axum::Json<C
 #[utoipa::path(
     delete,
     path = "/api/v1/consumers/{name}",
+    security(("key" = ["feed.consume"])),
     tag = "feed",
     params(("name" = String, Path, description = "1 to 64 letters, digits, `-`, `_`, `.`")),
     responses(
@@ -155,6 +157,7 @@ async fn delete_consumer(State(state): State<AppState>, Path(name): Path<String>
 #[utoipa::path(
     get,
     path = "/api/v1/consumers/{name}/cursor",
+    security(("key" = ["feed.read"])),
     tag = "feed",
     params(("name" = String, Path, description = "1 to 64 letters, digits, `-`, `_`, `.`")),
     responses(
@@ -185,6 +188,7 @@ async fn read_cursor(
 #[utoipa::path(
     put,
     path = "/api/v1/consumers/{name}/cursor",
+    security(("key" = ["feed.consume"])),
     tag = "feed",
     params(("name" = String, Path, description = "1 to 64 letters, digits, `-`, `_`, `.`")),
     request_body = CursorMove,
@@ -213,6 +217,7 @@ async fn store_cursor(
 #[utoipa::path(
     post,
     path = "/api/v1/consumers/{name}/lease",
+    security(("key" = ["feed.consume"])),
     tag = "feed",
     params(("name" = String, Path, description = "1 to 64 letters, digits, `-`, `_`, `.`")),
     request_body = LeaseWish,
@@ -245,6 +250,7 @@ async fn take_lease(
 #[utoipa::path(
     delete,
     path = "/api/v1/consumers/{name}/lease",
+    security(("key" = ["feed.consume"])),
     tag = "feed",
     params(("name" = String, Path, description = "1 to 64 letters, digits, `-`, `_`, `.`"), LeaseEnd),
     responses(

@@ -126,6 +126,7 @@ struct ContactDetail {
 #[utoipa::path(
     get,
     path = "/api/v1/contacts",
+    security(("key" = ["contacts.read"])),
     tag = "contacts",
     params(ContactsQuery),
     responses(
@@ -157,6 +158,7 @@ async fn list_contacts(
 #[utoipa::path(
     get,
     path = "/api/v1/contacts/{id}",
+    security(("key" = ["contacts.read"])),
     tag = "contacts",
     params(("id" = String, Path, description = "The contact's id, `ct_…`")),
     responses(
@@ -204,6 +206,7 @@ struct SipMessage {
 #[utoipa::path(
     get,
     path = "/api/v1/contacts/{id}/sip",
+    security(("key" = ["contacts.read"])),
     tag = "contacts",
     params(("id" = String, Path, description = "The contact's id, `ct_…`")),
     responses(
@@ -232,6 +235,7 @@ async fn read_contact_sip(
 #[utoipa::path(
     post,
     path = "/api/v1/contacts/{id}/hang_up",
+    security(("key" = ["contacts.control"])),
     tag = "contacts",
     params(("id" = String, Path, description = "The contact's id, `ct_…`")),
     responses(

@@ -50,6 +50,7 @@ struct EventsQuery {
 #[utoipa::path(
     get,
     path = "/api/v1/events",
+    security(("key" = ["feed.read"])),
     tag = "feed",
     params(EventsQuery),
     responses(
@@ -97,6 +98,7 @@ struct StreamQuery {
 #[utoipa::path(
     get,
     path = "/api/v1/events/stream",
+    security(("key" = ["feed.read"])),
     tag = "feed",
     params(StreamQuery, ("Last-Event-ID" = Option<u64>, Header, description = "The cursor to go on behind.")),
     responses(

@@ -24,7 +24,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
 
 /// Fetch a file that came with a message. Its name and the media type that the sender claims are in the event. It was
 /// made by a stranger: it is served as bytes to be saved, never to be shown.
-#[utoipa::path(get, path = "/api/v1/files/{sha256}", tag = "conversations",
+#[utoipa::path(get, path = "/api/v1/files/{sha256}", security(("key" = ["conversations.read"])), tag = "conversations",
     params(("sha256" = String, Path, description = "The file's id in events: the SHA-256 of its bytes, in small hex digits")),
     responses(
         (status = 200, description = "The file.", body = Vec<u8>, content_type = "application/octet-stream"),
@@ -37,7 +37,7 @@ async fn read_file(State(state): State<AppState>, Path(id): Path<String>) -> Api
 
 /// Fetch a mail as it came, with its headers: `raw` of the message in events. It was made by a stranger: it is served to
 /// be saved, never to be shown.
-#[utoipa::path(get, path = "/api/v1/mails/{sha256}", tag = "conversations",
+#[utoipa::path(get, path = "/api/v1/mails/{sha256}", security(("key" = ["conversations.read"])), tag = "conversations",
     params(("sha256" = String, Path, description = "The mail's id in events: the SHA-256 of its bytes, in small hex digits")),
     responses(
         (status = 200, description = "The mail.", body = Vec<u8>, content_type = "message/rfc822"),

@@ -58,7 +58,7 @@ struct AvailabilityBody {
 }
 
 /// List the inboxes of the active revision with their queues.
-#[utoipa::path(get, path = "/api/v1/inboxes", tag = "inboxes", responses(
+#[utoipa::path(get, path = "/api/v1/inboxes", security(("key" = ["contacts.read"])), tag = "inboxes", responses(
     (status = 200, description = "All inboxes, by their ids.", body = InboxList),
 ))]
 async fn list_inboxes(State(state): State<AppState>) -> axum::Json<InboxList> {
@@ -77,7 +77,7 @@ async fn list_inboxes(State(state): State<AppState>) -> axum::Json<InboxList> {
 }
 
 /// Tell how many agents are available to an inbox. Those who wait there are looked at anew.
-#[utoipa::path(put, path = "/api/v1/inboxes/{id}/availability", tag = "inboxes",
+#[utoipa::path(put, path = "/api/v1/inboxes/{id}/availability", security(("key" = ["availability.write"])), tag = "inboxes",
     params(("id" = String, Path, description = "The inbox's id, `ib_…`")),
     request_body = AvailabilityBody,
     responses(

@@ -121,7 +121,7 @@ struct Wanted {
 
 /// List the files of messages that lay at providers, the newest first: what is still to be fetched, what is kept, and what
 /// was given up.
-#[utoipa::path(get, path = "/api/v1/message-media", tag = "conversations", params(Wanted), responses(
+#[utoipa::path(get, path = "/api/v1/message-media", security(("key" = ["conversations.read"])), tag = "conversations", params(Wanted), responses(
     (status = 200, description = "A page.", body = MessageMediaPage),
     (status = 400, description = "A parameter cannot be read.", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -140,7 +140,7 @@ async fn list_message_media(
 }
 
 /// Read how far a file of a message is.
-#[utoipa::path(get, path = "/api/v1/message-media/{id}", tag = "conversations",
+#[utoipa::path(get, path = "/api/v1/message-media/{id}", security(("key" = ["conversations.read"])), tag = "conversations",
     params(("id" = String, Path, description = "Its id, `md_…`, as in `media` of the message")),
     responses(
         (status = 200, description = "The file's state.", body = MessageMediaView),
@@ -156,7 +156,7 @@ async fn read_message_media(
 }
 
 /// Fetch a file that was given up anew, with as many attempts as one that just came.
-#[utoipa::path(post, path = "/api/v1/message-media/{id}/retry", tag = "conversations",
+#[utoipa::path(post, path = "/api/v1/message-media/{id}/retry", security(("key" = ["conversations.write"])), tag = "conversations",
     params(("id" = String, Path, description = "Its id, `md_…`")),
     responses(
         (status = 202, description = "It is tried at once.", body = MessageMediaView),
@@ -189,7 +189,7 @@ struct MessageMediaRetried {
 }
 
 /// Fetch all files that were given up anew, the oldest first.
-#[utoipa::path(post, path = "/api/v1/message-media/retry", tag = "conversations", responses(
+#[utoipa::path(post, path = "/api/v1/message-media/retry", security(("key" = ["conversations.write"])), tag = "conversations", responses(
     (status = 202, description = "They are tried at once.", body = MessageMediaRetried),
 ))]
 async fn retry_all_message_media(

@@ -73,7 +73,7 @@ struct RecordingsQuery {
 }
 
 /// List the recordings that are kept, by their hashes.
-#[utoipa::path(get, path = "/api/v1/recordings", tag = "prompts", params(RecordingsQuery), responses(
+#[utoipa::path(get, path = "/api/v1/recordings", security(("key" = ["routing.read"])), tag = "prompts", params(RecordingsQuery), responses(
     (status = 200, description = "A page of recordings; `next` is absent at the end.", body = Object),
     (status = 400, description = "A parameter is wrong.", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -91,7 +91,7 @@ async fn list_recordings(
 }
 
 /// Upload a recording: WAV, PCM of 8 to 32 bits, float, mu-law or A-law, at most 20 MiB and 10 minutes.
-#[utoipa::path(post, path = "/api/v1/recordings", tag = "prompts",
+#[utoipa::path(post, path = "/api/v1/recordings", security(("key" = ["routing.edit"])), tag = "prompts",
     request_body(content = Vec<u8>, content_type = "audio/wav"),
     responses(
         (status = 201, description = "It is kept; documents name it by the hash.", body = RecordingView),
@@ -107,7 +107,7 @@ async fn add_recording(State(state): State<AppState>, body: Bytes) -> ApiResult<
 }
 
 /// Hear a recording as it is kept: WAV of 16 bits, 8 kHz, one channel.
-#[utoipa::path(get, path = "/api/v1/recordings/{sha256}", tag = "prompts",
+#[utoipa::path(get, path = "/api/v1/recordings/{sha256}", security(("key" = ["routing.read"])), tag = "prompts",
     params(("sha256" = String, Path, description = "The hash of the recording")),
     responses(
         (status = 200, description = "The file.", body = Vec<u8>, content_type = "audio/wav"),
@@ -124,7 +124,7 @@ async fn read_recording(State(state): State<AppState>, Path(sha256): Path<String
 }
 
 /// Upload a recording for a prompt: keeps it and puts it into the draft. It is heard after the next publish.
-#[utoipa::path(put, path = "/api/v1/prompts/{id}/recording", tag = "prompts",
+#[utoipa::path(put, path = "/api/v1/prompts/{id}/recording", security(("key" = ["routing.edit"])), tag = "prompts",
     params(("id" = String, Path, description = "The prompt's name; made when there is none")),
     request_body(content = Vec<u8>, content_type = "audio/wav"),
     responses(

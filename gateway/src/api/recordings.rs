@@ -57,7 +57,7 @@ struct RecordingList {
 
 /// Record the talk of a contact: start, pause, resume, stop. The file is WAV, mu-law, the caller left and the taker
 /// right; the feed tells when it is stored.
-#[utoipa::path(post, path = "/api/v1/contacts/{id}/recording", tag = "recordings",
+#[utoipa::path(post, path = "/api/v1/contacts/{id}/recording", security(("key" = ["contacts.control"])), tag = "recordings",
     params(("id" = String, Path, description = "The contact's id, `ct_…`")),
     request_body = RecordBody,
     responses(
@@ -88,7 +88,7 @@ async fn record_contact(
 }
 
 /// List the recordings of a contact that are kept.
-#[utoipa::path(get, path = "/api/v1/contacts/{id}/recordings", tag = "recordings",
+#[utoipa::path(get, path = "/api/v1/contacts/{id}/recordings", security(("key" = ["recordings.read"])), tag = "recordings",
     params(("id" = String, Path, description = "The contact's id, `ct_…`")),
     responses((status = 200, description = "Its recordings; none is an empty list.", body = RecordingList))
 )]
@@ -101,7 +101,7 @@ async fn list_call_recordings(
 }
 
 /// Fetch a recording.
-#[utoipa::path(get, path = "/api/v1/contacts/{id}/recordings/{file}", tag = "recordings",
+#[utoipa::path(get, path = "/api/v1/contacts/{id}/recordings/{file}", security(("key" = ["recordings.read"])), tag = "recordings",
     params(
         ("id" = String, Path, description = "The contact's id, `ct_…`"),
         ("file" = String, Path, description = "The name of the file"),
@@ -124,7 +124,7 @@ async fn read_call_recording(
 }
 
 /// Delete a recording, for good.
-#[utoipa::path(delete, path = "/api/v1/contacts/{id}/recordings/{file}", tag = "recordings",
+#[utoipa::path(delete, path = "/api/v1/contacts/{id}/recordings/{file}", security(("key" = ["recordings.delete"])), tag = "recordings",
     params(
         ("id" = String, Path, description = "The contact's id, `ct_…`"),
         ("file" = String, Path, description = "The name of the file"),

@@ -59,7 +59,7 @@ struct Behind {
 }
 
 /// Read what was said in a chat, by both sides, earlier conversations of the same visitor included.
-#[utoipa::path(get, path = "/api/v1/conversations/{id}/messages", tag = "conversations",
+#[utoipa::path(get, path = "/api/v1/conversations/{id}/messages", security(("key" = ["conversations.read"])), tag = "conversations",
     params(("id" = String, Path, description = "The conversation's id, `cv_…`"), Behind),
     responses(
         (status = 200, description = "At most 100 lines.", body = Messages),
@@ -104,7 +104,7 @@ struct Said {
 ///
 /// It is durable when the answer comes; the visitor reads it at once, or at the next visit. Who answers a chat that
 /// nobody took has taken it.
-#[utoipa::path(post, path = "/api/v1/conversations/{id}/messages", tag = "conversations", request_body = Says,
+#[utoipa::path(post, path = "/api/v1/conversations/{id}/messages", security(("key" = ["conversations.write"])), tag = "conversations", request_body = Says,
     params(("id" = String, Path, description = "The conversation's id, `cv_…`")),
     responses(
         (status = 201, description = "It is said, once.", body = Said),
@@ -148,7 +148,7 @@ async fn send_message(
 }
 
 /// Show a visitor that an agent types. It is never kept.
-#[utoipa::path(post, path = "/api/v1/conversations/{id}/typing", tag = "conversations",
+#[utoipa::path(post, path = "/api/v1/conversations/{id}/typing", security(("key" = ["conversations.write"])), tag = "conversations",
     params(("id" = String, Path, description = "The conversation's id, `cv_…`")),
     responses(
         (status = 204, description = "The visitor is told, if connected."),
@@ -169,7 +169,7 @@ async fn show_typing(
 /// Follow a chat as Server-Sent Events: `line` with what was said, `typing` with who types (`by` is absent: the visitor).
 ///
 /// The id of a `line` is its place: a client that connects again with `Last-Event-ID` misses nothing.
-#[utoipa::path(get, path = "/api/v1/conversations/{id}/live", tag = "conversations",
+#[utoipa::path(get, path = "/api/v1/conversations/{id}/live", security(("key" = ["conversations.read"])), tag = "conversations",
     params(("id" = String, Path, description = "The conversation's id, `cv_…`"), Behind,
         ("Last-Event-ID" = Option<u64>, Header, description = "The last line that is known.")),
     responses(

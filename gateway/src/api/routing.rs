@@ -82,6 +82,12 @@ impl From<StoreError> for Problem {
                 "Read the draft again, apply your edit to it, and send its new ETag.",
             )
             .with(json!({ "version": found })),
+            StoreError::IdentityChanged { .. } => Self::new(
+                StatusCode::CONFLICT,
+                "identity_changed",
+                detail,
+                "Read it again, and send the change again.",
+            ),
             StoreError::NoRevision(_) => {
                 Self::new(StatusCode::NOT_FOUND, "no_such_revision", detail, "List the revisions to find it.")
             }

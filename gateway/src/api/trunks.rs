@@ -48,7 +48,7 @@ struct TrunkList {
 }
 
 /// List the trunks of the active revision, whether they answer, and whether we are registered there.
-#[utoipa::path(get, path = "/api/v1/trunks", tag = "trunks", responses(
+#[utoipa::path(get, path = "/api/v1/trunks", security(("key" = ["routing.read"])), tag = "trunks", responses(
     (status = 200, description = "All trunks, by their ids.", body = TrunkList),
 ))]
 async fn list_trunks(State(state): State<AppState>) -> axum::Json<TrunkList> {

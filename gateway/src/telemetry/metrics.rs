@@ -14,6 +14,7 @@ use prometheus::{
     TextEncoder,
 };
 
+pub use self::labels::SignIn;
 pub use self::labels::{
     Authenticated, CallbackResult, ChatRefusal, DeliveryResult, DigitSource, JournalRefusal, Label,
     MailResult, MessageMediaResult, OutcomeLabel, SipMethod, SipRejection, SmsResult, StatusClass,
@@ -87,6 +88,8 @@ pub struct Metrics {
     pub journal: JournalMetrics,
     /// The control API.
     pub api: ApiMetrics,
+    /// Users and sessions.
+    pub identity: IdentityMetrics,
     registry: Registry,
 }
 
@@ -366,6 +369,15 @@ families! {
         refused: counter("vestibule_api_connections_refused_total", "Connections refused because too many were open."),
         /// Requests with a missing or wrong key.
         unauthorised: counter("vestibule_api_unauthorised_total", "Requests with a missing or wrong key."),
+        /// Requests of somebody who may not.
+        forbidden: counter("vestibule_api_forbidden_total", "Requests refused because the caller may not, or because another site had the browser make them."),
+    }
+    /// Users, keys and sessions.
+    IdentityMetrics {
+        /// Sign-ins by password, by what became of them.
+        sign_ins: counters("vestibule_sign_ins_total", "Sign-ins by password, by result.", "result": SignIn),
+        /// Sessions that have not ended.
+        sessions: gauge("vestibule_sessions", "Sessions of users that have not ended."),
     }
 }
 
@@ -398,6 +410,7 @@ impl Metrics {
             media: MediaMetrics::register(&registry)?,
             journal: JournalMetrics::register(&registry)?,
             api: ApiMetrics::register(&registry)?,
+            identity: IdentityMetrics::register(&registry)?,
             registry,
         })
     }

@@ -16,13 +16,13 @@ use tower::ServiceExt;
 use vestibule::{
     api::{
         self, AppState,
-        keys::Keys,
         live::LiveContacts,
         readiness::{Phase, Readiness},
     },
     callbacks::Callbacks,
     feed::Feed,
     files::Files,
+    identity::Identity,
     journal::{ContactEnd, ContactStart, Entry, Journal, Options},
     message::{MediaFetcher, Providers, media::Lookup},
     recordings::Recordings,
@@ -111,6 +111,11 @@ impl Gateway {
         Self::open(tempfile::tempdir().unwrap(), None, Some(lookup))
     }
 
+    /// The settings as they are delivered.
+    pub fn settings() -> settings::Settings {
+        settings::Settings::load(None, [], &Default::default()).unwrap().settings
+    }
+
     /// The same after the process ended and began again.
     pub fn restarted(self) -> Self {
         let Self { state, key, folder } = self;
@@ -123,7 +128,7 @@ impl Gateway {
         let metrics = Metrics::new().unwrap();
         let options = Options::new(folder.path().join("journal.sqlite"));
         let (journal, _) = Journal::open(options, metrics.journal.clone()).unwrap();
-        let (keys, made) = Keys::open(folder.path()).unwrap();
+        let (identity, made) = Identity::open(folder.path(), &Self::settings().identity).unwrap();
         let readiness = Readiness::default();
         readiness.set(Phase::Ready);
         let feed = Feed::new(journal.clone(), "/test");
@@ -159,7 +164,8 @@ impl Gateway {
             journal,
             feed,
             live,
-            keys,
+            identity,
+            inner: Default::default(),
             readiness,
             trunks: vestibule::trunks::Trunks::new(
                 settings::SipPing { every_seconds: 0, answer_seconds: 1, losses_max: 1 },

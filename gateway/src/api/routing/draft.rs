@@ -56,7 +56,7 @@ impl From<Published> for PublishedView {
 }
 
 /// Read the document that publishing the draft would make active; YAML when `Accept` asks for it.
-#[utoipa::path(get, path = "/api/v1/routing/draft", tag = "routing", responses(
+#[utoipa::path(get, path = "/api/v1/routing/draft", security(("key" = ["routing.read"])), tag = "routing", responses(
     (status = 200, description = "The whole document; its version is the ETag.", body = Object),
 ))]
 async fn read_draft(State(state): State<AppState>, headers: HeaderMap) -> ApiResult<Response> {
@@ -73,7 +73,7 @@ async fn read_draft(State(state): State<AppState>, headers: HeaderMap) -> ApiRes
 }
 
 /// Put a whole document, YAML or JSON, into the draft; what it lacks is removed.
-#[utoipa::path(put, path = "/api/v1/routing/draft", tag = "routing",
+#[utoipa::path(put, path = "/api/v1/routing/draft", security(("key" = ["routing.edit"])), tag = "routing",
     request_body(content = String, content_type = "application/yaml"),
     responses(
         (status = 204, description = "Done; the new version is the ETag."),
@@ -92,7 +92,7 @@ async fn put_draft(State(state): State<AppState>, headers: HeaderMap, body: Stri
 }
 
 /// Forget all edits.
-#[utoipa::path(delete, path = "/api/v1/routing/draft", tag = "routing", responses(
+#[utoipa::path(delete, path = "/api/v1/routing/draft", security(("key" = ["routing.edit"])), tag = "routing", responses(
     (status = 204, description = "Done; the new version is the ETag."),
     (status = 412, description = "The draft was changed by somebody else.", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -103,7 +103,7 @@ async fn discard_draft(State(state): State<AppState>, headers: HeaderMap) -> Api
 }
 
 /// List the draft's edits.
-#[utoipa::path(get, path = "/api/v1/routing/draft/changes", tag = "routing", responses(
+#[utoipa::path(get, path = "/api/v1/routing/draft/changes", security(("key" = ["routing.read"])), tag = "routing", responses(
     (status = 200, description = "Every edited object with its new body, null when it is removed.", body = Object),
 ))]
 async fn list_changes(State(state): State<AppState>) -> ApiResult<Response> {
@@ -114,7 +114,7 @@ async fn list_changes(State(state): State<AppState>) -> ApiResult<Response> {
 }
 
 /// Read one object as the draft has it.
-#[utoipa::path(get, path = "/api/v1/routing/draft/{section}/{id}", tag = "routing",
+#[utoipa::path(get, path = "/api/v1/routing/draft/{section}/{id}", security(("key" = ["routing.read"])), tag = "routing",
     params(
         ("section" = String, Path, description = "`inboxes`, `numbers`, `entry_points`, `ivrs` …"),
         ("id" = String, Path, description = "The object's name, percent-encoded: `voice%2F%2B14155550100`"),
@@ -134,7 +134,7 @@ async fn read_object(
 }
 
 /// Put one object into the draft.
-#[utoipa::path(put, path = "/api/v1/routing/draft/{section}/{id}", tag = "routing",
+#[utoipa::path(put, path = "/api/v1/routing/draft/{section}/{id}", security(("key" = ["routing.edit"])), tag = "routing",
     params(("section" = String, Path, description = "The section"), ("id" = String, Path, description = "The object's name")),
     request_body = Object,
     responses(
@@ -155,7 +155,7 @@ async fn put_object(
 }
 
 /// Change some fields of one object in the draft (JSON merge patch, RFC 7396).
-#[utoipa::path(patch, path = "/api/v1/routing/draft/{section}/{id}", tag = "routing",
+#[utoipa::path(patch, path = "/api/v1/routing/draft/{section}/{id}", security(("key" = ["routing.edit"])), tag = "routing",
     params(("section" = String, Path, description = "The section"), ("id" = String, Path, description = "The object's name")),
     request_body = Object,
     responses(
@@ -184,7 +184,7 @@ async fn patch_object(
 }
 
 /// Remove one object in the draft.
-#[utoipa::path(delete, path = "/api/v1/routing/draft/{section}/{id}", tag = "routing",
+#[utoipa::path(delete, path = "/api/v1/routing/draft/{section}/{id}", security(("key" = ["routing.edit"])), tag = "routing",
     params(("section" = String, Path, description = "The section"), ("id" = String, Path, description = "The object's name")),
     responses(
         (status = 204, description = "Done; the new version is the ETag."),
@@ -207,7 +207,7 @@ async fn delete_object(
 }
 
 /// Say what publishing would say: of the draft, or of a document in the body.
-#[utoipa::path(post, path = "/api/v1/routing/validate", tag = "routing",
+#[utoipa::path(post, path = "/api/v1/routing/validate", security(("key" = ["routing.read"])), tag = "routing",
     request_body(content = String, content_type = "application/yaml"),
     responses((status = 200, description = "`publishable`, and the findings.", body = Object))
 )]
@@ -221,7 +221,7 @@ async fn validate_routing(State(state): State<AppState>, body: String) -> ApiRes
 }
 
 /// Publish the draft as a new revision; live calls keep the one they began with.
-#[utoipa::path(post, path = "/api/v1/routing/publish", tag = "routing", request_body = Note, responses(
+#[utoipa::path(post, path = "/api/v1/routing/publish", security(("key" = ["routing.publish"])), tag = "routing", request_body = Note, responses(
     (status = 201, description = "The new revision is active.", body = PublishedView),
     (status = 412, description = "The draft was changed by somebody else.", body = Problem, content_type = "application/problem+json"),
     (status = 422, description = "The draft has errors; nothing was changed.", body = Problem, content_type = "application/problem+json"),

@@ -61,7 +61,7 @@ struct NumberView {
 }
 
 /// List numbers with what is linked to them.
-#[utoipa::path(get, path = "/api/v1/numbers", tag = "numbers", params(NumbersQuery), responses(
+#[utoipa::path(get, path = "/api/v1/numbers", security(("key" = ["numbers.read"])), tag = "numbers", params(NumbersQuery), responses(
     (status = 200, description = "A page of numbers; `next` is absent at the end.", body = Object),
     (status = 400, description = "A parameter is wrong.", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -81,7 +81,7 @@ async fn list_numbers(
 }
 
 /// Read a number with the audit of its record.
-#[utoipa::path(get, path = "/api/v1/numbers/{number}", tag = "numbers",
+#[utoipa::path(get, path = "/api/v1/numbers/{number}", security(("key" = ["numbers.read"])), tag = "numbers",
     params(("number" = String, Path, description = "The number, `+14155550100`")),
     responses(
         (status = 200, description = "The number and what was done to its record.", body = Object),
@@ -119,7 +119,7 @@ fn yes() -> bool {
 }
 
 /// Take up a number of a carrier of your own: its calls and messages come by a trunk and a provider that you set up.
-#[utoipa::path(post, path = "/api/v1/numbers", tag = "numbers", request_body = NewNumber, responses(
+#[utoipa::path(post, path = "/api/v1/numbers", security(("key" = ["numbers.buy"])), tag = "numbers", request_body = NewNumber, responses(
     (status = 201, description = "It has a record; voice is set up in the routing document.", body = NumberView),
     (status = 400, description = "It is no E.164 number.", body = Problem, content_type = "application/problem+json"),
     (status = 409, description = "It has a record already.", body = Problem, content_type = "application/problem+json"),
@@ -141,7 +141,7 @@ async fn add_number(
 /// `{"event": "submit"}`, `review_begun`, `update_asked` (with `deadline`), `approve`, `reject` (with `reasons`,
 /// `editable_until`), `suspend`, `switch_off` or `switch_on`. While it is off, messages are kept and handed to nobody; what
 /// was kept is handed on when it is switched on.
-#[utoipa::path(post, path = "/api/v1/numbers/{number}/registration", tag = "numbers", request_body = Object,
+#[utoipa::path(post, path = "/api/v1/numbers/{number}/registration", security(("key" = ["numbers.compliance"])), tag = "numbers", request_body = Object,
     params(("number" = String, Path, description = "The number, `+14155550100`")),
     responses(
         (status = 200, description = "The number as it is now.", body = NumberView),
@@ -171,7 +171,7 @@ struct HoldingChange {
 }
 
 /// Tell whether a number is held.
-#[utoipa::path(post, path = "/api/v1/numbers/{number}/holding", tag = "numbers", request_body = HoldingChange,
+#[utoipa::path(post, path = "/api/v1/numbers/{number}/holding", security(("key" = ["numbers.release"])), tag = "numbers", request_body = HoldingChange,
     params(("number" = String, Path, description = "The number, `+14155550100`")),
     responses(
         (status = 200, description = "The number as it is now.", body = NumberView),

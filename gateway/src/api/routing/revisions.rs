@@ -62,7 +62,7 @@ struct SimulateQuery {
 }
 
 /// Say which revision is active, and how much it routes.
-#[utoipa::path(get, path = "/api/v1/routing", tag = "routing", responses(
+#[utoipa::path(get, path = "/api/v1/routing", security(("key" = ["routing.read"])), tag = "routing", responses(
     (status = 200, description = "The active revision and its counts.", body = Object),
 ))]
 async fn active_routing(State(state): State<AppState>) -> axum::Json<Value> {
@@ -78,7 +78,7 @@ async fn active_routing(State(state): State<AppState>) -> axum::Json<Value> {
 }
 
 /// List revisions, newest first.
-#[utoipa::path(get, path = "/api/v1/routing/revisions", tag = "routing", params(RevisionsQuery), responses(
+#[utoipa::path(get, path = "/api/v1/routing/revisions", security(("key" = ["routing.read"])), tag = "routing", params(RevisionsQuery), responses(
     (status = 200, description = "A page of revisions; `next` is absent at the end.", body = Object),
     (status = 400, description = "A parameter is wrong.", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -95,7 +95,7 @@ async fn list_revisions(
 }
 
 /// Read the document of a revision; YAML when `Accept` asks for it.
-#[utoipa::path(get, path = "/api/v1/routing/revisions/{number}", tag = "routing",
+#[utoipa::path(get, path = "/api/v1/routing/revisions/{number}", security(("key" = ["routing.read"])), tag = "routing",
     params(("number" = u64, Path, description = "The revision")),
     responses(
         (status = 200, description = "The document.", body = Object),
@@ -116,7 +116,7 @@ async fn read_revision(
 }
 
 /// Restore a revision as a new one.
-#[utoipa::path(post, path = "/api/v1/routing/revisions/{number}/restore", tag = "routing",
+#[utoipa::path(post, path = "/api/v1/routing/revisions/{number}/restore", security(("key" = ["routing.publish"])), tag = "routing",
     params(("number" = u64, Path, description = "The revision to restore")),
     request_body = Note,
     responses(
@@ -136,7 +136,7 @@ async fn restore_revision(
 }
 
 /// Compare two revisions, object by object.
-#[utoipa::path(get, path = "/api/v1/routing/diff", tag = "routing", params(CompareQuery), responses(
+#[utoipa::path(get, path = "/api/v1/routing/diff", security(("key" = ["routing.read"])), tag = "routing", params(CompareQuery), responses(
     (status = 200, description = "Objects that differ, with both bodies.", body = Object),
     (status = 404, description = "No such revision.", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -149,7 +149,7 @@ async fn compare_revisions(
 }
 
 /// Say step by step what would happen to a call: `{"to": "+1…", "from": "+1…", "at": "…", "keys": {"7": "2"}}`.
-#[utoipa::path(post, path = "/api/v1/routing/simulate", tag = "routing", params(SimulateQuery),
+#[utoipa::path(post, path = "/api/v1/routing/simulate", security(("key" = ["routing.read"])), tag = "routing", params(SimulateQuery),
     request_body = Object,
     responses(
         (status = 200, description = "The steps, where it ended up, and how it ended.", body = Object),

@@ -76,6 +76,17 @@ labels! {
         /// 6xx, and what is no status.
         GlobalError = "6xx",
     }
+    /// What became of a sign-in.
+    SignIn {
+        /// Somebody signed in.
+        Done = "done",
+        /// Login and password do not fit.
+        Wrong = "wrong",
+        /// Too many attempts failed before.
+        Throttled = "throttled",
+        /// Too many at once, or the store failed.
+        Failed = "failed",
+    }
     /// Why a SIP request was refused before a transaction was made.
     SipRejection {
         /// The source is on no trunk's list.
@@ -299,6 +310,7 @@ pub(super) fn reference() -> String {
     values::<SmsResult>("`result` of `vestibule_texts_total`", &mut page);
     values::<MessageMediaResult>("`result` of `vestibule_message_media_fetches_total`", &mut page);
     values::<ChatRefusal>("`reason` of `vestibule_chat_refused_total`", &mut page);
+    values::<SignIn>("`result` of `vestibule_sign_ins_total`", &mut page);
     page.push_str(
         "| `side`, `reason` of `vestibule_calls_ended_total` | side and reason of a contact's outcome |\n",
     );
