@@ -33,12 +33,14 @@ mod objects;
 mod publish;
 mod recordings;
 mod schema;
+mod section;
 
 pub use audit::{AuditRow, Line as AuditLine};
 pub use identity::{IdentityStore, Record, RecordChange};
 pub use numbers::NumberChange;
 use recordings::Recordings;
 pub use recordings::{Recording, is_sha256};
+pub use section::Listed;
 
 /// Objects compiled at once at a start: bounds the memory it needs.
 const CHUNK: usize = 20_000;

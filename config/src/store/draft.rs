@@ -20,6 +20,31 @@ impl Store {
         read(&self.lock())
     }
 
+    /// The edits that are not published, each with what is active in its place.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub fn draft_beside_active(&self) -> Result<(Draft, BTreeMap<Key, Value>), StoreError> {
+        let connection = self.lock();
+        let draft = read(&connection)?;
+        let mut active = BTreeMap::new();
+        for key in draft.changes.keys() {
+            if let Some(body) = objects::live(&connection, key)? {
+                active.insert(key.clone(), body);
+            }
+        }
+        Ok((draft, active))
+    }
+
+    /// How many edits are not published.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub fn draft_size(&self) -> Result<u64, StoreError> {
+        let count: i64 = self.lock().query_row("SELECT count(*) FROM draft", [], |row| row.get(0))?;
+        Ok(count.unsigned_abs())
+    }
+
     /// What is active with the draft's edits applied.
     ///
     /// # Errors

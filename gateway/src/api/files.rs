@@ -9,7 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures_util::Stream;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncRead, AsyncReadExt};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
@@ -65,7 +65,7 @@ async fn serve(path: Option<std::path::PathBuf>, media_type: &'static str) -> Ap
 }
 
 /// A file piece by piece: it may be larger than what should be held in memory.
-pub(super) fn in_pieces(file: tokio::fs::File) -> impl Stream<Item = io::Result<Vec<u8>>> {
+pub(super) fn in_pieces(file: impl AsyncRead + Unpin) -> impl Stream<Item = io::Result<Vec<u8>>> {
     futures_util::stream::try_unfold(file, |mut file| async move {
         let mut piece = Vec::with_capacity(PIECE_BYTES);
         let read = file.read_buf(&mut piece).await?;

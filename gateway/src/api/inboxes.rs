@@ -37,6 +37,8 @@ struct InboxView {
     agents_available: Option<u32>,
     /// Telephones that are called for those who wait.
     telephones: usize,
+    /// Its service level in minutes; entry points may have their own.
+    sla_minutes: u32,
 }
 
 /// All inboxes.
@@ -70,6 +72,7 @@ async fn list_inboxes(State(state): State<AppState>) -> axum::Json<InboxList> {
         waiting: lengths.get(id).copied().unwrap_or(0),
         agents_available: state.availability.agents(id),
         telephones: inbox.dial.as_ref().map_or(0, |dial| dial.targets.len()),
+        sla_minutes: inbox.sla_minutes,
     };
     let mut inboxes: Vec<InboxView> = plan.inboxes.iter().map(view).collect();
     inboxes.sort_by(|a, b| a.id.cmp(&b.id));

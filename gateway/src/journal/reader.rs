@@ -1,5 +1,7 @@
 //! Reading beside the writer: two read-only connections, used off the async threads.
 
+mod of_contact;
+
 use std::{
     path::Path,
     sync::{Arc, Mutex, PoisonError},
@@ -69,6 +71,14 @@ pub struct ContactFilter {
     pub to: Option<String>,
     /// The inbox.
     pub inbox: Option<String>,
+    /// A part of the customer's address, or of the one that was dialled or written to.
+    pub address: Option<String>,
+    /// Why it ended.
+    pub outcome: Option<String>,
+    /// Arrived then or later: the search ends at older ones.
+    pub since: Option<Timestamp>,
+    /// Arrived before.
+    pub until: Option<Timestamp>,
 }
 
 /// Whether a contact goes on.
@@ -152,6 +162,19 @@ impl Reader {
         kinds: Vec<EventKind>,
     ) -> Result<Page, JournalError> {
         self.with(move |connection| events(connection, after, limit, &kinds)).await
+    }
+
+    /// Events of one contact that arrived and ended then, the oldest first, at most `limit`.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn events_of(
+        &self,
+        contact: String,
+        lived: (Timestamp, Option<Timestamp>),
+        limit: usize,
+    ) -> Result<Vec<FeedRow>, JournalError> {
+        self.with(move |connection| of_contact::events(connection, &contact, lived, limit)).await
     }
 
     /// Records of contacts, newest first, without their traces; and where to go on, when the search
@@ -482,6 +505,12 @@ fn contacts(
         }
         looked_at += 1;
         let contact = contact_row(row)?;
+        if filter
+            .since
+            .is_some_and(|since| contact.arrived < since.checked_sub(ID_DISORDER).unwrap_or(Timestamp::MIN))
+        {
+            break;
+        }
         last = Some(contact.id.clone());
         if filter.wants(&contact) {
             found.push(contact);
@@ -499,6 +528,12 @@ impl ContactFilter {
             && same(&self.from, &contact.from)
             && same(&self.to, &contact.to)
             && same(&self.inbox, contact.inbox.as_deref().unwrap_or_default())
+            && same(&self.outcome, contact.outcome_reason.as_deref().unwrap_or_default())
+            && self.since.is_none_or(|since| contact.arrived >= since)
+            && self.until.is_none_or(|until| contact.arrived < until)
+            && self.address.as_deref().is_none_or(|part| {
+                contact.from.to_lowercase().contains(part) || contact.to.to_lowercase().contains(part)
+            })
     }
 }
 
@@ -536,3 +571,7 @@ fn unsigned(value: i64) -> u64 {
 const CONNECTIONS: usize = 2;
 /// Most rows looked at for one page.
 const LOOKED_AT_MAX: usize = 10_000;
+
+/// By how much the ids of contacts may be out of the order of their arrival: a clock that was set, a call repeated over
+/// a restart.
+const ID_DISORDER: SignedDuration = SignedDuration::from_mins(10);

@@ -104,12 +104,12 @@ async fn discard_draft(State(state): State<AppState>, headers: HeaderMap) -> Api
 
 /// List the draft's edits.
 #[utoipa::path(get, path = "/api/v1/routing/draft/changes", security(("key" = ["routing.read"])), tag = "routing", responses(
-    (status = 200, description = "Every edited object with its new body, null when it is removed.", body = Object),
+    (status = 200, description = "Every edited object with its new `body`, null when it is removed, and its `active` one, null when there is none.", body = Object),
 ))]
 async fn list_changes(State(state): State<AppState>) -> ApiResult<Response> {
-    let draft = blocking(&state, |store| store.draft()).await?;
-    let changes: Vec<Value> =
-        draft.changes.iter().map(|(key, body)| json!({"key": key, "body": body})).collect();
+    let (draft, active) = blocking(&state, |store| store.draft_beside_active()).await?;
+    let change = |(key, body)| json!({"key": key, "body": body, "active": active.get(key)});
+    let changes: Vec<Value> = draft.changes.iter().map(change).collect();
     Ok(tagged(draft.version, axum::Json(json!({"version": draft.version, "changes": changes}))))
 }
 
@@ -237,7 +237,7 @@ async fn publish_draft(
     Ok((StatusCode::CREATED, axum::Json(PublishedView::from(published))).into_response())
 }
 
-fn key(section: &str, id: String) -> ApiResult<Key> {
+pub(super) fn key(section: &str, id: String) -> ApiResult<Key> {
     let kind = Kind::parse(section).ok_or_else(|| {
         Problem::new(
             StatusCode::NOT_FOUND,

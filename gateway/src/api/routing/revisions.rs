@@ -61,20 +61,22 @@ struct SimulateQuery {
     revision: Option<u64>,
 }
 
-/// Say which revision is active, and how much it routes.
+/// Say which revision is active, how much it routes, and how many edits of the draft are not published.
 #[utoipa::path(get, path = "/api/v1/routing", security(("key" = ["routing.read"])), tag = "routing", responses(
     (status = 200, description = "The active revision and its counts.", body = Object),
 ))]
-async fn active_routing(State(state): State<AppState>) -> axum::Json<Value> {
+async fn active_routing(State(state): State<AppState>) -> ApiResult<axum::Json<Value>> {
+    let draft_changes = blocking(&state, |store| store.draft_size()).await?;
     let active = state.store.active().load();
-    axum::Json(json!({
+    Ok(axum::Json(json!({
+        "draft_changes": draft_changes,
         "revision": active.revision,
         "numbers": active.plan.numbers.len(),
         "entry_points": active.plan.entry_points.len(),
         "inboxes": active.plan.inboxes.len(),
         "ivrs": active.plan.ivrs.len(),
         "trunks": active.trunks.iter().count(),
-    }))
+    })))
 }
 
 /// List revisions, newest first.
