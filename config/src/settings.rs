@@ -37,6 +37,8 @@ pub struct Settings {
     pub media: Media,
     /// Control API, health and metrics.
     pub http: Http,
+    /// The console's pages.
+    pub console: Console,
     /// The journal's commit window, queue and retention.
     pub journal: Journal,
     /// How routing documents are treated.
@@ -275,6 +277,24 @@ pub struct HttpAcme {
     pub trust: Option<PathBuf>,
     /// Seconds after a first failure until the next try.
     pub retry_seconds: u64,
+}
+
+/// `[console]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Console {
+    /// What this installation is called, shown on every page; empty: nothing is shown.
+    pub environment: String,
+    /// Live pages that are kept up to date at once.
+    pub live_streams_max: usize,
+    /// Milliseconds between two looks at what is live.
+    pub live_refresh_ms: u64,
+}
+
+impl Default for Console {
+    fn default() -> Self {
+        Self { environment: String::new(), live_streams_max: 100, live_refresh_ms: 1000 }
+    }
 }
 
 /// `[journal]`.

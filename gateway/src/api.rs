@@ -7,6 +7,7 @@ pub mod ask;
 pub mod callbacks;
 pub mod chat;
 mod consumers;
+mod contact_trace;
 pub mod contacts;
 pub mod conversations;
 pub mod deliveries;
@@ -22,6 +23,7 @@ pub mod live;
 pub mod message_media;
 pub mod problem;
 pub mod prompts;
+mod ranges;
 pub mod readiness;
 pub mod recordings;
 pub mod replies;
@@ -101,6 +103,8 @@ pub struct AppState {
     pub chats: crate::chat::Chats,
     /// Whom contacts may be handed to.
     pub hand_off: Arc<vestibule_config::settings::HandOff>,
+    /// How the console's pages are.
+    pub console: Arc<vestibule_config::settings::Console>,
 }
 
 /// Bodies of more than [`Limits::webhook_bytes_max`] that are read at once: mails with their files.
@@ -146,6 +150,7 @@ pub fn router(state: AppState) -> Router {
         .merge(health::routes())
         .merge(webhooks::routes())
         .merge(chat::routes(state.clone()))
+        .merge(crate::console::routes(&state))
         .route("/api/v1/openapi.json", get(serve_openapi))
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)
@@ -235,6 +240,7 @@ fn described() -> OpenApiRouter<AppState> {
         .merge(consumers::routes())
         .merge(deliveries::routes())
         .merge(contacts::routes())
+        .merge(contact_trace::routes())
         .merge(conversations::routes())
         .merge(replies::routes())
         .merge(hand_off::routes())

@@ -256,6 +256,7 @@ fn state_of(
         locator: services.locator.clone(),
         trunks: services.trunks.clone(),
         hand_off: services.hand_off.clone(),
+        console: settings.console.clone().into(),
     })
 }
 

@@ -13,6 +13,7 @@ pub mod callbacks;
 pub mod carrier;
 pub mod chat;
 pub mod cli;
+pub mod console;
 mod contact_id;
 mod contact_task;
 pub mod data_dip;

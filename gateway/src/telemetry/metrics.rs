@@ -371,6 +371,10 @@ families! {
         unauthorised: counter("vestibule_api_unauthorised_total", "Requests with a missing or wrong key."),
         /// Requests of somebody who may not.
         forbidden: counter("vestibule_api_forbidden_total", "Requests refused because the caller may not, or because another site had the browser make them."),
+        /// Live pages of the console that are kept up to date.
+        console_streams: gauge("vestibule_console_streams", "Live pages of the console that are kept up to date."),
+        /// Live pages that were not, because too many were.
+        console_streams_refused: counter("vestibule_console_streams_refused_total", "Live pages of the console that were not kept up to date because too many were."),
     }
     /// Users, keys and sessions.
     IdentityMetrics {

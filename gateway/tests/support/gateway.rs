@@ -190,6 +190,7 @@ impl Gateway {
             recordings: recordings(folder.path()),
             hand_off: HandOff { allowed_targets: vec!["127.0.0.0/8".parse().unwrap()], ring_seconds: 45 }
                 .into(),
+            console: settings::Console::default().into(),
         };
         let key = key.unwrap_or_else(|| made.unwrap().secret);
         Self { state, key, folder }
