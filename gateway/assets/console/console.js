@@ -39,7 +39,6 @@ setInterval(tick, 1000);
 
 // -- keys -------------------------------------------------------------------------------------------------------------
 
-const places = { l: "live", c: "contacts", e: "entry-points", i: "ivrs", b: "inboxes", n: "numbers", s: "settings", r: "revisions" };
 let waitsForPlace = false;
 
 function typing(target) {
@@ -55,8 +54,8 @@ document.addEventListener("keydown", (event) => {
   if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || typing(event.target)) return;
   if (waitsForPlace) {
     waitsForPlace = false;
-    const href = `/console/${places[event.key]}`;
-    if (document.querySelector(`a[href="${href}"]`)) location.href = href;
+    const place = document.querySelector(`.side a[data-key="${CSS.escape(event.key)}"], .draft[data-key="${CSS.escape(event.key)}"]`);
+    if (place) location.href = place.href;
     return;
   }
   if (event.key === "g") waitsForPlace = true;

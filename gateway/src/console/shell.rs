@@ -13,12 +13,13 @@ pub(super) enum Section {
     Settings,
 }
 
-/// The menu, in its order: section, words, address, icon. A section stands here once it has a page.
-const MENU: [(Section, &str, &str, &str); 4] = [
-    (Section::Live, "Live", "/console/live", "pulse"),
-    (Section::Contacts, "Contacts", "/console/contacts", "list"),
-    (Section::Inboxes, "Inboxes", "/console/inboxes", "inbox"),
-    (Section::Settings, "Settings", "/console/settings", "gear"),
+/// The menu, in its order: section, words, address, icon, and the key that leads there after `g`. A section stands
+/// here once it has a page.
+const MENU: [(Section, &str, &str, &str, char); 4] = [
+    (Section::Live, "Live", "/console/live", "pulse", 'l'),
+    (Section::Contacts, "Contacts", "/console/contacts", "list", 'c'),
+    (Section::Inboxes, "Inboxes", "/console/inboxes", "inbox", 'b'),
+    (Section::Settings, "Settings", "/console/settings", "gear", 's'),
 ];
 
 /// One line of the menu.
@@ -27,6 +28,7 @@ pub(super) struct MenuLine {
     pub(super) words: &'static str,
     pub(super) href: &'static str,
     pub(super) icon: &'static str,
+    pub(super) key: char,
     pub(super) here: bool,
 }
 
@@ -86,10 +88,11 @@ impl Desk {
         title: impl Into<String>,
     ) -> Result<Shell, Refused> {
         let routing: Option<Routing> = self.find("/api/v1/routing").await?;
-        let line = |(section, words, href, icon): (Section, _, _, _)| MenuLine {
+        let line = |(section, words, href, icon, key): (Section, _, _, _, _)| MenuLine {
             words,
             href,
             icon,
+            key,
             here: here == Some(section),
         };
         Ok(Shell {
