@@ -80,6 +80,7 @@ def console_live(gate):
                 browser.until(lambda: "INVITE sip:" in text(browser, "#message-1 pre"), "the text of the INVITE")
                 browser.picture("console-contact")
                 is_clean(browser)
+                browser.driver.execute_script("scrollTo(0, 0)")
                 for button in find(browser, ".page-head .pop summary"):
                     if button.text == "Hang up":
                         button.click()
