@@ -9,6 +9,7 @@
 //! No network here, and no tasks: callers decide on which thread a publish runs.
 
 pub mod active;
+pub mod carrier;
 pub mod compile;
 pub mod diagnostic;
 pub mod document;

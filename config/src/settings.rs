@@ -67,6 +67,10 @@ pub struct Settings {
     pub data_dip: DataDip,
     /// Speech for text prompts.
     pub tts: Tts,
+    /// What we have to do with carriers.
+    pub carriers: Carriers,
+    /// Secrets that the gateway keeps.
+    pub secrets: Secrets,
     /// Logging.
     pub log: Log,
 }
@@ -433,6 +437,33 @@ pub struct Recordings {
 pub struct DataDip {
     /// What the URL of a data dip must begin with; empty lets none through.
     pub allowed_url_prefixes: Vec<String>,
+}
+
+/// `[carriers]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Carriers {
+    /// Seconds for which a carrier's answer is waited for.
+    pub answer_seconds: u64,
+    /// Seconds after which a purchase that the carrier knows nothing of counts as not made.
+    pub settle_seconds: u64,
+    /// Hours for which such a purchase is watched.
+    pub watch_hours: u64,
+    /// Seconds between two questions how a registration or a port is getting on.
+    pub poll_seconds: u64,
+    /// Seconds that the sandbox takes for each step of a review or a port.
+    pub sandbox_seconds: u64,
+    /// Searches and reviews that are remembered.
+    pub searches_max: usize,
+}
+
+/// `[secrets]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Secrets {
+    /// File of the keys that secrets are sealed with; none: `master-key` in the data folder.
+    #[serde(deserialize_with = "layers::optional")]
+    pub master_key_file: Option<PathBuf>,
 }
 
 /// `[tts]`.

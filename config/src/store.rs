@@ -32,6 +32,7 @@ mod numbers;
 mod objects;
 mod publish;
 mod recordings;
+mod records;
 mod schema;
 mod section;
 
@@ -172,6 +173,28 @@ pub enum StoreError {
     /// A number that has one already.
     #[error("the number {0} has a record already")]
     NumberExists(E164),
+    /// A record that does not exist.
+    #[error("there is no {kind} {id}")]
+    NoRecord {
+        /// Its kind.
+        kind: &'static str,
+        /// Its id.
+        id: String,
+    },
+    /// A record that exists already.
+    #[error("there is a {kind} {id} already, or one for the same key")]
+    RecordExists {
+        /// Its kind.
+        kind: &'static str,
+        /// Its id.
+        id: String,
+    },
+    /// Something else has to come to its end first.
+    #[error("{0}")]
+    InTheWay(String),
+    /// What is sealed cannot be opened.
+    #[error("what is sealed for {0} cannot be opened with the keys there are")]
+    Sealed(String),
     /// A transition that does not exist.
     #[error(transparent)]
     NotPossible(#[from] crate::number::NotPossible),

@@ -5,6 +5,7 @@
 
 pub mod ask;
 pub mod callbacks;
+pub mod carriers;
 pub mod chat;
 mod consumers;
 mod contact_trace;
@@ -21,6 +22,7 @@ pub mod identity;
 pub mod inboxes;
 pub mod live;
 pub mod message_media;
+pub mod numbers;
 pub mod problem;
 pub mod prompts;
 mod ranges;
@@ -95,6 +97,10 @@ pub struct AppState {
     pub providers: crate::message::Providers,
     /// Tells consumers by webhook.
     pub deliveries: crate::deliveries::Deliveries,
+    /// Numbers, and the carriers that they are held at.
+    pub numbers: crate::numbers::Numbers,
+    /// Test calls that are watched.
+    pub test_calls: crate::numbers::test_call::TestCalls,
     /// Takes messages in.
     pub intake: crate::message::Intake,
     /// Fetches files of messages.
@@ -251,6 +257,8 @@ fn described() -> OpenApiRouter<AppState> {
         .merge(files::routes())
         .merge(message_media::routes())
         .merge(routing::routes())
+        .merge(numbers::routes())
+        .merge(carriers::routes())
         .merge(prompts::routes())
         .merge(identity::routes())
 }

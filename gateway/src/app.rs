@@ -42,6 +42,7 @@ use crate::{
     journal::{self, Journal},
     media::{Media, MediaSettings},
     message::{Authenticator, Intake, MediaFetcher, Providers, Sender, intake, media::Lookup},
+    numbers::{Numbers, test_call::TestCalls},
     places::Places,
     queue::Queues,
     recordings::Recordings,
@@ -51,6 +52,7 @@ use crate::{
     sound::Library,
     telemetry::{self, Metrics, SipMetrics},
     trunks::Trunks,
+    vault::Vault,
 };
 use vestibule_routing::{address::Address, channel::Channel};
 
@@ -128,6 +130,7 @@ async fn start(settings: &Settings, runtime: &Runtime) -> anyhow::Result<Running
     let (intake, deliveries, chats) = (state.intake.clone(), state.deliveries.clone(), state.chats.clone());
     let files = (state.files.clone(), state.mails.clone());
     let media_fetcher = state.media_fetcher.clone();
+    let numbers = state.numbers.clone();
     services.routing.active().subscribe(move |routing| chats.set(routing));
     let Services { journal, repeats, readiness, media, queues, recordings, .. } = services.clone();
     let Services { callbacks, dialler, availability, live, locator, trunks, .. } = services.clone();
@@ -151,6 +154,7 @@ async fn start(settings: &Settings, runtime: &Runtime) -> anyhow::Result<Running
     background.spawn(deliveries.follow(store.clone()));
     background.spawn(consumers::go_on(journal.clone(), metrics.clone()));
     background.spawn(identity::go_on(identity.clone(), metrics.clone()));
+    background.spawn(numbers.go_on());
     background.spawn(measure::go_on(media, queues, metrics));
     background.spawn(housekeeping::go_on(store.clone(), (recordings, files), settings.clone()));
     readiness.set(Phase::Ready);
@@ -231,6 +235,8 @@ fn state_of(
     let works = (intake.clone(), services.availability.clone());
     let chats = Chats::open(&settings.data_dir, routing, journal, works, settings.chat);
     Ok(AppState {
+        numbers: open_numbers(settings, services)?,
+        test_calls: TestCalls::new(feed.clone(), services.live.clone()),
         feed,
         deliveries,
         files,
@@ -258,6 +264,14 @@ fn state_of(
         hand_off: services.hand_off.clone(),
         console: settings.console.clone().into(),
     })
+}
+
+/// Numbers, with the keys that the secrets of carriers are sealed with.
+fn open_numbers(settings: &Settings, services: &Services) -> anyhow::Result<Numbers> {
+    let default = || settings.data_dir.join("master-key");
+    let vault = Vault::open(&settings.secrets.master_key_file.clone().unwrap_or_else(default))?;
+    let kept = (services.routing.clone(), services.journal.clone());
+    Numbers::new(kept, vault, settings.carriers, services.metrics.carrier.clone())
 }
 
 /// Makes what new routing needs before it is active, and hands it out when it is.

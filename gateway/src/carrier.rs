@@ -1,6 +1,12 @@
 //! Carriers: what each of them wants to hear when something is asked of it. One file a carrier; names of carriers stand
 //! nowhere else but among the webhooks that they send.
 
+pub mod accounts;
+mod ask;
+pub mod contract;
+pub mod forms;
+mod manual;
+mod sandbox;
 mod telnyx;
 mod twilio;
 

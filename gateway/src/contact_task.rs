@@ -267,6 +267,7 @@ impl ContactTask {
             Signal::Digit(digit) => {
                 self.services.metrics.media.digits.of(DigitSource::Info).inc();
                 self.takers.press(digit, KeyCame::ByInfo);
+                self.live.pressed(digit.as_char());
                 Some(Event::Digit(digit))
             }
             Signal::HungUp(cause) => Some(Event::HungUp(outcome_of(cause))),
@@ -291,6 +292,7 @@ impl ContactTask {
                 if source == media::DigitSource::Rfc4733 {
                     self.takers.press(digit, KeyCame::AsEvent);
                 }
+                self.live.pressed(digit.as_char());
                 Some(Event::Digit(digit))
             }
             MediaEvent::PlaybackDone { id, .. } => {
@@ -306,7 +308,11 @@ impl ContactTask {
                 self.leg.hang_up(408);
                 Some(Event::HungUp(Outcome::new(Side::Carrier, Reason::MediaTimeout)))
             }
-            MediaEvent::Latched { .. } | MediaEvent::Active | MediaEvent::Closed { .. } => None,
+            MediaEvent::Latched { .. } => {
+                self.live.update(|state| state.heard = true);
+                None
+            }
+            MediaEvent::Active | MediaEvent::Closed { .. } => None,
         }
     }
 

@@ -273,9 +273,9 @@ impl Layers {
 /// A key, whether its value is wrong, and why.
 pub(super) type Fault = (&'static str, bool, &'static str);
 
-/// What may be wrong with signalling and media.
+/// What may be wrong with signalling, media and carriers.
 fn edge_faults(settings: &Settings) -> Vec<Fault> {
-    let Settings { sip, media, .. } = settings;
+    let Settings { sip, media, carriers, .. } = settings;
     let pairs = media.port_last.saturating_sub(media.port_first) / 2;
     let zero = |n: usize| n == 0;
     vec![
@@ -312,6 +312,14 @@ fn edge_faults(settings: &Settings) -> Vec<Fault> {
         ("media.port_first", media.port_first < 1024, "ports under 1024 are reserved by the system"),
         ("media.port_last", pairs == 0, "the range must hold at least one pair of ports"),
         ("media.calls_max", zero(media.calls_max), "must be at least 1"),
+        ("carriers.answer_seconds", !(1..=120).contains(&carriers.answer_seconds), "must be from 1 to 120"),
+        (
+            "carriers.settle_seconds",
+            carriers.settle_seconds < carriers.answer_seconds.saturating_mul(2),
+            "must be at least twice carriers.answer_seconds",
+        ),
+        ("carriers.poll_seconds", carriers.poll_seconds == 0, "must be at least 1"),
+        ("carriers.searches_max", zero(carriers.searches_max), "must be at least 1"),
         (
             "media.advertised_address",
             media.sdp_address().is_unspecified(),

@@ -135,6 +135,41 @@ impl Store {
         Ok(version)
     }
 
+    /// Forgets the edit of one object, where there is one.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub fn forget_edit(&self, key: &Key) -> Result<(), StoreError> {
+        let mut connection = self.lock();
+        let transaction = connection.transaction()?;
+        let gone = transaction
+            .prepare_cached("DELETE FROM draft WHERE kind = ?1 AND id = ?2")?
+            .execute(params![key.kind.as_str(), key.id])?;
+        if gone > 0 {
+            begin(&transaction, None)?;
+        }
+        transaction.commit()?;
+        Ok(())
+    }
+
+    /// One object as it is published.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub fn published_object(&self, key: &Key) -> Result<Option<Value>, StoreError> {
+        objects::live(&self.lock(), key)
+    }
+
+    /// The objects of a section as they are published.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub fn published_of(&self, kind: Kind) -> Result<Vec<(Key, Value)>, StoreError> {
+        let connection = self.lock();
+        let newest = objects::newest_revision(&connection)?;
+        objects::section_at(&connection, kind, newest)
+    }
+
     /// Forgets all edits.
     ///
     /// # Errors

@@ -159,6 +159,21 @@ pub(super) fn document_at(connection: &Connection, revision: u64) -> Result<RawD
     Ok(document)
 }
 
+/// The bodies of one section.
+pub(super) fn section_at(
+    connection: &Connection,
+    kind: Kind,
+    revision: u64,
+) -> Result<Vec<(Key, Value)>, StoreError> {
+    let mut all = Vec::new();
+    rows_at(connection, kind, revision, |key, text| {
+        let body = body(&key, text)?;
+        all.push((key, body));
+        Ok(())
+    })?;
+    Ok(all)
+}
+
 fn rows_at(
     connection: &Connection,
     kind: Kind,

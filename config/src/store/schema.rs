@@ -39,7 +39,7 @@ CREATE INDEX audit_subject ON audit (subject, id);
 ";
 
 /// What each version added to the one before. Never changed, only added to.
-const STEPS: [&str; 2] = [TABLES, super::identity::TABLES];
+const STEPS: [&str; 3] = [TABLES, super::identity::TABLES, super::records::TABLES];
 
 pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
     keep_private(path).map_err(|cause| StoreError::File { path: path.to_owned(), cause })?;

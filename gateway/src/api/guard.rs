@@ -282,6 +282,7 @@ pub(super) async fn measure(State(state): State<AppState>, request: Request, nex
     let path = request.uri().path();
     let waits = path.starts_with("/api/v1/events")
         || (path.starts_with("/api/v1/conversations/") && path.ends_with("/live"))
+        || path.ends_with("/test-call/stream")
         || (path.starts_with(chat::PREFIX) && path.ends_with(chat::WAITING));
     let begun = Instant::now();
     let response = next.run(request).await;

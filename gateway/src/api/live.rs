@@ -137,6 +137,9 @@ pub enum NoReply {
     Busy,
 }
 
+/// Keys of a caller that are remembered.
+pub const KEYS_MAX: usize = 64;
+
 /// Requests that wait for one contact.
 const REQUESTS_MAX: usize = 8;
 
@@ -151,6 +154,10 @@ pub struct LiveState {
     pub events: Vec<Event>,
     /// Whom it is handed to.
     pub hand_off: Option<HandOff>,
+    /// Sound of the caller has come: packets from one place, several in a row.
+    pub heard: bool,
+    /// The keys that the caller has pressed, the last [`KEYS_MAX`] of them.
+    pub keys: String,
     /// Its place in the queue: where it stands is looked up when somebody asks.
     pub place: Option<PlaceInQueue>,
 }
@@ -309,6 +316,16 @@ impl LiveEntry {
     /// Changes what the API shows.
     pub fn update(&self, change: impl FnOnce(&mut LiveState)) {
         change(&mut self.contact.state.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// The caller has pressed a key.
+    pub fn pressed(&self, key: char) {
+        self.update(|state| {
+            if state.keys.len() >= KEYS_MAX {
+                state.keys.remove(0);
+            }
+            state.keys.push(key);
+        });
     }
 
     /// What is asked of the contact next; also what was asked before. Safe to use in a `select!`.

@@ -19,7 +19,7 @@ use super::{
 };
 
 mod draft;
-mod numbers;
+pub(super) mod numbers;
 mod revisions;
 mod section;
 
@@ -104,6 +104,24 @@ impl From<StoreError> for Problem {
             StoreError::NumberExists(_) => {
                 Self::new(StatusCode::CONFLICT, "number_exists", detail, "Change the number instead.")
             }
+            StoreError::NoRecord { .. } => {
+                Self::new(StatusCode::NOT_FOUND, "no_such_record", detail, "List the records to find it.")
+            }
+            StoreError::RecordExists { .. } => {
+                Self::new(StatusCode::CONFLICT, "record_exists", detail, "Change that one instead.")
+            }
+            StoreError::InTheWay(_) => Self::new(
+                StatusCode::CONFLICT,
+                "in_the_way",
+                detail,
+                "Wait until that is done, and try again.",
+            ),
+            StoreError::Sealed(_) => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "secrets_sealed",
+                detail,
+                "Put the key that it was sealed with back into master-key in the data folder, or set the secrets anew.",
+            ),
             StoreError::NotPossible(_) => {
                 Self::new(StatusCode::CONFLICT, "not_possible", detail, "Read the number's state first.")
             }

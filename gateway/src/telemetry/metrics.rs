@@ -16,9 +16,9 @@ use prometheus::{
 
 pub use self::labels::SignIn;
 pub use self::labels::{
-    Authenticated, CallbackResult, ChatRefusal, DeliveryResult, DigitSource, JournalRefusal, Label,
-    MailResult, MessageMediaResult, OutcomeLabel, SipMethod, SipRejection, SmsResult, StatusClass,
-    TakeResult, TlsFailure, WebhookResult,
+    Authenticated, CallbackResult, CarrierResult, ChatRefusal, DeliveryResult, DigitSource, JournalRefusal,
+    Label, MailResult, MessageMediaResult, OutcomeLabel, PurchaseResult, SipMethod, SipRejection, SmsResult,
+    StatusClass, TakeResult, TlsFailure, WebhookResult,
 };
 
 /// Counters of one family, one for each value of a closed label; looked up by index, not by text.
@@ -80,6 +80,8 @@ pub struct Metrics {
     pub chat: ChatMetrics,
     /// Texts that IVRs send.
     pub sms: SmsMetrics,
+    /// Carriers, and what is asked of them.
+    pub carrier: CarrierMetrics,
     /// Deliveries to consumers.
     pub delivery: DeliveryMetrics,
     /// Media.
@@ -262,6 +264,17 @@ families! {
         /// What was refused, by why.
         refused: counters("vestibule_chat_refused_total", "Requests and messages of visitors that were refused, by reason.", "reason": ChatRefusal),
     }
+    /// Carriers, and what is asked of them.
+    CarrierMetrics {
+        /// Requests, by what came of them.
+        requests: counters("vestibule_carrier_requests_total", "Requests to carriers of numbers, by result.", "result": CarrierResult),
+        /// Purchases, by what became of them.
+        purchases: counters("vestibule_number_purchases_total", "Purchases of numbers that came to an end, by result.", "result": PurchaseResult),
+        /// Purchases of which it is not known yet what became of them.
+        undecided: gauge("vestibule_number_purchases_undecided", "Purchases of numbers whose outcome is not known yet."),
+        /// Searches and reviews that were forgotten for want of room.
+        forgotten: counter("vestibule_number_searches_forgotten_total", "Searches for numbers, and reviews of them, forgotten before their time because carriers.searches_max was reached."),
+    }
     /// Deliveries to consumers.
     DeliveryMetrics {
         /// Requests, by what became of them.
@@ -410,6 +423,7 @@ impl Metrics {
             mail: MailMetrics::register(&registry)?,
             chat: ChatMetrics::register(&registry)?,
             sms: SmsMetrics::register(&registry)?,
+            carrier: CarrierMetrics::register(&registry)?,
             delivery: DeliveryMetrics::register(&registry)?,
             media: MediaMetrics::register(&registry)?,
             journal: JournalMetrics::register(&registry)?,

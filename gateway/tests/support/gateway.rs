@@ -94,6 +94,25 @@ fn media_fetcher(
     MediaFetcher::new(media_settings(), lookup, kept, providers.clone(), metrics).unwrap()
 }
 
+fn numbers(
+    folder: &Path,
+    store: &std::sync::Arc<vestibule_config::store::Store>,
+    journal: &Journal,
+    metrics: &Metrics,
+) -> vestibule::numbers::Numbers {
+    let vault = vestibule::vault::Vault::open(&folder.join("master-key")).unwrap();
+    let carriers = settings::Carriers {
+        answer_seconds: 2,
+        settle_seconds: 4,
+        watch_hours: 1,
+        poll_seconds: 1,
+        sandbox_seconds: 1,
+        searches_max: 20,
+    };
+    let kept = (store.clone(), journal.clone());
+    vestibule::numbers::Numbers::new(kept, vault, carriers, metrics.carrier.clone()).unwrap()
+}
+
 /// The control API with all that it works with, in a folder of its own.
 pub struct Gateway {
     pub state: AppState,
@@ -160,6 +179,8 @@ impl Gateway {
         let callbacks = Callbacks::new(journal.clone(), Default::default(), metrics.callback.clone());
         let locator = vestibule::sip::Locator::of_the_system(vec!["127.0.0.0/8".parse().unwrap()]);
         let state = AppState {
+            test_calls: vestibule::numbers::test_call::TestCalls::new(feed.clone(), live.clone()),
+            numbers: numbers(folder.path(), &store, &journal, &metrics),
             callbacks,
             journal,
             feed,

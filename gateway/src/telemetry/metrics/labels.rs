@@ -139,6 +139,28 @@ labels! {
         /// They did not answer in time.
         TimedOut = "timed_out",
     }
+    /// What came of a request to a carrier.
+    CarrierResult {
+        /// It did what it was asked.
+        Done = "done",
+        /// It refused, or does not do that.
+        Refused = "refused",
+        /// It was asked too often.
+        Later = "later",
+        /// It was not reached, too slow, or not understood.
+        Unknown = "unknown",
+    }
+    /// What became of the purchase of a number.
+    PurchaseResult {
+        /// It is ours.
+        Bought = "bought",
+        /// The carrier refused.
+        Refused = "refused",
+        /// The carrier knows nothing of it.
+        NotBought = "not_bought",
+        /// It turned up when it was given up already.
+        Late = "late",
+    }
     /// What became of calling somebody back.
     CallbackResult {
         /// They answered and pressed the key.
@@ -309,6 +331,8 @@ pub(super) fn reference() -> String {
     values::<Authenticated>("`result` of `vestibule_mail_authentications_total`", &mut page);
     values::<SmsResult>("`result` of `vestibule_texts_total`", &mut page);
     values::<MessageMediaResult>("`result` of `vestibule_message_media_fetches_total`", &mut page);
+    values::<CarrierResult>("`result` of `vestibule_carrier_requests_total`", &mut page);
+    values::<PurchaseResult>("`result` of `vestibule_number_purchases_total`", &mut page);
     values::<ChatRefusal>("`reason` of `vestibule_chat_refused_total`", &mut page);
     values::<SignIn>("`result` of `vestibule_sign_ins_total`", &mut page);
     page.push_str(
