@@ -13,8 +13,10 @@ use crate::number::NumberFacts;
 
 /// A record that the store keeps: see [`crate::store::Store::record`].
 pub trait Record: Serialize + serde::de::DeserializeOwned {
-    /// Its table of records; also the beginning of its audit's actions.
+    /// Its table of records.
     const KIND: &'static str;
+    /// What the audit calls it when one is added, changed and removed.
+    const ACTIONS: [&'static str; 3];
     /// Its id, unique within the kind.
     fn id(&self) -> &str;
     /// What makes a second request for the same thing known, unique within the kind.
@@ -46,6 +48,7 @@ pub struct CarrierAccount {
 
 impl Record for CarrierAccount {
     const KIND: &'static str = "carrier";
+    const ACTIONS: [&'static str; 3] = ["carrier.added", "carrier.changed", "carrier.removed"];
 
     fn id(&self) -> &str {
         &self.id
@@ -134,6 +137,7 @@ impl Purchase {
 
 impl Record for Purchase {
     const KIND: &'static str = "purchase";
+    const ACTIONS: [&'static str; 3] = ["purchase.added", "purchase.changed", "purchase.removed"];
 
     fn id(&self) -> &str {
         &self.id
@@ -245,6 +249,7 @@ impl Registration {
 
 impl Record for Registration {
     const KIND: &'static str = "registration";
+    const ACTIONS: [&'static str; 3] = ["registration.added", "registration.changed", "registration.removed"];
 
     fn id(&self) -> &str {
         &self.id
@@ -330,6 +335,7 @@ impl Transfer {
 
 impl Record for Transfer {
     const KIND: &'static str = "transfer";
+    const ACTIONS: [&'static str; 3] = ["transfer.added", "transfer.changed", "transfer.removed"];
 
     fn id(&self) -> &str {
         &self.id

@@ -130,8 +130,8 @@ impl Store {
         let transaction = rusqlite::Transaction::new_unchecked(&connection, TransactionBehavior::Immediate)?;
         let before: T = read(&transaction, id)?
             .ok_or_else(|| StoreError::NoRecord { kind: T::KIND, id: id.to_owned() })?;
-        let action = format!("{}.removed", T::KIND);
-        audit(&transaction, (actor, &action, id), Some(text(&before)), None)?;
+        let [_, _, removed] = T::ACTIONS;
+        audit(&transaction, (actor, removed, id), Some(text(&before)), None)?;
         transaction.execute("DELETE FROM records WHERE kind = ?1 AND id = ?2", params![T::KIND, id])?;
         transaction.execute("DELETE FROM sealed WHERE id = ?1", [sealed_id::<T>(id)])?;
         transaction.commit()?;
@@ -245,13 +245,14 @@ pub(super) fn put<T: Record>(connection: &Connection, record: &T, actor: &str) -
         .prepare_cached("SELECT record FROM records WHERE kind = ?1 AND id = ?2")?
         .query_row(params![T::KIND, record.id()], |row| row.get(0))
         .optional()?;
-    let action = format!("{}.{}", T::KIND, if before.is_some() { "changed" } else { "added" });
+    let [added, changed, _] = T::ACTIONS;
+    let action = if before.is_some() { changed } else { added };
     connection
         .prepare_cached(
             "INSERT OR REPLACE INTO records (kind, id, key, open, record) VALUES (?1, ?2, ?3, ?4, ?5)",
         )?
         .execute(params![T::KIND, record.id(), record.key(), record.is_open(), text(record)])?;
-    audit(connection, (actor, &action, record.id()), before, Some(text(record)))
+    audit(connection, (actor, action, record.id()), before, Some(text(record)))
 }
 
 fn has_key<T: Record>(connection: &Connection, record: &T) -> Result<bool, StoreError> {

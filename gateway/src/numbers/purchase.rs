@@ -372,6 +372,10 @@ impl Numbers {
             store.change_record::<Purchase>(&id, SYSTEM, |one| {
                 let before = one.clone();
                 change(one);
+                // What is ours stays ours, whoever comes late with another word.
+                if before.state == PurchaseState::Bought {
+                    one.state = before.state;
+                }
                 if *one != before {
                     one.changed = Timestamp::now();
                 }
