@@ -89,10 +89,11 @@ impl Store {
         let rows = statement.query_map([T::KIND], |row| row.get::<_, String>(0))?;
         let open: Vec<T> = rows.map(|text| parse(&text?)).collect::<Result<_, StoreError>>()?;
         drop(statement);
-        allowed(&open)?;
+        // First of all: who asks for the same thing a second time is told of the first.
         if read::<T>(&transaction, record.id())?.is_some() || has_key(&transaction, record)? {
             return Err(StoreError::RecordExists { kind: T::KIND, id: record.id().to_owned() });
         }
+        allowed(&open)?;
         put(&transaction, record, actor)?;
         transaction.commit()?;
         Ok(())
