@@ -3,19 +3,22 @@
 
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 
-use super::{Store, StoreError, numbers::audit};
+use super::{
+    Store, StoreError,
+    audit::{self, Line},
+};
 use crate::carrier::Record;
 
-/// Made when the file is opened, unless they are there.
+/// Made with the step of the schema that they are.
 pub(super) const TABLES: &str = "
-CREATE TABLE IF NOT EXISTS records (
+CREATE TABLE records (
   kind TEXT NOT NULL, id TEXT NOT NULL, key TEXT, open INTEGER NOT NULL, record TEXT NOT NULL, PRIMARY KEY (kind, id)
 ) STRICT, WITHOUT ROWID;
-CREATE UNIQUE INDEX IF NOT EXISTS records_key ON records (kind, key) WHERE key IS NOT NULL;
-CREATE INDEX IF NOT EXISTS records_open ON records (kind, id) WHERE open = 1;
-CREATE TABLE IF NOT EXISTS sealed (id TEXT PRIMARY KEY, secret BLOB NOT NULL) STRICT, WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS numbers_releasing ON numbers (number) WHERE json_extract(record, '$.holding') = 'releasing';
-CREATE TABLE IF NOT EXISTS stock (number TEXT PRIMARY KEY, record TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX records_key ON records (kind, key) WHERE key IS NOT NULL;
+CREATE INDEX records_open ON records (kind, id) WHERE open = 1;
+CREATE TABLE sealed (id TEXT PRIMARY KEY, secret BLOB NOT NULL) STRICT, WITHOUT ROWID;
+CREATE INDEX numbers_releasing ON numbers (number) WHERE json_extract(record, '$.holding') = 'releasing';
+CREATE TABLE stock (number TEXT PRIMARY KEY, record TEXT NOT NULL) STRICT, WITHOUT ROWID;
 ";
 
 /// Open records looked at in one go.
@@ -132,7 +135,7 @@ impl Store {
         let before: T = read(&transaction, id)?
             .ok_or_else(|| StoreError::NoRecord { kind: T::KIND, id: id.to_owned() })?;
         let [_, _, removed] = T::ACTIONS;
-        audit(&transaction, (actor, removed, id), Some(text(&before)), None)?;
+        note(&transaction, (actor, removed, id), Some(text(&before)), None)?;
         transaction.execute("DELETE FROM records WHERE kind = ?1 AND id = ?2", params![T::KIND, id])?;
         transaction.execute("DELETE FROM sealed WHERE id = ?1", [sealed_id::<T>(id)])?;
         transaction.commit()?;
@@ -194,7 +197,7 @@ impl Store {
             count += 1;
         }
         if count > 0 {
-            audit(
+            note(
                 &transaction,
                 (actor, "secrets.resealed", "secrets"),
                 None,
@@ -253,7 +256,19 @@ pub(super) fn put<T: Record>(connection: &Connection, record: &T, actor: &str) -
             "INSERT OR REPLACE INTO records (kind, id, key, open, record) VALUES (?1, ?2, ?3, ?4, ?5)",
         )?
         .execute(params![T::KIND, record.id(), record.key(), record.is_open(), text(record)])?;
-    audit(connection, (actor, action, record.id()), before, Some(text(record)))
+    note(connection, (actor, action, record.id()), before, Some(text(record)))
+}
+
+/// A line of the audit log: who did what to what, and how that was before and after.
+fn note(
+    connection: &Connection,
+    (actor, action, subject): (&str, &'static str, &str),
+    before: Option<String>,
+    after: Option<String>,
+) -> Result<(), StoreError> {
+    let value = |text: String| serde_json::from_str(&text).unwrap_or_default();
+    let (before, after) = (before.map(value), after.map(value));
+    audit::append(connection, actor, &Line { action, subject: subject.to_owned(), before, after })
 }
 
 fn has_key<T: Record>(connection: &Connection, record: &T) -> Result<bool, StoreError> {
