@@ -19,6 +19,7 @@ mod chat_app;
 mod consumer;
 mod entry_point;
 mod ivr;
+mod nodes;
 mod parts;
 mod provider;
 mod strict_json;
@@ -29,6 +30,7 @@ pub use consumer::ConsumerDoc;
 pub(crate) use entry_point::channel_name;
 pub use entry_point::{EntryPointDoc, EntryPointRef};
 pub use ivr::IvrDoc;
+pub use nodes::NODES;
 pub use parts::{
     ChannelDoc, DialDoc, Expectation, InboxDoc, LimitDoc, ListDoc, NumberDoc, PromptDoc, RejectCodesDoc,
     SettingsDoc, TestDoc, TreatmentDoc,

@@ -35,6 +35,7 @@ mod recordings;
 mod records;
 mod schema;
 mod section;
+mod try_out;
 
 pub use audit::{AuditRow, Line as AuditLine};
 pub use identity::{IdentityStore, Record, RecordChange};
@@ -42,6 +43,7 @@ pub use numbers::NumberChange;
 use recordings::Recordings;
 pub use recordings::{Recording, is_sha256};
 pub use section::Listed;
+pub use try_out::{Section, SectionObject};
 
 /// Objects compiled at once at a start: bounds the memory it needs.
 const CHUNK: usize = 20_000;

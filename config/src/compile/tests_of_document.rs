@@ -17,7 +17,7 @@ use vestibule_routing::{
 use super::{Compiled, Findings};
 use crate::{
     diagnostic::{Code, step},
-    document::TestDoc,
+    document::{Expectation, TestDoc},
 };
 
 pub(super) fn run(compiled: &Compiled, findings: &mut Findings) {
@@ -30,7 +30,7 @@ pub(super) fn run(compiled: &Compiled, findings: &mut Findings) {
         match test.script(name) {
             Err(sentence) => findings.add(Code::BadValue, format!("{path}/keys"), sentence),
             Ok(script) => {
-                for sentence in differences(test, &simulate(plan.clone(), &script)) {
+                for sentence in differences(&test.expect, &simulate(plan.clone(), &script)) {
                     findings.add(Code::TestFailed, &path, format!("{name}: {sentence}"));
                 }
             }
@@ -76,9 +76,9 @@ impl TestDoc {
     }
 }
 
-fn differences(test: &TestDoc, found: &Simulation) -> Vec<String> {
+/// What is not as expected, each in a sentence.
+pub fn differences(expect: &Expectation, found: &Simulation) -> Vec<String> {
     let mut all = Vec::new();
-    let expect = &test.expect;
     let said = |text: Option<String>| text.unwrap_or_else(|| "none".to_owned());
     if expect.inbox.is_some() && expect.inbox != found.inbox {
         let (wanted, got) = (expect.inbox.as_ref(), found.inbox.as_ref());

@@ -174,6 +174,20 @@ pub(super) fn section_at(
     Ok(all)
 }
 
+/// Every body of a section at a revision, by name.
+pub(super) fn each_body_at(
+    connection: &Connection,
+    kind: Kind,
+    revision: u64,
+    mut each: impl FnMut(String, Value),
+) -> Result<(), StoreError> {
+    rows_at(connection, kind, revision, |key, text| {
+        let body = body(&key, text)?;
+        each(key.id, body);
+        Ok(())
+    })
+}
+
 fn rows_at(
     connection: &Connection,
     kind: Kind,

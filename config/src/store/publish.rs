@@ -125,8 +125,19 @@ impl Store {
     pub(super) fn compile_changes(
         &self,
         connection: &Connection,
+        changes: Changes,
+        seeds: &Numbers,
+    ) -> Result<(Changes, Compiled, Vec<Diagnostic>), StoreError> {
+        self.compile_some(connection, changes, seeds, true)
+    }
+
+    /// The same, with or without the tests of the document.
+    pub(super) fn compile_some(
+        &self,
+        connection: &Connection,
         mut changes: Changes,
         seeds: &Numbers,
+        run_tests: bool,
     ) -> Result<(Changes, Compiled, Vec<Diagnostic>), StoreError> {
         let active = self.active.load();
         self.fill_armed(&active, &mut changes);
@@ -149,7 +160,7 @@ impl Store {
             speech: self.options.speech,
             provider_kinds: self.options.provider_kinds,
             event_types: self.options.event_types,
-            run_tests: true,
+            run_tests,
         };
         let outcome = compile(active.compiled.clone(), read, &context);
         match outcome.compiled {

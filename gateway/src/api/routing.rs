@@ -19,12 +19,17 @@ use super::{
 };
 
 mod draft;
+mod ivrs;
 pub(super) mod numbers;
 mod revisions;
 mod section;
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
-    draft::routes().merge(revisions::routes()).merge(section::routes()).merge(numbers::routes())
+    draft::routes()
+        .merge(ivrs::routes())
+        .merge(revisions::routes())
+        .merge(section::routes())
+        .merge(numbers::routes())
 }
 
 /// Runs what may wait for the disk where waiting is allowed.
