@@ -15,6 +15,7 @@ mod draft;
 mod form;
 mod guard;
 mod inboxes;
+mod ivrs;
 mod live;
 mod page;
 mod revisions;
@@ -58,6 +59,7 @@ pub fn routes(state: &AppState) -> Router<AppState> {
         .merge(live::routes())
         .merge(contacts::routes())
         .merge(inboxes::routes())
+        .merge(ivrs::routes())
         .merge(settings::routes())
         .merge(revisions::routes())
         .route("/console/{*path}", get(no_such_page))

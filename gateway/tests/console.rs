@@ -21,13 +21,15 @@ use vestibule_routing::channel::Channel;
 const HOSTILE: &str = "<img src=x onerror=\"document.title='owned'\"></script><script>alert(1)</script>'&";
 
 /// Every page that can be read without naming anything.
-const PAGES: [&str; 20] = [
+const PAGES: [&str; 22] = [
     "/console/live",
     "/console/contacts",
     "/console/contacts?q=nobody&channel=voice&state=ended&outcome=completed&since=24h",
     "/console/inboxes",
     "/console/inboxes/new",
     "/console/inboxes/ib_general",
+    "/console/ivrs",
+    "/console/ivrs/ivr_main",
     "/console/revisions",
     "/console/revisions/1",
     "/console/settings",
