@@ -6,7 +6,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use vestibule_routing::plan::Plan;
+use vestibule_routing::{channel::Channel, plan::Plan};
 
 use crate::compile::{ChatApps, Compiled, Consumers, PromptTable, Providers, Trunks};
 
@@ -45,6 +45,11 @@ impl ActiveRouting {
             prompts: compiled.prompts.clone(),
             compiled,
         }
+    }
+
+    /// Whether a channel names its default inbox itself; otherwise it follows the settings of the document.
+    pub fn names_default_inbox(&self, channel: Channel) -> bool {
+        self.compiled.parts.channels.contains_key(&channel)
     }
 }
 

@@ -27,8 +27,7 @@ mod trunk;
 
 pub use chat_app::{ChatAppDoc, IdentityDoc, ThrottleDoc};
 pub use consumer::ConsumerDoc;
-pub(crate) use entry_point::channel_name;
-pub use entry_point::{EntryPointDoc, EntryPointRef};
+pub use entry_point::{EntryPointDoc, EntryPointRef, channel, channel_name};
 pub use ivr::IvrDoc;
 pub use nodes::NODES;
 pub use parts::{
@@ -298,7 +297,7 @@ pub fn read(key: &Key, body: &Value) -> Result<Object, Diagnostic> {
     match key.kind {
         Kind::Settings => Ok(Object::Settings(typed(key, body)?)),
         Kind::Channels => {
-            let channel = entry_point::channel(id).ok_or_else(|| {
+            let channel = channel(id).ok_or_else(|| {
                 Diagnostic::new(Code::BadName, key.path(), format!("there is no channel {id}"))
             })?;
             Ok(Object::Channel(channel, typed(key, body)?))

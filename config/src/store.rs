@@ -25,8 +25,11 @@ use crate::{
     settings::Settings,
 };
 
+mod acts;
 mod audit;
 mod draft;
+mod entry_points;
+mod history;
 mod identity;
 mod numbers;
 mod objects;
@@ -36,14 +39,19 @@ mod records;
 mod schema;
 mod section;
 mod try_out;
+mod usage;
 
+pub use acts::{Live, Reader};
 pub use audit::{AuditRow, Line as AuditLine};
+pub use entry_points::{EntryPointFilter, EntryPointRow};
+pub use history::ObjectVersion;
 pub use identity::{IdentityStore, Record, RecordChange};
 pub use numbers::NumberChange;
 use recordings::Recordings;
 pub use recordings::{Recording, is_sha256};
 pub use section::Listed;
 pub use try_out::{Section, SectionObject};
+pub use usage::Usage;
 
 /// Objects compiled at once at a start: bounds the memory it needs.
 const CHUNK: usize = 20_000;
@@ -158,6 +166,16 @@ pub enum StoreError {
         /// The version in the store.
         found: u64,
         /// The version that the change was made from.
+        expected: u64,
+    },
+    /// Somebody else changed an object that was to be changed.
+    #[error("{key} was last changed by revision {found}, not {expected}; read it again")]
+    ObjectChanged {
+        /// The object.
+        key: Key,
+        /// The revision that changed it last; 0 when it does not exist.
+        found: u64,
+        /// The one that the request named.
         expected: u64,
     },
     /// A revision that does not exist.
@@ -301,8 +319,7 @@ impl Store {
             .filter_map(|key| E164::parse(&key.id).ok())
             .collect();
         let changes: BTreeMap<_, _> = document.into_iter().map(|(key, body)| (key, Some(body))).collect();
-        let request =
-            publish::Request { author: "system", note: "First start", restores: None, seeds: &numbers };
+        let request = publish::Request::of_changes("system", "First start", &numbers);
         self.publish_ready(&request, |_| Ok(changes.clone()))?;
         self.load_sms()?;
         Ok(true)

@@ -12,6 +12,7 @@ mod contact_trace;
 pub mod contacts;
 pub mod conversations;
 pub mod deliveries;
+pub mod entry_points;
 pub mod events;
 pub mod extract;
 pub mod files;
@@ -35,6 +36,7 @@ pub mod trunks;
 pub mod webhooks;
 
 mod access;
+mod acts;
 mod guard;
 
 use axum::{Router, extract::DefaultBodyLimit, middleware, routing::get};
@@ -259,6 +261,7 @@ fn described() -> OpenApiRouter<AppState> {
         .merge(routing::routes())
         .merge(numbers::routes())
         .merge(carriers::routes())
+        .merge(entry_points::routes())
         .merge(prompts::routes())
         .merge(identity::routes())
 }

@@ -10,6 +10,7 @@ use vestibule_routing::{
     channel::Channel,
     contact::{Caller, Contact},
     digit::Digit,
+    plan::{EntryPoint, Plan},
     simulate::{Script, Simulation, simulate},
     time::Now,
 };
@@ -30,10 +31,27 @@ pub(super) fn run(compiled: &Compiled, findings: &mut Findings) {
         match test.script(name) {
             Err(sentence) => findings.add(Code::BadValue, format!("{path}/keys"), sentence),
             Ok(script) => {
-                for sentence in differences(&test.expect, &simulate(plan.clone(), &script)) {
+                let plan = as_if_armed(&plan, test);
+                for sentence in differences(&test.expect, &simulate(plan, &script)) {
                     findings.add(Code::TestFailed, &path, format!("{name}: {sentence}"));
                 }
             }
+        }
+    }
+}
+
+/// A test says where calls go. Whether its number is armed just now is no part of that, unless it expects a refusal:
+/// otherwise nobody could disarm a number that has a test.
+fn as_if_armed(plan: &Arc<Plan>, test: &TestDoc) -> Arc<Plan> {
+    let key = (Channel::Voice, Address::Number(test.to));
+    let disarmed = plan.entry_points.get(&key).filter(|entry_point| entry_point.disarmed);
+    match disarmed.filter(|_| test.expect.refused_with.is_none()) {
+        None => plan.clone(),
+        Some(entry_point) => {
+            let armed = EntryPoint { disarmed: false, ..entry_point.clone() };
+            let mut plan = Plan::clone(plan);
+            plan.entry_points.insert(key, armed);
+            Arc::new(plan)
         }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, params};
 use serde_json::Value;
 
-use super::{Draft, Store, StoreError, objects};
+use super::{Draft, Reader, Store, StoreError, objects};
 use crate::{
     diagnostic::Diagnostic,
     document::{self, Key, Kind, RawDocument},
@@ -168,6 +168,28 @@ impl Store {
         let connection = self.lock();
         let newest = objects::newest_revision(&connection)?;
         objects::section_at(&connection, kind, newest)
+    }
+
+    /// Edits objects by what is published of them, as an act of one step would ([`Store::act`]); the draft's version
+    /// after that.
+    ///
+    /// # Errors
+    /// What `change` says, bodies of the wrong form, or the store fails.
+    pub fn edit_some(
+        &self,
+        change: impl Fn(&Reader<'_>) -> Result<BTreeMap<Key, Option<Value>>, StoreError>,
+    ) -> Result<u64, StoreError> {
+        let mut connection = self.lock();
+        let transaction = connection.transaction()?;
+        let changes = change(&Reader::new(&transaction))?;
+        super::read_changes(&changes)?;
+        let version = begin(&transaction, None)?;
+        let base = objects::newest_revision(&transaction)?;
+        for (key, body) in &changes {
+            put(&transaction, key, body.as_ref(), base)?;
+        }
+        transaction.commit()?;
+        Ok(version)
     }
 
     /// Forgets all edits.

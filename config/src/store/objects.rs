@@ -230,7 +230,11 @@ pub(super) fn diff(connection: &Connection, from: u64, to: u64) -> Result<Vec<Di
     Ok(all)
 }
 
-fn body_at(connection: &Connection, key: &Key, revision: u64) -> Result<Option<Value>, StoreError> {
+pub(super) fn body_at(
+    connection: &Connection,
+    key: &Key,
+    revision: u64,
+) -> Result<Option<Value>, StoreError> {
     let text: Option<String> = connection
         .prepare_cached(
             "SELECT body FROM objects
@@ -241,7 +245,7 @@ fn body_at(connection: &Connection, key: &Key, revision: u64) -> Result<Option<V
     text.map(|text| body(key, &text)).transpose()
 }
 
-fn body(key: &Key, text: &str) -> Result<Value, StoreError> {
+pub(super) fn body(key: &Key, text: &str) -> Result<Value, StoreError> {
     serde_json::from_str(text).map_err(|error| {
         StoreError::Invalid(vec![Diagnostic::new(Code::NotReadable, key.path(), error.to_string())])
     })

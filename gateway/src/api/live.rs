@@ -243,6 +243,11 @@ impl LiveContacts {
         self.contacts.get(&ContactId::from(id)).map(|contact| contact.clone())
     }
 
+    /// What each of them is doing; a position in a queue is what it was when it was told last.
+    pub fn stages(&self) -> Vec<Stage> {
+        self.contacts.iter().map(|contact| contact.lock_state().stage.clone()).collect()
+    }
+
     /// Ends all of them, since the gateway stops.
     pub fn close_all(&self) {
         for contact in self.contacts.iter() {
@@ -260,7 +265,7 @@ impl LiveContacts {
 impl LiveContact {
     /// A copy of what is known now.
     pub fn state(&self) -> LiveState {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut state = self.lock_state().clone();
         if let (Stage::Waiting { position, .. }, Some(place)) = (&mut state.stage, &state.place) {
             *position = place.position();
         }
@@ -299,6 +304,10 @@ impl LiveContact {
         drop(desk);
         self.bell.notify_one();
         Ok(())
+    }
+
+    fn lock_state(&self) -> MutexGuard<'_, LiveState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn desk(&self) -> MutexGuard<'_, Desk> {

@@ -19,13 +19,17 @@ use super::{
 };
 
 mod draft;
+mod impact;
 mod ivrs;
 pub(super) mod numbers;
 mod revisions;
 mod section;
 
+pub(super) use draft::merge;
+
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     draft::routes()
+        .merge(impact::routes())
         .merge(ivrs::routes())
         .merge(revisions::routes())
         .merge(section::routes())
@@ -94,6 +98,13 @@ impl From<StoreError> for Problem {
                 detail,
                 "Read it again, and send the change again.",
             ),
+            StoreError::ObjectChanged { found, .. } => Self::new(
+                StatusCode::PRECONDITION_FAILED,
+                "object_changed",
+                detail,
+                "Read it again, apply your change to it, and send its new ETag.",
+            )
+            .with(json!({ "revision": found })),
             StoreError::NoRevision(_) => {
                 Self::new(StatusCode::NOT_FOUND, "no_such_revision", detail, "List the revisions to find it.")
             }

@@ -255,7 +255,7 @@ fn no_object() -> Problem {
 }
 
 /// RFC 7396 §2.
-fn merge(target: &mut Value, patch: Value) {
+pub(in crate::api) fn merge(target: &mut Value, patch: Value) {
     let Value::Object(patch) = patch else {
         *target = patch;
         return;
