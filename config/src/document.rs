@@ -255,6 +255,25 @@ pub fn from_value(value: Value) -> Result<RawDocument, Vec<Diagnostic>> {
     if faults.is_empty() { Ok(objects) } else { Err(faults) }
 }
 
+/// Reads one object's body, YAML or JSON.
+///
+/// # Errors
+/// A sentence that says why it cannot be read.
+pub fn parse_value(text: &str) -> Result<Value, String> {
+    if text.trim_start().starts_with('{')
+        && let Ok(Strict(value)) = serde_json::from_str(text)
+    {
+        return Ok(value);
+    }
+    serde_saphyr::from_str(text).map_err(|error| error.to_string())
+}
+
+/// One object's body as YAML.
+pub fn value_to_yaml(value: &Value) -> String {
+    // Serialising a JSON value can only fail on input and output, and there is none.
+    serde_saphyr::to_string(value).unwrap_or_default()
+}
+
 /// The document as one JSON value, sections in their order.
 pub fn to_value(objects: &RawDocument) -> Value {
     let mut sections = Map::new();

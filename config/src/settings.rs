@@ -240,6 +240,10 @@ pub struct Http {
     pub body_seconds: u64,
     /// Connections at once, on each of the two listeners.
     pub connections_max: usize,
+    /// Hours for which the answer to a request with an `Idempotency-Key` is kept.
+    pub idempotency_hours: u64,
+    /// Such answers that are kept.
+    pub idempotency_keys_max: u64,
     /// HTTPS.
     pub tls: HttpTls,
 }

@@ -27,10 +27,13 @@ use crate::{
 
 mod acts;
 mod audit;
+mod difference;
 mod draft;
+mod drafted;
 mod entry_points;
 mod history;
 mod identity;
+mod import;
 mod numbers;
 mod objects;
 mod publish;
@@ -43,6 +46,8 @@ mod usage;
 
 pub use acts::{Live, Reader};
 pub use audit::{AuditRow, Line as AuditLine};
+pub use difference::{ValueDifference, differences};
+pub use drafted::Drafted;
 pub use entry_points::{EntryPointFilter, EntryPointRow};
 pub use history::ObjectVersion;
 pub use identity::{IdentityStore, Record, RecordChange};
@@ -107,8 +112,10 @@ pub struct Store {
     connection: Mutex<Connection>,
     active: Active,
     options: Options,
+    folder: PathBuf,
     recordings: Recordings,
     prepare: Prepare,
+    drafted: drafted::Kept,
     /// What each number's registration means, so that messages need not wait for the database.
     sms: RwLock<HashMap<E164, SmsUse>>,
 }
@@ -278,8 +285,10 @@ impl Store {
             connection: Mutex::new(connection),
             active: Active::default(),
             options,
+            folder: folder.to_owned(),
             recordings,
             prepare: Prepare::default(),
+            drafted: drafted::Kept::default(),
             sms: RwLock::default(),
         };
         store.load_sms()?;
@@ -296,6 +305,11 @@ impl Store {
     /// it finds stops the publish. It may take long. Only the first one set counts.
     pub fn prepare_with(&self, ready: impl Fn(&Arc<PromptTable>) -> Vec<Diagnostic> + Send + Sync + 'static) {
         let _first = self.prepare.0.set(Box::new(ready)).is_ok();
+    }
+
+    /// The folder that it is kept in.
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     fn make_ready(&self, prompts: &Arc<PromptTable>) -> Result<(), StoreError> {

@@ -4,6 +4,7 @@
 //! endpoints are modules with a `routes()`; [`router`] merges them.
 
 pub mod ask;
+pub mod blocked;
 pub mod callbacks;
 pub mod carriers;
 pub mod chat;
@@ -19,8 +20,10 @@ pub mod files;
 pub mod hand_off;
 pub mod health;
 pub mod https;
+pub mod idempotency;
 pub mod identity;
 pub mod inboxes;
+pub mod ivrs;
 pub mod live;
 pub mod message_media;
 pub mod numbers;
@@ -32,6 +35,7 @@ pub mod recordings;
 pub mod replies;
 pub mod routing;
 pub mod server;
+pub mod test_numbers;
 pub mod trunks;
 pub mod webhooks;
 
@@ -109,6 +113,12 @@ pub struct AppState {
     pub media_fetcher: crate::message::MediaFetcher,
     /// Chats with visitors of pages.
     pub chats: crate::chat::Chats,
+    /// Answers to requests that may come again.
+    pub idempotency: idempotency::Idempotency,
+    /// The import of entry points under way.
+    pub imports: entry_points::Imports,
+    /// What callers hear.
+    pub sounds: crate::sound::Library,
     /// Whom contacts may be handed to.
     pub hand_off: Arc<vestibule_config::settings::HandOff>,
     /// How the console's pages are.
@@ -184,6 +194,7 @@ fn guarded(state: &AppState) -> Router<AppState> {
     let (known, _) = described().split_for_parts();
     let (strangers, _) = open().split_for_parts();
     known
+        .layer(middleware::from_fn_with_state(state.clone(), idempotency::once))
         .layer(middleware::from_fn_with_state(state.clone(), guard::allow))
         .merge(strangers.layer(middleware::from_fn_with_state(state.clone(), guard::ours_only)))
 }
@@ -262,6 +273,9 @@ fn described() -> OpenApiRouter<AppState> {
         .merge(numbers::routes())
         .merge(carriers::routes())
         .merge(entry_points::routes())
+        .merge(ivrs::routes())
+        .merge(blocked::routes())
+        .merge(test_numbers::routes())
         .merge(prompts::routes())
         .merge(identity::routes())
 }

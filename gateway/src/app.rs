@@ -24,6 +24,7 @@ use crate::{
     api::{
         self, AppState,
         https::Https,
+        idempotency::Idempotency,
         live::LiveContacts,
         readiness::{Phase, Readiness},
     },
@@ -261,6 +262,9 @@ fn state_of(
         recordings: services.recordings.clone(),
         locator: services.locator.clone(),
         trunks: services.trunks.clone(),
+        idempotency: open_idempotency(settings, services)?,
+        imports: Default::default(),
+        sounds: services.sounds.clone(),
         hand_off: services.hand_off.clone(),
         console: settings.console.clone().into(),
     })
@@ -272,6 +276,14 @@ fn open_numbers(settings: &Settings, services: &Services) -> anyhow::Result<Numb
     let vault = Vault::open(&settings.secrets.master_key_file.clone().unwrap_or_else(default))?;
     let kept = (services.routing.clone(), services.journal.clone());
     Numbers::new(kept, vault, settings.carriers, services.metrics.carrier.clone())
+}
+
+/// The answers to requests that may come again.
+fn open_idempotency(settings: &Settings, services: &Services) -> anyhow::Result<Idempotency> {
+    let kept = Duration::from_secs(settings.http.idempotency_hours.saturating_mul(3600));
+    let keys_max = settings.http.idempotency_keys_max;
+    Idempotency::open(&settings.data_dir, kept, keys_max, services.metrics.api.clone())
+        .context("the file of idempotency keys cannot be used")
 }
 
 /// Makes what new routing needs before it is active, and hands it out when it is.

@@ -40,12 +40,14 @@ mod message;
 mod queueing;
 mod record;
 mod recording;
+mod routing;
 mod takers;
 
 use arrival::{contact_of, outcome_of, start_of};
 use media_leg::MediaLeg;
 use record::Record;
 use recording::TalkRecording;
+use routing::routing_for;
 use takers::{KeyCame, Takers};
 
 /// Media events that wait for one contact: room for the digits of a fast caller.
@@ -74,7 +76,7 @@ pub(crate) async fn run(
     (place, mut rng): (Place, StdRng),
 ) {
     let now = now();
-    let routing = services.routing.active().load();
+    let routing = routing_for(&services, &call.invite.user).await;
     let mut contact = contact_of(&call, new_contact_id(now.wall, &mut rng), rng.random(), now);
     let start = start_of(&call, &contact, routing.revision);
     let continued = services.repeats.take(&start);

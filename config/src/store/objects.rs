@@ -133,6 +133,19 @@ pub(super) fn write(
     Ok(())
 }
 
+/// The same, also for an object that this revision has written already.
+pub(super) fn replace(
+    connection: &Connection,
+    key: &Key,
+    body: Option<&Value>,
+    revision: u64,
+) -> Result<(), StoreError> {
+    connection
+        .prepare_cached("DELETE FROM objects WHERE kind = ?1 AND id = ?2 AND since = ?3")?
+        .execute(params![key.kind.as_str(), key.id, signed(revision)])?;
+    write(connection, key, body, revision)
+}
+
 /// Calls with every object of a kind that held at a revision, read.
 pub(super) fn each_at(
     connection: &Connection,

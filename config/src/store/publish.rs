@@ -11,7 +11,7 @@ use vestibule_routing::{
 };
 
 use super::{
-    Numbers, Published, Revision, Store, StoreError, draft, invalid, numbers, objects, read_changes,
+    Draft, Numbers, Published, Revision, Store, StoreError, draft, invalid, numbers, objects, read_changes,
 };
 use crate::{
     active::ActiveRouting,
@@ -67,14 +67,7 @@ impl Store {
             if let Some(expected) = expected.filter(|expected| *expected != draft.version) {
                 return Err(StoreError::VersionMismatch { found: draft.version, expected });
             }
-            let conflicts = draft::conflicts(connection, &draft)?;
-            if !conflicts.is_empty() {
-                let say = |key: &Key| {
-                    let sentence = format!("{key} was published by somebody else since");
-                    Diagnostic::new(Code::Conflict, key.path(), sentence)
-                };
-                return Err(StoreError::Invalid(conflicts.iter().map(say).collect()));
-            }
+            no_conflicts(connection, &draft)?;
             Ok(draft.changes)
         })
     }
@@ -185,7 +178,7 @@ impl Store {
     /// Writes down whether an entry point is armed, where the document leaves it out: as it was, or as new
     /// ones are. A new number or chat app gets an entry point when new ones are not armed; an exit is a step of calls
     /// that were let in already, and always armed.
-    fn fill_armed(&self, active: &ActiveRouting, changes: &mut Changes) {
+    pub(super) fn fill_armed(&self, active: &ActiveRouting, changes: &mut Changes) {
         if !self.options.arm_new {
             let new: Vec<Key> = changes
                 .iter()
@@ -225,10 +218,7 @@ impl Store {
         changes: Changes,
         request: &Request<'_>,
     ) -> Result<Next, StoreError> {
-        let note = request.note.trim();
-        if note.is_empty() || note.chars().count() > NOTE_MAX {
-            return Err(invalid(Code::NoNote, "", "a publish takes a note of 1 to 500 characters"));
-        }
+        check_note(request.note)?;
         if changes.is_empty() {
             return Err(invalid(Code::NothingToPublish, "", "nothing differs from what is active"));
         }
@@ -278,6 +268,28 @@ impl Store {
         self.active.swap(ActiveRouting::new(revision.number, compiled));
         Ok(Published { revision, warnings })
     }
+}
+
+/// That a note says something, and not too much.
+pub(super) fn check_note(note: &str) -> Result<(), StoreError> {
+    let note = note.trim();
+    if note.is_empty() || note.chars().count() > NOTE_MAX {
+        return Err(invalid(Code::NoNote, "", "a publish takes a note of 1 to 500 characters"));
+    }
+    Ok(())
+}
+
+/// That nobody has published what the draft edits since it was edited.
+pub(super) fn no_conflicts(connection: &Connection, draft: &Draft) -> Result<(), StoreError> {
+    let conflicts = draft::conflicts(connection, draft)?;
+    if conflicts.is_empty() {
+        return Ok(());
+    }
+    let say = |key: &Key| {
+        let sentence = format!("{key} was published by somebody else since");
+        Diagnostic::new(Code::Conflict, key.path(), sentence)
+    };
+    Err(StoreError::Invalid(conflicts.iter().map(say).collect()))
 }
 
 /// The entry point that comes with an object, when that is new.

@@ -22,9 +22,13 @@ use super::{
 };
 
 mod channels;
+mod import;
+mod lines;
 mod many;
 mod view;
 
+pub use import::Imports;
+pub(super) use import::PATH as IMPORT_PATH;
 use view::{EntryPointView, view};
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
@@ -32,6 +36,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(view::list_entry_points))
         .routes(routes!(read_entry_point, put_entry_point, patch_entry_point, delete_entry_point))
         .merge(many::routes())
+        .merge(import::routes())
         .merge(channels::routes())
 }
 

@@ -17,7 +17,7 @@ use vestibule_config::settings;
 use super::{
     AppState,
     access::{ACCESS, Found, Needs},
-    chat,
+    chat, entry_points,
     problem::Problem,
     prompts,
     server::Encrypted,
@@ -200,6 +200,10 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 /// never have more than the small size read.
 pub(super) async fn limit_body(State(state): State<AppState>, request: Request, next: Next) -> Response {
     let limits = state.limits;
+    if request.uri().path() == entry_points::IMPORT_PATH && request.extensions().get::<Caller>().is_some() {
+        // Read line by line by its handler, within the same time for each piece.
+        return next.run(request).await;
+    }
     let provider = request.uri().path().strip_prefix(webhooks::PREFIX).map(|id| state.providers.get(id));
     let (bytes_max, remedy) = if let Some(provider) = provider {
         if provider.is_some_and(|provider| provider.kind.is_mail()) {

@@ -1,4 +1,4 @@
-//! Recordings of prompts: uploaded as WAV of any usual form, kept as 8 kHz mono at one level, named by hash.
+//! Recordings of prompts: uploaded as WAV, MP3, FLAC, Ogg or M4A, kept as 8 kHz mono at one level, named by hash.
 //!
 //! A document names a recording by its hash: `prompts: {welcome: {file: …}}`. An upload for a prompt puts that
 //! into the draft as well; what callers hear changes with the next publish.
@@ -26,6 +26,8 @@ use super::{
 };
 use crate::sound::{self, SoundError};
 
+mod library;
+
 /// Longest upload, in bytes.
 pub(super) const UPLOAD_BYTES_MAX: usize = 20 << 20;
 
@@ -34,6 +36,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(list_recordings, add_recording))
         .routes(routes!(read_recording))
         .routes(routes!(put_prompt_recording))
+        .merge(library::routes())
     // The guard before all handlers bounds the body.
 }
 
@@ -90,7 +93,8 @@ async fn list_recordings(
     Ok(axum::Json(json!({"recordings": recordings, "next": next})))
 }
 
-/// Upload a recording: WAV, PCM of 8 to 32 bits, float, mu-law or A-law, at most 20 MiB and 10 minutes.
+/// Upload a recording: WAV (PCM, float, mu-law, A-law), MP3, FLAC, Ogg (Vorbis, FLAC) or M4A (AAC), at most 20 MiB and 10
+/// minutes.
 #[utoipa::path(post, path = "/api/v1/recordings", security(("key" = ["routing.edit"])), tag = "prompts",
     request_body(content = Vec<u8>, content_type = "audio/wav"),
     responses(
@@ -169,7 +173,7 @@ fn unusable(error: &SoundError) -> Problem {
         StatusCode::UNPROCESSABLE_ENTITY,
         "recording_unusable",
         format!("The upload cannot be played: {error}."),
-        "Send the bytes of a WAV file: PCM, float, mu-law or A-law, 4 to 192 kHz, at most 8 channels and 10 minutes.",
+        "Send a WAV, MP3, FLAC, Ogg (Vorbis or FLAC) or M4A (AAC) file: 4 to 192 kHz, at most 8 channels and 10 minutes.",
     )
 }
 

@@ -25,7 +25,7 @@ pub(super) mod numbers;
 mod revisions;
 mod section;
 
-pub(super) use draft::merge;
+pub(super) use draft::{Note, PublishedView, merge};
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     draft::routes()
@@ -63,6 +63,12 @@ pub(super) fn if_match(headers: &HeaderMap) -> ApiResult<Option<u64>> {
     let version =
         text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).and_then(|text| text.parse().ok());
     version.map(Some).ok_or_else(|| Problem::bad_request("`If-Match` is no ETag of the draft."))
+}
+
+/// Whether the client wants YAML.
+pub(super) fn wants_yaml(headers: &HeaderMap) -> bool {
+    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
+    accept.is_some_and(|value| value.contains("yaml"))
 }
 
 /// An answer that carries the draft's version.

@@ -380,6 +380,10 @@ families! {
         connections: gauge("vestibule_api_connections", "Connections open."),
         /// Connections refused because as many as allowed were open.
         refused: counter("vestibule_api_connections_refused_total", "Connections refused because too many were open."),
+        /// Requests that came again under their Idempotency-Key.
+        idempotency_replayed: counter("vestibule_api_idempotency_replayed_total", "Requests that came again under their Idempotency-Key and were answered as before."),
+        /// Idempotency keys forgotten before their time.
+        idempotency_forgotten: counter("vestibule_api_idempotency_forgotten_total", "Idempotency keys forgotten before their time, because http.idempotency_keys_max were kept."),
         /// Requests with a missing or wrong key.
         unauthorised: counter("vestibule_api_unauthorised_total", "Requests with a missing or wrong key."),
         /// Requests of somebody who may not.

@@ -27,6 +27,7 @@ use vestibule::{
     message::{MediaFetcher, Providers, media::Lookup},
     recordings::Recordings,
     sip::Capture,
+    sound::Library,
     telemetry::Metrics,
 };
 use vestibule_config::settings::{self, HandOff};
@@ -113,6 +114,26 @@ fn numbers(
     vestibule::numbers::Numbers::new(kept, vault, carriers, metrics.carrier.clone()).unwrap()
 }
 
+/// Trunks that nobody pings.
+fn trunks(metrics: &Metrics, locator: &vestibule::sip::Locator) -> vestibule::trunks::Trunks {
+    let ping = settings::SipPing { every_seconds: 0, answer_seconds: 1, losses_max: 1 };
+    vestibule::trunks::Trunks::new(ping, metrics.trunk.clone(), locator.clone())
+}
+
+fn sounds_and_repeats(
+    folder: &Path,
+    store: &vestibule_config::store::Store,
+    metrics: &Metrics,
+) -> (Library, api::idempotency::Idempotency) {
+    let no_speech = settings::Settings::load(None, [], &settings::Overrides::default()).unwrap().settings.tts;
+    let sounds = Library::open(folder.to_owned(), no_speech).unwrap();
+    let installed = sounds.clone();
+    store.active().subscribe(move |routing| installed.install(&routing.prompts));
+    let kept = std::time::Duration::from_secs(60);
+    let repeats = api::idempotency::Idempotency::open(folder, kept, 100, metrics.api.clone()).unwrap();
+    (sounds, repeats)
+}
+
 /// The control API with all that it works with, in a folder of its own.
 pub struct Gateway {
     pub state: AppState,
@@ -175,6 +196,7 @@ impl Gateway {
                 .unwrap();
         let followed = chats.clone();
         store.active().subscribe(move |routing| followed.set(routing));
+        let (sounds, idempotency) = sounds_and_repeats(folder.path(), &store, &metrics);
         let live = LiveContacts::default();
         let callbacks = Callbacks::new(journal.clone(), Default::default(), metrics.callback.clone());
         let locator = vestibule::sip::Locator::of_the_system(vec!["127.0.0.0/8".parse().unwrap()]);
@@ -188,12 +210,11 @@ impl Gateway {
             identity,
             inner: Default::default(),
             readiness,
-            trunks: vestibule::trunks::Trunks::new(
-                settings::SipPing { every_seconds: 0, answer_seconds: 1, losses_max: 1 },
-                metrics.trunk.clone(),
-                locator.clone(),
-            ),
+            trunks: trunks(&metrics, &locator),
             locator,
+            idempotency,
+            imports: Default::default(),
+            sounds,
             metrics,
             store,
             intake,

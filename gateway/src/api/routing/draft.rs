@@ -33,14 +33,14 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
 /// Why something is published.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Note {
+pub(in crate::api) struct Note {
     /// 1 to 500 characters.
-    pub(super) note: String,
+    pub(in crate::api) note: String,
 }
 
 /// What was published.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct PublishedView {
+pub(in crate::api) struct PublishedView {
     /// The new revision.
     #[schema(value_type = Object)]
     revision: vestibule_config::store::Revision,
