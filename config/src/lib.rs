@@ -14,6 +14,7 @@ pub mod compile;
 pub mod diagnostic;
 pub mod document;
 pub mod file;
+pub mod mail;
 pub mod number;
 pub mod sample;
 pub mod settings;

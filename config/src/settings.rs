@@ -401,6 +401,8 @@ pub struct Smtp {
     pub connections_max: usize,
     /// Connections at once from one address.
     pub connections_per_source_max: usize,
+    /// Milliseconds before the greeting.
+    pub greeting_delay_ms: u64,
     /// Seconds without a word.
     pub command_seconds: u64,
     /// Seconds for one mail.

@@ -34,6 +34,7 @@ mod entry_points;
 mod history;
 mod identity;
 mod import;
+mod mail;
 mod numbers;
 mod objects;
 mod publish;
@@ -118,6 +119,8 @@ pub struct Store {
     drafted: drafted::Kept,
     /// What each number's registration means, so that messages need not wait for the database.
     sms: RwLock<HashMap<E164, SmsUse>>,
+    /// What mail is taken for, likewise.
+    mail: mail::Known,
 }
 
 /// Makes the sounds of a table ready, and says which cannot be made.
@@ -222,6 +225,18 @@ pub enum StoreError {
     /// What is sealed cannot be opened.
     #[error("what is sealed for {0} cannot be opened with the keys there are")]
     Sealed(String),
+    /// A mail domain or a mailbox that has no record.
+    #[error("{0} has no record")]
+    NoMailRecord(String),
+    /// One that has one already.
+    #[error("{0} has a record already")]
+    MailRecordExists(String),
+    /// A mail domain that mailboxes need.
+    #[error("{0} has mailboxes still")]
+    MailDomainUsed(String),
+    /// Whoever did it met a fault.
+    #[error("the change was broken off by a fault in the gateway")]
+    Interrupted,
     /// A transition that does not exist.
     #[error(transparent)]
     NotPossible(#[from] crate::number::NotPossible),
@@ -290,8 +305,10 @@ impl Store {
             prepare: Prepare::default(),
             drafted: drafted::Kept::default(),
             sms: RwLock::default(),
+            mail: mail::Known::default(),
         };
         store.load_sms()?;
+        store.load_mail()?;
         store.load_active()?;
         Ok(store)
     }
@@ -336,6 +353,9 @@ impl Store {
         let request = publish::Request::of_changes("system", "First start", &numbers);
         self.publish_ready(&request, |_| Ok(changes.clone()))?;
         self.load_sms()?;
+        let mailboxes = changes.keys().filter(|key| key.kind == Kind::EntryPoints);
+        let mailboxes = mailboxes.filter_map(|key| Some(key.id.strip_prefix("email/")?.to_lowercase()));
+        self.seed_mailboxes(&mailboxes.collect::<Vec<_>>())?;
         Ok(true)
     }
 

@@ -25,6 +25,7 @@ pub mod identity;
 pub mod inboxes;
 pub mod ivrs;
 pub mod live;
+pub mod mail;
 pub mod message_media;
 pub mod numbers;
 pub mod problem;
@@ -109,6 +110,8 @@ pub struct AppState {
     pub test_calls: crate::numbers::test_call::TestCalls,
     /// Takes messages in.
     pub intake: crate::message::Intake,
+    /// Which addresses mail is taken for.
+    pub mailboxes: crate::message::Mailboxes,
     /// Fetches files of messages.
     pub media_fetcher: crate::message::MediaFetcher,
     /// Chats with visitors of pages.
@@ -268,6 +271,7 @@ fn described() -> OpenApiRouter<AppState> {
         .merge(callbacks::routes())
         .merge(recordings::routes())
         .merge(files::routes())
+        .merge(mail::routes())
         .merge(message_media::routes())
         .merge(routing::routes())
         .merge(numbers::routes())

@@ -42,7 +42,7 @@ use crate::{
     identity::{FirstKey, Identity},
     journal::{self, Journal},
     media::{Media, MediaSettings},
-    message::{Authenticator, Intake, MediaFetcher, Providers, Sender, intake, media::Lookup},
+    message::{Authenticator, Intake, Mailboxes, MediaFetcher, Providers, Sender, intake, media::Lookup},
     numbers::{Numbers, test_call::TestCalls},
     places::Places,
     queue::Queues,
@@ -150,6 +150,7 @@ async fn start(settings: &Settings, runtime: &Runtime) -> anyhow::Result<Running
     let mail_address = bound.smtp.as_ref().and_then(|listener| listener.local_addr().ok());
     let edges = (bound.http, bound.https, bound.smtp);
     let api = start_api(edges, state, settings, &mut background)?;
+    background.spawn(intake.mailboxes().clone().go_on());
     background.spawn(intake.go_on());
     background.spawn(media_fetcher.run());
     background.spawn(deliveries.follow(store.clone()));
@@ -219,8 +220,11 @@ fn state_of(
     let deliveries = Deliveries::new(journal.clone(), feed.clone(), services.metrics.delivery.clone())?;
     let files = Files::open(&settings.data_dir).context("the folder of files cannot be used")?;
     let mails = Files::open_mails(&settings.data_dir).context("the folder of mails cannot be used")?;
+    let host = &settings.smtp.host;
+    let mailboxes = Mailboxes::new(&settings.mail, host, routing.clone(), journal.clone());
     let with_mails = intake::Mails {
-        authenticator: Authenticator::new(&settings.mail, &settings.smtp.host, services.metrics.mail.clone()),
+        mailboxes: mailboxes.clone(),
+        authenticator: Authenticator::new(&settings.mail, host, services.metrics.mail.clone()),
         kept: (settings.mail.raw_days_kept > 0).then(|| mails.clone()),
         bytes_max: settings.mail.raw_bytes_max,
     };
@@ -246,6 +250,7 @@ fn state_of(
         providers,
         intake,
         media_fetcher,
+        mailboxes,
         chats: chats.context("chats cannot be had")?,
         journal: services.journal.clone(),
         live: services.live.clone(),

@@ -404,6 +404,7 @@ fn mail_faults(settings: &Settings) -> Vec<Fault> {
         ("smtp.mails_max", zero(smtp.mails_max), "must be at least 1"),
         ("smtp.connections_max", zero(smtp.connections_max), "must be at least 1"),
         ("smtp.connections_per_source_max", zero(smtp.connections_per_source_max), "must be at least 1"),
+        ("smtp.greeting_delay_ms", smtp.greeting_delay_ms > 10_000, "must not exceed 10000"),
         ("smtp.command_seconds", smtp.command_seconds == 0, "must be at least 1"),
         ("smtp.mail_seconds", smtp.mail_seconds == 0, "must be at least 1"),
         (
@@ -412,6 +413,7 @@ fn mail_faults(settings: &Settings) -> Vec<Fault> {
             "must be from 100 to 60000: senders wait as long",
         ),
         ("mail.authentications_max", zero(mail.authentications_max), "must be at least 1"),
+        ("mail.domain_check_minutes", mail.domain_check_minutes == 0, "must be at least 1"),
         ("mail.spam_score", mail.spam_score == 0, "must be at least 1"),
     ]
 }

@@ -8,6 +8,10 @@ use super::DnsServer;
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Mail {
+    /// Whether mail is taken only for addresses whose domain and forwarding are verified.
+    pub require_verified: bool,
+    /// Minutes between two looks for the records of mail domains.
+    pub domain_check_minutes: u64,
     /// Whether SPF, DKIM, DMARC and ARC are looked at.
     pub authenticate: bool,
     /// Name servers that are asked; none means those of the system.

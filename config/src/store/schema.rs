@@ -39,7 +39,7 @@ CREATE INDEX audit_subject ON audit (subject, id);
 ";
 
 /// What each version added to the one before. Never changed, only added to.
-const STEPS: [&str; 3] = [TABLES, super::identity::TABLES, super::records::TABLES];
+const STEPS: [&str; 4] = [TABLES, super::identity::TABLES, super::records::TABLES, super::mail::TABLES];
 
 pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
     keep_private(path).map_err(|cause| StoreError::File { path: path.to_owned(), cause })?;
@@ -69,4 +69,10 @@ fn migrate(connection: &Connection) -> Result<(), StoreError> {
         connection.execute_batch(&format!("BEGIN IMMEDIATE;{steps}PRAGMA user_version={known};COMMIT;"))?;
     }
     Ok(())
+}
+
+/// The tables as the first version made them.
+#[cfg(test)]
+pub(super) fn first_version() -> &'static str {
+    TABLES
 }

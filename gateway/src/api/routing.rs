@@ -144,6 +144,24 @@ impl From<StoreError> for Problem {
                 detail,
                 "Put the key that it was sealed with back into master-key in the data folder, or set the secrets anew.",
             ),
+            StoreError::NoMailRecord(_) => Self::new(
+                StatusCode::NOT_FOUND,
+                "no_such_mail_record",
+                detail,
+                "List the mail domains or mailboxes to find it, or add it; a mailbox needs its domain first.",
+            ),
+            StoreError::MailRecordExists(_) => {
+                Self::new(StatusCode::CONFLICT, "mail_record_exists", detail, "Read it instead.")
+            }
+            StoreError::MailDomainUsed(_) => {
+                Self::new(StatusCode::CONFLICT, "mail_domain_used", detail, "Remove its mailboxes first.")
+            }
+            StoreError::Interrupted => Self::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "internal",
+                detail,
+                "Report it with the gateway's log.",
+            ),
             StoreError::NotPossible(_) => {
                 Self::new(StatusCode::CONFLICT, "not_possible", detail, "Read the number's state first.")
             }

@@ -71,6 +71,10 @@ permissions! {
     NumbersRelease = "numbers.release",
     /// Register numbers, brands and campaigns for SMS.
     NumbersCompliance = "numbers.compliance",
+    /// See mail domains and mailboxes, and forwarders' questions with their links and codes.
+    MailRead = "mail.read",
+    /// Add, verify and remove mail domains and mailboxes.
+    MailManage = "mail.manage",
     /// Put secrets of carriers, trunks and providers under seal; they are never shown.
     SecretsManage = "secrets.manage",
     /// Erase and export what is kept of a customer.

@@ -94,6 +94,10 @@ kinds! {
     NumberChanged = "number.changed",
     /// A registration changed its state.
     RegistrationChanged = "registration.changed",
+    /// A mail domain was verified, or is no more.
+    MailDomainChanged = "mail_domain.changed",
+    /// A mailbox changed its state, or a forwarder asks.
+    MailboxChanged = "mailbox.changed",
     /// A routing revision became active.
     RevisionActivated = "revision.activated",
     /// Events were trimmed before this reader came to them; never stored, made when read.

@@ -99,6 +99,9 @@ pub struct Content {
     /// The files that came with a mail.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub attachments: Vec<Attachment>,
+    /// What stands behind the `+` of the address that a mail was sent to: a reply's address may name its thread so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
     /// Whether a machine wrote it (an answer while away, a bounce, a mailing list): it must not be answered by one.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub automatic: bool,
@@ -133,6 +136,9 @@ pub struct Attachment {
     pub media_type: String,
     /// Its size.
     pub bytes: usize,
+    /// Whether it is Outlook's own wrapping (`winmail.dat`), with the mail's real files within.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub winmail: bool,
     /// What the HTML calls it by (`cid:`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub content_id: Option<String>,

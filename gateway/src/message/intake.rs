@@ -8,7 +8,12 @@ use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use rand::{SeedableRng, rngs::StdRng};
 use sha2::{Digest as _, Sha256};
-use vestibule_config::{document::EntryPointRef, number::SmsUse, settings::Conversations, store::Store};
+use vestibule_config::{
+    document::EntryPointRef,
+    number::SmsUse,
+    settings::Conversations,
+    store::{Store, StoreError},
+};
 use vestibule_routing::{
     address::Address,
     channel::Channel,
@@ -17,7 +22,7 @@ use vestibule_routing::{
 };
 
 use super::{
-    Authenticator, Content, Incoming, Keyword, MediaFetcher, mail::authentication::Evidence,
+    Authenticator, Content, Incoming, Keyword, Mailboxes, MediaFetcher, mail::authentication::Evidence,
     webhook::Verified,
 };
 use crate::{
@@ -44,6 +49,8 @@ pub struct Intake {
 pub struct Mails {
     /// Finds out where they come from.
     pub authenticator: Authenticator,
+    /// Which addresses they are taken for.
+    pub mailboxes: Mailboxes,
     /// Where they are kept as they came; none: nowhere.
     pub kept: Option<Files>,
     /// Largest that is kept, bytes.
@@ -98,11 +105,13 @@ impl Intake {
     ) -> Result<MessageDone, NotTaken> {
         let mut told = told.into_inner();
         self.examine(&mut told).await;
+        self.note_questions(&told).await;
         self.keep_files(&mut told).await?;
         let active = self.routing.active().load();
         let mut rng = StdRng::from_os_rng();
         let mut arrivals = Vec::new();
-        for incoming in told {
+        for mut incoming in told {
+            untag(&active.plan, &mut incoming);
             let key = entry_point(&incoming);
             let route = self.route(&active.plan, &key).ok_or(NotTaken::NoInbox)?;
             arrivals.push(Arrival {
@@ -129,6 +138,34 @@ impl Intake {
         self.metrics.duplicates.inc_by(u64::try_from(done.duplicates).unwrap_or(0));
         self.metrics.received.inc_by(u64::try_from(count.saturating_sub(done.duplicates)).unwrap_or(0));
         Ok(done)
+    }
+
+    /// A mail to an address of ours that is not verified: whether it is one that helps to verify it, and is kept for that.
+    ///
+    /// # Errors
+    /// The store fails: whoever sent it tries again.
+    pub async fn prove(&self, told: Verified<Vec<Incoming>>) -> Result<bool, StoreError> {
+        let mut told = told.into_inner();
+        self.examine(&mut told).await;
+        match told.as_slice() {
+            [incoming] => self.mails.mailboxes.prove(incoming).await,
+            _ => Ok(false),
+        }
+    }
+
+    /// Which addresses mail is taken for.
+    pub fn mailboxes(&self) -> &Mailboxes {
+        &self.mails.mailboxes
+    }
+
+    /// Shows forwarders' questions to whoever sets addresses up.
+    async fn note_questions(&self, told: &[Incoming]) {
+        for incoming in told {
+            let Some(content) = incoming.content() else { continue };
+            if let Err(error) = self.mails.mailboxes.note_question(incoming, content).await {
+                tracing::warn!(%error, "a forwarder's question is in the feed, and not in the mailbox's record");
+            }
+        }
     }
 
     /// Finds out where mails come from, and keeps them as they came. One mail to several of ours is looked at once.
@@ -282,6 +319,22 @@ fn entry_point(incoming: &Incoming) -> EntryPointKey {
     match EntryPointRef::parse(&text) {
         Ok(reference) => reference.key(),
         Err(_) => (incoming.channel, Address::Text(incoming.address.as_str().into())),
+    }
+}
+
+/// A mail to an address with a tag (`help+order7@`) is one to the address without, where only that has an entry point.
+fn untag(plan: &Plan, incoming: &mut Incoming) {
+    if incoming.channel != Channel::Email || plan.has_entry_point(&entry_point(incoming)) {
+        return;
+    }
+    let Some((plain, tag)) = super::mail::tagged(&incoming.address) else { return };
+    let tagged = std::mem::replace(&mut incoming.address, plain);
+    if plan.has_entry_point(&entry_point(incoming)) {
+        if let Some(content) = incoming.content_mut() {
+            content.tag = Some(tag);
+        }
+    } else {
+        incoming.address = tagged;
     }
 }
 

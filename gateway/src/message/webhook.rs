@@ -189,7 +189,12 @@ impl Verified<Vec<Incoming>> {
         mail.content.evidence = Some(Arc::new(Evidence { raw: raw.clone(), origin: Some(origin), upstream }));
         let told = |recipient: &String| {
             let to = told_as(recipient);
-            mail.clone().incoming(&mail::Envelope { id: None, to: Some(&to), raw })
+            let mut incoming = mail.clone().incoming(&mail::Envelope { id: None, to: Some(&to), raw });
+            if let Some(content) = incoming.content_mut() {
+                content.tag =
+                    mail::tagged(recipient).filter(|_| mail::mailbox(recipient) != to).map(|(_, tag)| tag);
+            }
+            incoming
         };
         Self(envelope.recipients.iter().map(told).collect())
     }

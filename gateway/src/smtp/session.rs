@@ -26,6 +26,10 @@ pub enum Standing {
     Known,
     /// It is ours, but takes nothing now.
     NotNow,
+    /// It is ours, but not proven to be: only mails are taken that help with that, each by itself.
+    Unproven,
+    /// It is ours, and nobody has begun to prove it.
+    Unrecorded,
     /// It is not ours.
     Unknown,
 }
@@ -41,6 +45,8 @@ pub struct Envelope {
     pub from: String,
     /// The recipients, each once.
     pub recipients: Vec<String>,
+    /// Whether the only recipient is an address that is not proven.
+    pub unproven: bool,
 }
 
 /// What comes next.
@@ -149,6 +155,7 @@ impl<'a> Session<'a> {
             hello: String::new(),
             from: String::new(),
             recipients: Vec::new(),
+            unproven: false,
         };
         self.envelope.take().unwrap_or_else(nobody)
     }
@@ -226,6 +233,7 @@ impl<'a> Session<'a> {
             hello,
             from: from.address.as_ref().to_owned(),
             recipients: Vec::new(),
+            unproven: false,
         });
         Next::Say(reply::SENDER_OK)
     }
@@ -240,6 +248,11 @@ impl<'a> Session<'a> {
             // Whoever tries many addresses is soon told to go.
             Standing::Unknown => return self.fault(reply::NO_SUCH_ADDRESS),
             Standing::NotNow => return Next::Say(reply::NOT_NOW),
+            Standing::Unrecorded => return Next::Say(reply::NOT_PROVEN),
+            // One answer is given for a mail: what is taken for one and not for another would be lost for that one.
+            Standing::Unproven | Standing::Known if envelope.unproven => return Next::Say(reply::ALONE),
+            Standing::Unproven if !envelope.recipients.is_empty() => return Next::Say(reply::ALONE),
+            Standing::Unproven => envelope.unproven = true,
             Standing::Known => {}
         }
         if envelope.recipients.len() >= self.bounds.recipients_max {

@@ -243,6 +243,8 @@ families! {
         connections: gauge("vestibule_smtp_connections", "Connections to the mail server."),
         /// Connections refused because of too many.
         refused: counter("vestibule_smtp_refused_connections_total", "Connections to the mail server that were one too many, in all or from one address."),
+        /// Clients that spoke before they were greeted.
+        early: counter("vestibule_smtp_early_talkers_total", "Clients that spoke before they were greeted, and were sent away."),
         /// Recipients that no mail is taken for.
         recipients_refused: counter("vestibule_smtp_refused_recipients_total", "Recipients of mails that are not ours, or take nothing now."),
         /// Mails, by what became of them.

@@ -53,10 +53,17 @@ fn sample_routing(folder: &Path) -> (std::sync::Arc<vestibule_config::store::Sto
 }
 
 /// What is done with mails: kept, and judged without a name server.
-fn with_mails(folder: &Path, metrics: &Metrics) -> vestibule::message::intake::Mails {
+fn with_mails(
+    folder: &Path,
+    store: &std::sync::Arc<vestibule_config::store::Store>,
+    journal: &Journal,
+    metrics: &Metrics,
+) -> vestibule::message::intake::Mails {
     let settings = settings::Settings::load(None, [], &Default::default()).unwrap().settings;
     let mail = settings::Mail { authenticate: false, ..settings.mail };
+    let (store, journal) = (store.clone(), journal.clone());
     vestibule::message::intake::Mails {
+        mailboxes: vestibule::message::Mailboxes::new(&mail, "mx.example.com", store, journal),
         authenticator: vestibule::message::Authenticator::new(&mail, "localhost", metrics.mail.clone()),
         kept: Some(Files::open_mails(folder).unwrap()),
         bytes_max: 1 << 20,
@@ -178,8 +185,8 @@ impl Gateway {
                 .unwrap();
         let idle = settings::Conversations { idle_hours: 1, email_idle_hours: 1, chat_idle_minutes: 1 };
         let files = Files::open(folder.path()).unwrap();
-        let with_mails = with_mails(folder.path(), &metrics);
-        let mails = with_mails.kept.clone().unwrap();
+        let with_mails = with_mails(folder.path(), &store, &journal, &metrics);
+        let (mails, mailboxes) = (with_mails.kept.clone().unwrap(), with_mails.mailboxes.clone());
         let kept = (journal.clone(), files.clone());
         let media_fetcher = media_fetcher(lookup, kept, &providers, &metrics);
         let intake = vestibule::message::Intake::new(
@@ -219,6 +226,7 @@ impl Gateway {
             store,
             intake,
             media_fetcher,
+            mailboxes,
             chats,
             deliveries,
             providers,

@@ -19,7 +19,7 @@ pub(super) fn automatic(headers: &Headers, return_path: Option<&str>) -> bool {
     (has("Auto-Submitted") && !says("Auto-Submitted", &["no"]))
         || says("Precedence", &["bulk", "junk", "list", "auto_reply"])
         || (has("X-Auto-Response-Suppress") && !says("X-Auto-Response-Suppress", &["none"]))
-        || ["List-Id", "X-Autoreply", "X-Autorespond"].iter().any(|name| has(name))
+        || ["List-Id", "X-Autoreply", "X-Autorespond", "X-Loop"].iter().any(|name| has(name))
         || headers.text("Return-Path").is_some_and(bounce)
         || return_path.is_some_and(|path| bounce(path.to_owned()))
         || headers.media_type() == "multipart/report"

@@ -198,6 +198,10 @@ labels! {
         Refused = "refused",
         /// It could not be kept now; its sender keeps it.
         NotKept = "not_kept",
+        /// It helps to verify an address, and is kept for that.
+        Proof = "proof",
+        /// It is for an address that is not verified; its sender keeps it.
+        Unproven = "unproven",
     }
     /// How it was found out where a mail comes from.
     Authenticated {
