@@ -373,6 +373,18 @@ pub struct Chat {
     pub messages_per_minute: u32,
     /// Sessions from one address in a minute; an IPv6 network of 64 bits counts as one address.
     pub sessions_per_minute: u32,
+    /// Largest file, bytes; 0: none is taken.
+    pub file_bytes_max: usize,
+    /// Files of one message.
+    pub files_per_message_max: usize,
+    /// Files that one address uploads in a minute.
+    pub uploads_per_minute: u32,
+    /// Files that come in at once.
+    pub uploads_parallel_max: usize,
+    /// Bytes of files that no message has named yet.
+    pub uploads_bytes_max: u64,
+    /// Hours after which such a file is removed.
+    pub uploads_kept_hours: u64,
 }
 
 /// `[smtp]`.

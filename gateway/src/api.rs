@@ -90,6 +90,8 @@ pub struct AppState {
     pub files: crate::files::Files,
     /// Mails as they came.
     pub mails: crate::files::Files,
+    /// Files on their way into chats.
+    pub uploads: crate::uploads::Uploads,
     /// A permit for each large body that is read.
     pub large_bodies: Arc<Semaphore>,
     /// Callers who are to be called back.

@@ -53,6 +53,7 @@ use crate::{
     sound::Library,
     telemetry::{self, Metrics, SipMetrics},
     trunks::Trunks,
+    uploads::Uploads,
     vault::Vault,
 };
 use vestibule_routing::{address::Address, channel::Channel};
@@ -130,6 +131,7 @@ async fn start(settings: &Settings, runtime: &Runtime) -> anyhow::Result<Running
     let state = state_of(&services, (identity.clone(), capture.clone()), providers, settings)?;
     let (intake, deliveries, chats) = (state.intake.clone(), state.deliveries.clone(), state.chats.clone());
     let files = (state.files.clone(), state.mails.clone());
+    let uploads = state.uploads.clone();
     let media_fetcher = state.media_fetcher.clone();
     let numbers = state.numbers.clone();
     services.routing.active().subscribe(move |routing| chats.set(routing));
@@ -158,7 +160,7 @@ async fn start(settings: &Settings, runtime: &Runtime) -> anyhow::Result<Running
     background.spawn(identity::go_on(identity.clone(), metrics.clone()));
     background.spawn(numbers.go_on());
     background.spawn(measure::go_on(media, queues, metrics));
-    background.spawn(housekeeping::go_on(store.clone(), (recordings, files), settings.clone()));
+    background.spawn(housekeeping::go_on(store.clone(), (recordings, files, uploads), settings.clone()));
     readiness.set(Phase::Ready);
     greet(settings, &store, &sip_addresses, (http_address, mail_address), new_key.as_ref());
     identity::invite(settings, &identity, http_address)?;
@@ -237,7 +239,10 @@ fn state_of(
     )?;
     let kept = (journal.clone(), files.clone(), with_mails, media_fetcher.clone());
     let intake = Intake::new(routing.clone(), kept, settings.conversations, metrics);
-    let works = (intake.clone(), services.availability.clone());
+    let limits = (settings.chat, settings.message_media.types.clone());
+    let uploads = Uploads::open(&settings.data_dir, files.clone(), limits, services.metrics.chat.clone());
+    let uploads = uploads.context("the folder of uploads cannot be used")?;
+    let works = (intake.clone(), uploads.clone(), services.availability.clone());
     let chats = Chats::open(&settings.data_dir, routing, journal, works, settings.chat);
     Ok(AppState {
         numbers: open_numbers(settings, services)?,
@@ -245,6 +250,7 @@ fn state_of(
         feed,
         deliveries,
         files,
+        uploads,
         mails,
         large_bodies: Arc::new(tokio::sync::Semaphore::new(api::LARGE_BODIES_MAX)),
         providers,

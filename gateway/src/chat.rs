@@ -18,6 +18,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 use jiff::Timestamp;
 use rand::{SeedableRng, rngs::StdRng};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -37,7 +38,8 @@ use self::{
 use crate::{
     availability::Availability,
     journal::{ChatLine, ChatQueue, Journal, JournalError, MessageJob},
-    message::{Content, Incoming, Intake, What, webhook::Verified},
+    message::{Content, Incoming, Intake, What, intake::NotTaken, webhook::Verified},
+    uploads::{NotUploaded, Owner, Upload, Uploads},
 };
 
 /// All chats; cheap to clone.
@@ -56,6 +58,8 @@ struct Inner {
     secrets: ArcSwap<HashMap<ChatAppId, Vec<String>>>,
     sessions: PerMinute<IpAddr>,
     messages: PerMinute<String>,
+    uploads_of: PerMinute<IpAddr>,
+    uploads: Uploads,
     sockets: Arc<Semaphore>,
     availability: Availability,
     queues: Mutex<HashMap<InboxId, (Instant, ChatQueue)>>,
@@ -116,6 +120,12 @@ pub enum Refused {
     /// Too much in a minute.
     #[error("too much in a minute")]
     TooMuch,
+    /// A file is not taken.
+    #[error(transparent)]
+    NotUploaded(#[from] NotUploaded),
+    /// A message names a file that is not there, or not its writer's.
+    #[error("a file is named that this visitor has not uploaded, or not lately")]
+    NoUpload,
     /// A message without text or with too much of it, or an id of another form.
     #[error("{0}")]
     BadMessage(&'static str),
@@ -124,7 +134,7 @@ pub enum Refused {
     NotOpen(Opening),
     /// It could not be made durable.
     #[error(transparent)]
-    NotTaken(#[from] crate::message::intake::NotTaken),
+    NotTaken(#[from] NotTaken),
     /// The journal could not be read.
     #[error(transparent)]
     Journal(#[from] JournalError),
@@ -148,7 +158,7 @@ impl Chats {
         folder: &Path,
         routing: Arc<Store>,
         journal: Journal,
-        (intake, availability): (Intake, Availability),
+        (intake, uploads, availability): (Intake, Uploads, Availability),
         limits: settings::Chat,
     ) -> std::io::Result<Self> {
         let inner = Inner {
@@ -160,6 +170,8 @@ impl Chats {
             secrets: ArcSwap::default(),
             sessions: PerMinute::new(limits.sessions_per_minute),
             messages: PerMinute::new(limits.messages_per_minute),
+            uploads_of: PerMinute::new(limits.uploads_per_minute),
+            uploads,
             sockets: Arc::new(Semaphore::new(limits.sockets_max)),
             availability,
             queues: Mutex::default(),
@@ -286,6 +298,31 @@ impl Chats {
         Ok(queue)
     }
 
+    /// Takes a file that a visitor will name in a message.
+    ///
+    /// # Errors
+    /// [`Refused`]: nothing was taken.
+    pub async fn upload(
+        &self,
+        (app, visitor): (&App, &Visitor),
+        from: IpAddr,
+        (name, claimed): (Option<&str>, Option<&str>),
+        bytes: Bytes,
+        now: Timestamp,
+    ) -> Result<Upload, Refused> {
+        if !self.inner.uploads_of.allows(&network(from)) {
+            return Err(Refused::TooMuch);
+        }
+        let opening = self.opening(app, visitor, now).await?;
+        if opening != Opening::Open && !self.inner.journal.reader().chat(visitor.thread(), 0).await?.1 {
+            return Err(Refused::NotOpen(opening));
+        }
+        if !self.inner.journal.is_ready() {
+            return Err(JournalError::DiskFull.into());
+        }
+        Ok(self.inner.uploads.put(owner(app, visitor), (name, claimed), bytes).await?)
+    }
+
     /// Takes what a visitor wrote; its line in the thread, once it is durable. What has an id that was there before is
     /// left out, and has the line that it had.
     ///
@@ -295,10 +332,13 @@ impl Chats {
         &self,
         app: &App,
         visitor: &Visitor,
-        (message_id, text): (&str, &str),
+        (message_id, text, files): (&str, &str, &[String]),
         now: Timestamp,
     ) -> Result<u64, Refused> {
-        check(message_id, text)?;
+        check(message_id, text, !files.is_empty())?;
+        if files.len() > self.inner.uploads.per_message_max() {
+            return Err(Refused::BadMessage("too many files: chat.files_per_message_max"));
+        }
         let of_id =
             || self.inner.journal.reader().chat_line_of(visitor.thread(), message_id.to_owned(), false);
         let opening = self.opening(app, visitor, now).await?;
@@ -313,8 +353,15 @@ impl Chats {
         if !self.inner.messages.allows(&format!("{}/{}", app.id, visitor.customer())) {
             return Err(Refused::TooMuch);
         }
+        let attachments = match self.inner.uploads.keep(owner(app, visitor), files).await {
+            Ok(Some(attachments)) => attachments,
+            // What was acknowledged before may have waited for its answer longer than the upload was there.
+            Ok(None) => return of_id().await?.ok_or(Refused::NoUpload),
+            Err(error) => return Err(NotTaken::NotKept(Arc::new(error)).into()),
+        };
         let content = Content {
             message_id: message_id.to_owned(),
+            attachments,
             text: text.to_owned(),
             name: visitor.name().map(str::to_owned),
             ..Content::default()
@@ -379,13 +426,17 @@ fn is_below(origin: &str, allowed: &str) -> bool {
     below.is_some_and(|name| !name.is_empty() && !name.contains(['/', '@']))
 }
 
-fn check(message_id: &str, text: &str) -> Result<(), Refused> {
+fn owner<'a>(app: &'a App, visitor: &'a Visitor) -> Owner<'a> {
+    Owner::Visitor { app: app.id.as_str(), customer: visitor.customer() }
+}
+
+fn check(message_id: &str, text: &str, has_files: bool) -> Result<(), Refused> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
     if message_id.is_empty() || message_id.len() > 64 || !message_id.bytes().all(plain) {
         return Err(Refused::BadMessage("an id is 1 to 64 letters, digits, - and _"));
     }
-    if text.trim().is_empty() {
-        return Err(Refused::BadMessage("a message has some text"));
+    if text.trim().is_empty() && !has_files {
+        return Err(Refused::BadMessage("a message has some text, or a file"));
     }
     if text.len() > TEXT_BYTES_MAX {
         return Err(Refused::BadMessage("a message has at most 4000 bytes"));
@@ -431,13 +482,14 @@ mod tests {
 
     #[test]
     fn a_message_has_an_id_and_some_text() {
-        assert!(check("a-1_B", "x").is_ok());
-        assert!(check(&"a".repeat(64), &"ü".repeat(2000)).is_ok());
+        assert!(check("a-1_B", "x", false).is_ok());
+        assert!(check("a-1_B", "", true).is_ok());
+        assert!(check(&"a".repeat(64), &"ü".repeat(2000), false).is_ok());
         for (id, text) in [("", "x"), ("a b", "x"), ("a", " \n"), ("a", "")] {
-            assert!(check(id, text).is_err(), "{id:?} {text:?}");
+            assert!(check(id, text, false).is_err(), "{id:?} {text:?}");
         }
-        assert!(check(&"a".repeat(65), "x").is_err());
-        assert!(check("a", &"x".repeat(4001)).is_err());
+        assert!(check(&"a".repeat(65), "x", false).is_err());
+        assert!(check("a", &"x".repeat(4001), true).is_err());
     }
 
     #[test]

@@ -103,15 +103,44 @@ impl Files {
         Ok(removed)
     }
 
+    /// The id of a file with these bytes, whether it is kept or not.
+    pub fn id_of(bytes: &[u8]) -> String {
+        Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Keeps a file that lies in the data folder already, whose id is known: it has two names from then on.
+    ///
+    /// # Errors
+    /// The disk does not take it.
+    pub(crate) fn link(&self, from: &Path, id: &str) -> io::Result<()> {
+        let path = place(&self.folder, id);
+        let shelf = path.parent().unwrap_or(&self.folder);
+        if !self.is_there(&path)? {
+            self.make_shelf(shelf)?;
+            match fs::hard_link(from, &path) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                linked => linked?,
+            }
+            // Its time begins now, not when it came.
+            self.is_there(&path)?;
+        }
+        self.settle(shelf)
+    }
+
+    fn make_shelf(&self, shelf: &Path) -> io::Result<()> {
+        if shelf.is_dir() {
+            return Ok(());
+        }
+        fs::create_dir_all(shelf)?;
+        self.settle(&self.folder)
+    }
+
     fn write(&self, bytes: &[u8]) -> io::Result<String> {
-        let id: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        let id = Self::id_of(bytes);
         let path = place(&self.folder, &id);
         let shelf = path.parent().unwrap_or(&self.folder);
         if !self.is_there(&path)? {
-            if !shelf.is_dir() {
-                fs::create_dir_all(shelf)?;
-                self.settle(&self.folder)?;
-            }
+            self.make_shelf(shelf)?;
             let mut file = tempfile::NamedTempFile::new_in(&self.folder)?;
             file.write_all(bytes)?;
             if self.durable {

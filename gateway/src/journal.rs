@@ -33,7 +33,7 @@ use vestibule_routing::id::ContactId;
 
 pub use self::{
     callback::{CallbackRow, CallbackUpdate},
-    chat::{ChatLine, ChatQueue},
+    chat::{ChatFile, ChatLine, ChatQueue},
     consumer::{Consumer, ConsumerChange, Lease},
     contact::{ContactEnd, ContactProgress, ContactStart, ContactUpdate, Place},
     conversation::{ConversationRow, HeldRow, OptOutRow},

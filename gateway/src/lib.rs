@@ -40,4 +40,5 @@ pub mod smtp;
 pub mod sound;
 pub mod telemetry;
 pub mod trunks;
+pub mod uploads;
 pub mod vault;

@@ -389,6 +389,12 @@ fn mail_faults(settings: &Settings) -> Vec<Fault> {
     let zero = |n: usize| n == 0;
     vec![
         (
+            "chat.uploads_parallel_max",
+            !(1..=256).contains(&settings.chat.uploads_parallel_max),
+            "must be from 1 to 256: each holds a file in memory",
+        ),
+        ("chat.uploads_kept_hours", settings.chat.uploads_kept_hours == 0, "must be at least 1"),
+        (
             "smtp.host",
             smtp.host.is_empty()
                 || !smtp.host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b)),

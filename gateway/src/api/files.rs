@@ -1,25 +1,118 @@
-//! Files that came with messages.
+//! Files that came with messages, and those that answers will bring.
 
 use std::io;
 
 use axum::{
-    body::Body,
-    extract::State,
-    http::{StatusCode, header},
+    body::{Body, Bytes},
+    extract::{Request, State},
+    http::{HeaderMap, Method, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use futures_util::Stream;
+use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt};
+use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     AppState,
-    extract::Path,
+    extract::{Path, Query},
     problem::{ApiResult, Problem},
 };
+use crate::uploads::{NotUploaded, Owner, Upload};
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(routes!(read_file)).routes(routes!(read_mail))
+    OpenApiRouter::new().routes(routes!(read_file)).routes(routes!(upload_file)).routes(routes!(read_mail))
+}
+
+/// The path of uploads.
+const UPLOADS: &str = "/api/v1/files";
+
+/// Whether a request uploads a file.
+pub(super) fn is_upload(request: &Request) -> bool {
+    request.method() == Method::POST && request.uri().path() == UPLOADS
+}
+
+/// What a file is called.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct Called {
+    /// Its name; folders are cut off.
+    name: Option<String>,
+}
+
+/// A file that waits to be named in a message.
+#[derive(Debug, Serialize, ToSchema)]
+struct UploadView {
+    /// What `files` of a message names it by, `up_…`. Without that it is removed after some hours.
+    upload: String,
+    /// Its name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    /// What it is, by its bytes.
+    media_type: String,
+    /// Its size.
+    bytes: usize,
+}
+
+/// Upload a file that an answer in a chat will name: the whole body is the file.
+#[utoipa::path(post, path = "/api/v1/files", security(("key" = ["conversations.write"])), tag = "conversations", params(Called),
+    request_body(content = Vec<u8>, content_type = "application/octet-stream"),
+    responses(
+        (status = 201, description = "It is on the disk.", body = UploadView),
+        (status = 413, description = "It is larger than chat.file_bytes_max.", body = Problem, content_type = "application/problem+json"),
+        (status = 415, description = "Files of its type are not kept (message_media.types).", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Too many come at once, or uploads fill the room that they may have.", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn upload_file(
+    State(state): State<AppState>,
+    Query(Called { name }): Query<Called>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> ApiResult<(StatusCode, axum::Json<UploadView>)> {
+    let claimed = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let upload = state.uploads.put(Owner::Api, (name.as_deref(), claimed), body).await?;
+    let Upload { id, name, media_type, bytes, .. } = upload;
+    Ok((StatusCode::CREATED, axum::Json(UploadView { upload: id, name, media_type, bytes })))
+}
+
+impl From<NotUploaded> for Problem {
+    fn from(error: NotUploaded) -> Self {
+        let (status, code, remedy) = match error {
+            NotUploaded::Empty => (StatusCode::BAD_REQUEST, "no_file", "Send the file as the whole body."),
+            NotUploaded::TooLarge(_) => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "file_too_large",
+                "Send a smaller one, or raise chat.file_bytes_max.",
+            ),
+            NotUploaded::WrongType(_) => (
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "file_type_not_taken",
+                "Send it in another form, or add its type to message_media.types.",
+            ),
+            NotUploaded::Full => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "uploads_full",
+                "Try again later; the operator raises chat.uploads_bytes_max.",
+            ),
+            NotUploaded::Unwritable(_) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "files_unavailable", "Look at the disk of the data folder.")
+            }
+        };
+        Self::new(status, code, format!("{error}."), remedy)
+    }
+}
+
+/// As many files come in as may at once.
+pub(super) fn too_many_uploads() -> Problem {
+    Problem::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "too_many_uploads",
+        "As many files are coming in as may at once.",
+        "Send it again in a moment; the operator raises chat.uploads_parallel_max.",
+    )
 }
 
 /// Fetch a file that came with a message. Its name and the media type that the sender claims are in the event. It was
@@ -48,7 +141,8 @@ async fn read_mail(State(state): State<AppState>, Path(id): Path<String>) -> Api
     serve(state.mails.find(&id), "message/rfc822").await
 }
 
-async fn serve(path: Option<std::path::PathBuf>, media_type: &'static str) -> ApiResult<Response> {
+/// A file as something to be saved.
+pub(super) async fn serve(path: Option<std::path::PathBuf>, media_type: &'static str) -> ApiResult<Response> {
     let path = path.ok_or_else(no_such_file)?;
     let file = tokio::fs::File::open(path).await.map_err(|error| unreadable(&error))?;
     let length = file.metadata().await.map_err(|error| unreadable(&error))?.len();
@@ -84,7 +178,7 @@ fn unreadable(error: &io::Error) -> Problem {
     )
 }
 
-fn no_such_file() -> Problem {
+pub(super) fn no_such_file() -> Problem {
     Problem::new(
         StatusCode::NOT_FOUND,
         "no_such_file",

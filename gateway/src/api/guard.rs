@@ -17,7 +17,7 @@ use vestibule_config::settings;
 use super::{
     AppState,
     access::{ACCESS, Found, Needs},
-    chat, entry_points,
+    chat, entry_points, files,
     problem::Problem,
     prompts,
     server::Encrypted,
@@ -214,11 +214,15 @@ pub(super) async fn limit_body(State(state): State<AppState>, request: Request, 
                 "Raise http.webhook_bytes_max, or have the provider send less at once.",
             )
         }
+    } else if let Some(bytes_max) = chat::upload_bytes_max(&state, &request) {
+        (bytes_max, "Send a smaller file, or raise chat.file_bytes_max.")
     } else if request.extensions().get::<Caller>().is_none() {
         // What a stranger may ask for has a short body, or none.
         (STRANGER_BYTES_MAX, "Send a key, or sign in: nothing that can be asked for without has such a body.")
     } else if prompts::is_upload(request.uri().path()) {
         (prompts::UPLOAD_BYTES_MAX, "Upload a shorter recording, or send it whole.")
+    } else if files::is_upload(&request) {
+        (state.uploads.bytes_max(), "Send a smaller file, or raise chat.file_bytes_max.")
     } else if puts_document(&request) {
         (limits.document_bytes_max, "Send it whole, or raise http.document_bytes_max.")
     } else {
@@ -250,12 +254,15 @@ pub(super) async fn limit_body(State(state): State<AppState>, request: Request, 
     }
 }
 
-/// A place for a body of a webhook that may be large, while it is read; small ones need none.
+/// A place for a body that may be large (of a webhook, or a file), until it is dealt with; small ones need none.
 fn large_body(
     state: &AppState,
     request: &Request,
     bytes_max: usize,
 ) -> Result<Option<OwnedSemaphorePermit>, Problem> {
+    if files::is_upload(request) || chat::upload_bytes_max(state, request).is_some() {
+        return state.uploads.place().map(Some).ok_or_else(files::too_many_uploads);
+    }
     let is_webhook = request.uri().path().starts_with(webhooks::PREFIX);
     let at_most = request.body().size_hint().upper().and_then(|bytes| usize::try_from(bytes).ok());
     let small = at_most.unwrap_or(usize::MAX).min(bytes_max) <= state.limits.webhook_bytes_max;

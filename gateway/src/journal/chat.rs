@@ -2,10 +2,11 @@
 
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+use serde::{Deserialize, Serialize};
 use vestibule_routing::{channel::Channel, id::ContactId};
 
 use super::message::time;
-use crate::message::{Incoming, What};
+use crate::message::{Attachment, Incoming, What};
 
 /// Lines are counted from 1 in each thread of a chat app and a visitor. `said_by` is the agent; null: the visitor.
 pub(super) const TABLE: &str = "
@@ -46,6 +47,33 @@ pub struct ChatQueue {
 
 /// How far back chats count.
 const LATELY: SignedDuration = SignedDuration::from_mins(30);
+/// What came with a line, as JSON; null: nothing.
+pub(super) const FILES: &str = "ALTER TABLE chat_line ADD COLUMN files TEXT;";
+
+/// A file that came with a line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct ChatFile {
+    /// Its id among the files.
+    pub file: String,
+    /// The name that its writer gave it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// What it is, by its bytes.
+    pub media_type: String,
+    /// Its size.
+    pub bytes: usize,
+}
+
+impl ChatFile {
+    /// Those of what is kept.
+    pub(super) fn of(attachments: &[Attachment]) -> Vec<Self> {
+        let kept = |file: &Attachment| {
+            let Attachment { name, media_type, bytes, file, .. } = file.clone();
+            Some(Self { file: file?, name, media_type, bytes })
+        };
+        attachments.iter().filter_map(kept).collect()
+    }
+}
 
 /// Something that was said.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +88,8 @@ pub struct ChatLine {
     pub message_id: String,
     /// What.
     pub text: String,
+    /// What came with it.
+    pub files: Vec<ChatFile>,
 }
 
 /// A line to be written.
@@ -70,6 +100,7 @@ pub(super) struct NewLine<'a> {
     pub(super) by: Option<&'a str>,
     pub(super) message_id: &'a str,
     pub(super) text: &'a str,
+    pub(super) files: &'a [ChatFile],
 }
 
 /// Ids of agents stand apart from those of visitors.
@@ -81,7 +112,7 @@ pub(super) fn write(transaction: &Transaction<'_>, line: &NewLine<'_>) -> rusqli
     let prefix = if line.by.is_some() { BY_AGENT } else { "" };
     transaction
         .prepare_cached(
-            "INSERT OR IGNORE INTO chat_line SELECT ?1, ?2, coalesce(max(line), 0) + 1, ?3, ?4, ?5, ?6, ?7 \
+            "INSERT OR IGNORE INTO chat_line SELECT ?1, ?2, coalesce(max(line), 0) + 1, ?3, ?4, ?5, ?6, ?7, ?8 \
              FROM chat_line WHERE app = ?1 AND visitor = ?2 RETURNING line",
         )?
         .query_row(
@@ -93,6 +124,7 @@ pub(super) fn write(transaction: &Transaction<'_>, line: &NewLine<'_>) -> rusqli
                 line.by,
                 format!("{prefix}{}", line.message_id),
                 line.text,
+                files(line.files),
             ],
             |row| number(row, 0),
         )
@@ -132,7 +164,7 @@ pub(super) fn after(
 ) -> rusqlite::Result<Vec<ChatLine>> {
     connection
         .prepare_cached(
-            "SELECT line, at_us, said_by, message_id, text FROM chat_line \
+            "SELECT line, at_us, said_by, message_id, text, files FROM chat_line \
              WHERE app = ?1 AND visitor = ?2 AND line > ?3 ORDER BY line LIMIT ?4",
         )?
         .query_map(params![app, visitor, i64::try_from(line).unwrap_or(i64::MAX), limit], read)?
@@ -147,7 +179,7 @@ pub(super) fn newest(
 ) -> rusqlite::Result<Vec<ChatLine>> {
     let mut lines: Vec<ChatLine> = connection
         .prepare_cached(
-            "SELECT line, at_us, said_by, message_id, text FROM chat_line \
+            "SELECT line, at_us, said_by, message_id, text, files FROM chat_line \
              WHERE app = ?1 AND visitor = ?2 ORDER BY line DESC LIMIT ?3",
         )?
         .query_map(params![app, visitor, limit], read)?
@@ -168,6 +200,20 @@ pub(super) fn of_id(
         .prepare_cached("SELECT line FROM chat_line WHERE app = ? AND visitor = ? AND message_id = ?")?
         .query_row(params![app, visitor, format!("{prefix}{message_id}")], |row| number(row, 0))
         .optional()
+}
+
+/// Whether a file came with a line of a thread.
+pub(super) fn has_file(
+    connection: &Connection,
+    (app, visitor): (&str, &str),
+    file: &str,
+) -> rusqlite::Result<bool> {
+    connection
+        .prepare_cached(
+            "SELECT EXISTS(SELECT 1 FROM chat_line, json_each(files) WHERE app = ? AND visitor = ? \
+             AND files IS NOT NULL AND json_each.value ->> 'file' = ?)",
+        )?
+        .query_row([app, visitor, file], |row| row.get(0))
 }
 
 /// Whether a visitor has a conversation that is not closed.
@@ -217,7 +263,16 @@ fn read(row: &Row<'_>) -> rusqlite::Result<ChatLine> {
         by: row.get(2)?,
         message_id: id.strip_prefix(BY_AGENT).unwrap_or(id).to_owned(),
         text: row.get(4)?,
+        files: row
+            .get::<_, Option<String>>(5)?
+            .and_then(|json| serde_json::from_str(&json).ok())
+            .unwrap_or_default(),
     })
+}
+
+/// As they are stored.
+fn files(files: &[ChatFile]) -> Option<String> {
+    if files.is_empty() { None } else { serde_json::to_string(files).ok() }
 }
 
 fn number(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {

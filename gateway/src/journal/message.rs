@@ -15,11 +15,11 @@ use vestibule_routing::{
 
 use super::{
     ContactEnd, ContactStart, Entry, Event, EventKind, JournalError, Receipt,
-    chat::{self, NewLine},
+    chat::{self, ChatFile, NewLine},
     media::{self, Home, MediaJob},
     writer::{apply_entry, snake_case, write_events},
 };
-use crate::message::{Content, Incoming, Keyword, What};
+use crate::message::{Attachment, Content, Incoming, Keyword, What};
 
 /// Something to write about messages.
 #[derive(Clone, Debug)]
@@ -57,6 +57,8 @@ pub enum MessageJob {
         message_id: String,
         /// What.
         text: String,
+        /// What comes with it.
+        files: Vec<Attachment>,
     },
     /// A visitor of a chat app turns out to be somebody whom the site knows.
     Identified {
@@ -189,7 +191,7 @@ impl MessageJob {
     pub(super) fn cost_bytes(&self) -> usize {
         match self {
             Self::Arrive(arrivals) => arrivals.iter().map(|arrival| 1024 + arrival.incoming.size()).sum(),
-            Self::Say { text, .. } => 1024 + text.len(),
+            Self::Say { text, files, .. } => 1024 + text.len() + 512 * files.len(),
             Self::Take { .. }
             | Self::Refuse { .. }
             | Self::Release { .. }
@@ -229,8 +231,8 @@ pub(super) fn apply(
         MessageJob::Take { contact, by } => pen.take(contact, by)?,
         MessageJob::Refuse { contact, by } => pen.refuse(contact, by)?,
         MessageJob::Release { contact, route } => pen.release(contact, route)?,
-        MessageJob::Say { conversation, by, message_id, text } => {
-            let said = pen.say(conversation, by, (message_id, text))?;
+        MessageJob::Say { conversation, by, message_id, text, files } => {
+            let said = pen.say(conversation, by, (message_id, text, files))?;
             duplicates += usize::from(matches!(said, Ok(false)));
             said.map(drop)
         }
@@ -397,6 +399,7 @@ impl Pen<'_, '_> {
                 by: None,
                 message_id: &content.message_id,
                 text: &content.text,
+                files: &ChatFile::of(&content.attachments),
             },
         )
     }
@@ -406,7 +409,7 @@ impl Pen<'_, '_> {
         &mut self,
         id: &ConversationId,
         by: &str,
-        (message_id, text): (&str, &str),
+        (message_id, text, files): (&str, &str, &[Attachment]),
     ) -> rusqlite::Result<Result<bool, JournalError>> {
         // Whoever answers keeps the chat open.
         let thread = self
@@ -430,6 +433,7 @@ impl Pen<'_, '_> {
             by: Some(by),
             message_id,
             text,
+            files: &ChatFile::of(files),
         };
         let Some(line) = chat::write(self.transaction, &new)? else { return Ok(Ok(false)) };
         // Who answers has taken it, if nobody had.
@@ -439,7 +443,7 @@ impl Pen<'_, '_> {
         }
         let data = json!({
             "channel": Channel::Chat, "customer": visitor, "address": app, "conversation": id,
-            "message_id": message_id, "text": text, "by": by, "line": line,
+            "message_id": message_id, "text": text, "by": by, "line": line, "attachments": files,
         });
         self.write(contact.as_str(), &[Event::new(EventKind::MessageSent, self.now, &data)])?;
         Ok(Ok(true))

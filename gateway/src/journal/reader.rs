@@ -346,6 +346,18 @@ impl Reader {
             .await
     }
 
+    /// Whether a file came with a line of a thread.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn chat_has_file(
+        &self,
+        (app, visitor): (String, String),
+        file: String,
+    ) -> Result<bool, JournalError> {
+        self.with(move |connection| Ok(chat::has_file(connection, (&app, &visitor), &file)?)).await
+    }
+
     /// The chats of an inbox that wait, and how long others lasted lately.
     ///
     /// # Errors

@@ -84,7 +84,7 @@ fn migrate(connection: &Connection) -> Result<(), JournalError> {
 }
 
 /// What each version added to the one before. Never changed, only added to.
-const STEPS: [&[&str]; 8] = [
+const STEPS: [&[&str]; 9] = [
     &[TABLES],
     &[super::callback::TABLE],
     &[DIVERSIONS],
@@ -93,6 +93,7 @@ const STEPS: [&[&str]; 8] = [
     &[super::media::TABLE],
     &[super::consumer::TABLE],
     &[super::chat::TAKEN],
+    &[super::chat::FILES],
 ];
 
 const DIVERSIONS: &str = "ALTER TABLE contact ADD COLUMN diverted_from TEXT;";

@@ -22,7 +22,8 @@ use vestibule_routing::{
 };
 
 use super::{
-    Authenticator, Content, Incoming, Keyword, Mailboxes, MediaFetcher, mail::authentication::Evidence,
+    Attachment, Authenticator, Content, Incoming, Keyword, Mailboxes, MediaFetcher,
+    mail::authentication::Evidence,
     webhook::Verified,
 };
 use crate::{
@@ -214,8 +215,10 @@ impl Intake {
 
     /// Keeps what came with messages before anything tells of it.
     async fn keep_files(&self, told: &mut [Incoming]) -> Result<(), NotTaken> {
-        let attachments =
-            || told.iter().filter_map(Incoming::content).flat_map(|content| &content.attachments);
+        let to_keep = |attachment: &&Attachment| attachment.file.is_none();
+        let attachments = || {
+            told.iter().filter_map(Incoming::content).flat_map(|content| &content.attachments).filter(to_keep)
+        };
         if attachments().next().is_none() {
             return Ok(());
         }
@@ -223,8 +226,11 @@ impl Intake {
         let kept = tokio::time::timeout(KEEP_WITHIN, self.files.keep(bytes)).await;
         let kept = kept.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()));
         let ids = kept.map_err(|error| NotTaken::NotKept(Arc::new(error)))?;
-        let attachments =
-            told.iter_mut().filter_map(Incoming::content_mut).flat_map(|content| &mut content.attachments);
+        let attachments = told
+            .iter_mut()
+            .filter_map(Incoming::content_mut)
+            .flat_map(|content| &mut content.attachments)
+            .filter(|attachment| attachment.file.is_none());
         for (attachment, id) in attachments.zip(ids) {
             attachment.file = Some(id);
             attachment.data = Bytes::new();

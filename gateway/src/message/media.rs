@@ -24,6 +24,7 @@ use vestibule_config::settings::MessageMedia;
 
 pub use self::address::{Finding, Lookup, is_public};
 use self::fetch::{Failure, Fetcher};
+pub(crate) use self::sniff::type_of;
 use super::providers::Providers;
 use crate::{
     files::Files,
@@ -160,7 +161,7 @@ impl MediaFetcher {
         let provider = inner.providers.get(row.provider.as_str()).ok_or(Failure::NoProvider)?;
         let got = inner.fetcher.fetch(provider.kind, provider.file_account(), &row.link).await?;
         let claimed = got.media_type.as_deref().or(row.media_type.as_deref());
-        let media_type = sniff::type_of(&got.bytes, claimed);
+        let media_type = type_of(&got.bytes, claimed);
         if !inner.settings.types.iter().any(|one| one.allows(&media_type)) {
             return Err(Failure::WrongType { media_type });
         }

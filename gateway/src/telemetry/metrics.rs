@@ -263,6 +263,10 @@ families! {
     ChatMetrics {
         /// Visitors connected.
         sockets: gauge("vestibule_chat_sockets", "Visitors of pages who are connected."),
+        /// Files that came.
+        uploads: counter("vestibule_chat_uploads_total", "Files that were uploaded for messages of chats."),
+        /// Bytes of files that no message has named, or not long ago.
+        uploads_held: gauge("vestibule_chat_uploads_held_bytes", "Bytes of uploads that are held until a message names them, or their time is over."),
         /// What was refused, by why.
         refused: counters("vestibule_chat_refused_total", "Requests and messages of visitors that were refused, by reason.", "reason": ChatRefusal),
     }

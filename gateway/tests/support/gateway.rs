@@ -29,6 +29,7 @@ use vestibule::{
     sip::Capture,
     sound::Library,
     telemetry::Metrics,
+    uploads::Uploads,
 };
 use vestibule_config::settings::{self, HandOff};
 use vestibule_routing::{
@@ -88,6 +89,20 @@ fn media_settings() -> settings::MessageMedia {
         age_hours_max: 1,
         allowed_targets: parsed(&["127.0.0.1", "inside.test"]),
         plain_http: true,
+    }
+}
+
+fn chat_settings() -> settings::Chat {
+    settings::Chat {
+        sockets_max: 100,
+        messages_per_minute: 20,
+        sessions_per_minute: 30,
+        file_bytes_max: 50_000,
+        files_per_message_max: 2,
+        uploads_per_minute: 6,
+        uploads_parallel_max: 2,
+        uploads_bytes_max: 200_000,
+        uploads_kept_hours: 1,
     }
 }
 
@@ -196,8 +211,10 @@ impl Gateway {
             metrics.message.clone(),
         );
         let availability = vestibule::availability::Availability::default();
-        let limits = settings::Chat { sockets_max: 100, messages_per_minute: 20, sessions_per_minute: 30 };
-        let works = (intake.clone(), availability.clone());
+        let limits = chat_settings();
+        let kept = (limits, media_settings().types);
+        let uploads = Uploads::open(folder.path(), files.clone(), kept, metrics.chat.clone()).unwrap();
+        let works = (intake.clone(), uploads.clone(), availability.clone());
         let chats =
             vestibule::chat::Chats::open(folder.path(), store.clone(), journal.clone(), works, limits)
                 .unwrap();
@@ -235,6 +252,7 @@ impl Gateway {
             queues: Default::default(),
             availability,
             files,
+            uploads,
             mails,
             large_bodies: tokio::sync::Semaphore::new(api::LARGE_BODIES_MAX).into(),
             recordings: recordings(folder.path()),

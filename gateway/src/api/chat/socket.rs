@@ -1,7 +1,7 @@
 //! A visitor's socket: lines as they come, acknowledged when they are durable.
 //!
 //! ```text
-//! visitor ► {"type":"message","id":…,"text":…}   {"type":"typing"}
+//! visitor ► {"type":"message","id":…,"text":…,"files":[…]}   {"type":"typing"}
 //! gateway ► {"type":"line",…}   {"type":"ack","id":…,"line":…}   {"type":"refused","id":…,"code":…}   {"type":"typing","by":…}
 //! ```
 
@@ -151,7 +151,12 @@ struct Talk {
 #[derive(Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Said {
-    Message { id: String, text: String },
+    Message {
+        id: String,
+        text: String,
+        #[serde(default)]
+        files: Vec<String>,
+    },
     Typing,
 }
 
@@ -246,10 +251,11 @@ impl Talk {
     async fn hear(&mut self, text: &str) -> Option<()> {
         let visit = &mut *self.visit;
         match serde_json::from_str(text) {
-            Ok(Said::Message { id, text }) => {
+            Ok(Said::Message { id, text, files }) => {
                 // What the routing says of the app may have changed since the socket was opened.
                 let app = visit.chats.app(visit.app.id.as_str()).unwrap_or_else(|| visit.app.clone());
-                match visit.chats.write(&app, &visit.visitor, (&id, &text), Timestamp::now()).await {
+                let said = (id.as_str(), text.as_str(), files.as_slice());
+                match visit.chats.write(&app, &visit.visitor, said, Timestamp::now()).await {
                     Ok(line) => self.tell(&Tells::Ack { id: &id, line }).await,
                     Err(refused) => {
                         let problem = problem(&visit.metrics, refused);

@@ -2,7 +2,7 @@
 
 /// The media type of a file, in small letters, without parameters. What claims to be of a type that its bytes would show,
 /// and do not, is nothing in particular.
-pub(super) fn type_of(bytes: &[u8], claimed: Option<&str>) -> String {
+pub(crate) fn type_of(bytes: &[u8], claimed: Option<&str>) -> String {
     let claimed = claimed.map(plain).filter(|claimed| claimed.contains('/'));
     let named = claimed.as_deref().unwrap_or(UNKNOWN);
     let is = match found(bytes) {

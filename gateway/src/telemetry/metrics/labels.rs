@@ -252,6 +252,8 @@ labels! {
         Rate = "rate",
         /// A message of a wrong form.
         Message = "message",
+        /// A file that is not taken, or not there.
+        File = "file",
         /// The chat was not open.
         NotOpen = "not_open",
         /// It could not be made durable.
