@@ -22,14 +22,14 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
 
 /// Every consumer that reads the feed by a name.
 #[derive(Debug, Serialize, ToSchema)]
-struct ConsumerList {
+struct FeedConsumerList {
     /// By name.
-    consumers: Vec<ConsumerView>,
+    consumers: Vec<FeedConsumer>,
 }
 
 /// A consumer of the feed.
 #[derive(Debug, Serialize, ToSchema)]
-struct ConsumerView {
+struct FeedConsumer {
     /// The consumer's name.
     name: String,
     /// The cursor it stored last.
@@ -125,13 +125,13 @@ struct LeaseEnd {
     path = "/api/v1/consumers",
     security(("key" = ["feed.read"])),
     tag = "feed",
-    responses((status = 200, description = "All of them; those told by webhook have a list of their own.", body = ConsumerList)),
+    responses((status = 200, description = "All of them; those told by webhook have a list of their own.", body = FeedConsumerList)),
 )]
-async fn list_consumers(State(state): State<AppState>) -> ApiResult<axum::Json<ConsumerList>> {
+async fn list_consumers(State(state): State<AppState>) -> ApiResult<axum::Json<FeedConsumerList>> {
     let last = state.journal.reader().last_seq().await?;
     let consumers = state.journal.reader().consumers().await?;
     let reads = consumers.into_iter().filter(|consumer| check_name(&consumer.name).is_ok());
-    Ok(axum::Json(ConsumerList { consumers: reads.map(|consumer| view(consumer, last)).collect() }))
+    Ok(axum::Json(FeedConsumerList { consumers: reads.map(|consumer| view(consumer, last)).collect() }))
 }
 
 /// Forget a consumer and its cursor. Events are no longer kept for it.
@@ -222,7 +222,7 @@ async fn store_cursor(
     params(("name" = String, Path, description = "1 to 64 letters, digits, `-`, `_`, `.`")),
     request_body = LeaseWish,
     responses(
-        (status = 200, description = "You read: go on behind `cursor`, and store with `lease.epoch`.", body = ConsumerView),
+        (status = 200, description = "You read: go on behind `cursor`, and store with `lease.epoch`.", body = FeedConsumer),
         (status = 409, description = "Another one reads (`lease_held`; `more` says until when, and where the cursor stands), or your lease has gone to another (`lease_lost`).", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "There are as many consumers as there may be.", body = Problem, content_type = "application/problem+json"),
     )
@@ -231,7 +231,7 @@ async fn take_lease(
     State(state): State<AppState>,
     Path(name): Path<String>,
     Json(wish): Json<LeaseWish>,
-) -> ApiResult<axum::Json<ConsumerView>> {
+) -> ApiResult<axum::Json<FeedConsumer>> {
     check_name(&name)?;
     let LeaseWish { holder, seconds, epoch, from } = wish;
     if !(1..=128).contains(&holder.len()) {
@@ -268,9 +268,9 @@ async fn release_lease(
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn view(consumer: Consumer, last: u64) -> ConsumerView {
+fn view(consumer: Consumer, last: u64) -> FeedConsumer {
     let Consumer { name, cursor, updated, lease } = consumer;
-    ConsumerView { name, cursor, lag: last.saturating_sub(cursor), updated, lease: lease.map(lease_view) }
+    FeedConsumer { name, cursor, lag: last.saturating_sub(cursor), updated, lease: lease.map(lease_view) }
 }
 
 fn lease_view(lease: crate::journal::Lease) -> LeaseView {

@@ -459,9 +459,11 @@ impl Metrics {
 
         let mut page = String::from(REFERENCE_HEAD);
         // A family whose label is a name of the settings has no series by itself, and would not be shown.
-        let example = &self.sip.tls_certificate_expiry;
-        let shown = example.with_label_values(&[""]);
-        shown.set(0);
+        let examples =
+            [&self.sip.tls_certificate_expiry, &self.api.tls_certificate_expiry, &self.journal.consumer_lag];
+        for example in examples {
+            example.with_label_values(&[""]).set(0);
+        }
         for family in self.registry.gather() {
             let kind = format!("{:?}", family.get_field_type()).to_lowercase();
             let labels = family.get_metric().first().map_or(String::new(), |metric| {
@@ -473,8 +475,10 @@ impl Metrics {
             let _ok = writeln!(page, "| `{}` | {kind} | {labels} | {} |", family.name(), family.help());
         }
         page.push_str(&labels::reference());
-        // Nothing can be wrong but that it is gone already.
-        let _gone = example.remove_label_values(&[""]).is_err();
+        for example in examples {
+            // Nothing can be wrong but that it is gone already.
+            let _gone = example.remove_label_values(&[""]).is_err();
+        }
         page
     }
 }
