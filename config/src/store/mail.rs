@@ -294,7 +294,12 @@ fn required<R: Record>(connection: &Connection, id: &str) -> Result<R, StoreErro
     read(connection, id)?.ok_or_else(|| StoreError::NoMailRecord(id.to_owned()))
 }
 
-fn remove<R: Record>(connection: &Connection, id: &str, action: &str, actor: &str) -> Result<(), StoreError> {
+fn remove<R: Record>(
+    connection: &Connection,
+    id: &str,
+    action: &'static str,
+    actor: &str,
+) -> Result<(), StoreError> {
     let before: R = required(connection, id)?;
     connection.prepare_cached(&format!("DELETE FROM {} WHERE id = ?1", R::TABLE))?.execute([id])?;
     note(connection, id, (Some(&before), None), (action, actor))
