@@ -27,6 +27,10 @@ pub const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Says that an answer was given before.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
+/// Paths that are left alone. An import may be too long to be held, and changes nothing when it comes again. A purchase of a
+/// number has a record by its key, whose answer goes on changing after the first.
+const LEFT_ALONE: [&str; 2] = [super::entry_points::IMPORT_PATH, "/api/v1/numbers/purchases"];
+
 /// Longest key, bytes.
 const KEY_BYTES_MAX: usize = 255;
 
@@ -53,8 +57,7 @@ impl Idempotency {
 
 /// Looks a POST's key up, and keeps its answer.
 pub(super) async fn once(State(state): State<AppState>, request: Request, next: Next) -> Response {
-    // An import may be too long to be held, and changes nothing when it comes again.
-    if request.method() != Method::POST || request.uri().path() == super::entry_points::IMPORT_PATH {
+    if request.method() != Method::POST || LEFT_ALONE.contains(&request.uri().path()) {
         return next.run(request).await;
     }
     let Some(key) = request.headers().get(KEY).cloned() else { return next.run(request).await };
