@@ -333,7 +333,10 @@ export class IvrEditor extends HTMLElement {
       return;
     }
     const inside = this.inspector.element.contains(document.activeElement);
-    if (at && Object.hasOwn(this.document.nodes, at)) this.#place(at);
+    // Where it was done; where that is gone with it, as near as can be: the focus must stay for the next undo.
+    const { doc, at: then } = this.#history.now;
+    const place = [at, then, this.#at.id, documents.startOf(doc), Object.keys(doc.nodes)[0]].find((id) => id && Object.hasOwn(doc.nodes, id));
+    if (place) this.#place(place);
     this.#changed();
     if (this.#view === "graph" && !inside) this.#focusCard();
     this.#say(`${word}: ${label}`);
