@@ -263,7 +263,7 @@ def whatsapp_as_it_comes(gate):
     secret, word = Meta("app"), "our word"
     (gate.folder / "meta-app").write_text(secret.secret)
     (gate.folder / "meta-word").write_text(word)
-    provider = {"name": "WhatsApp", "kind": "meta", "secrets": [f"file:{gate.folder}/meta-app"],
+    provider = {"name": "WhatsApp", "kind": "meta", "url": "https://gw.example.com/webhooks/whatsapp", "secrets": [f"file:{gate.folder}/meta-app"],
                 "verify_token": f"file:{gate.folder}/meta-word"}
     publish(gate, lambda document: document.setdefault("providers", {}).update(whatsapp=provider), "WhatsApp")
 
