@@ -1,5 +1,7 @@
 //! The console's pages over the router: for whom they are, that they hold, and that hostile words stay words.
 
+#![allow(clippy::unwrap_used, reason = "a test stops at the first thing that is not as it should be")]
+
 mod support {
     pub mod gateway;
 }
@@ -100,7 +102,7 @@ async fn key(gateway: &Gateway, role: &str) -> String {
 }
 
 /// Calls that wait and talk, calls that are over, and a conversation; all of hostile people.
-async fn fill(gateway: &Gateway) -> Vec<vestibule::api::live::LiveEntry> {
+async fn fill(gateway: &Gateway) -> Vec<api::live::LiveEntry> {
     gateway.publish(&json!({"inboxes": {"ib_hostile": {"name": HOSTILE, "sla_minutes": 1}}})).await;
     for id in ["ct_1", "ct_2", "ct_3"] {
         let start = ContactStart {

@@ -114,66 +114,60 @@ impl From<StoreError> for Problem {
             StoreError::NoRevision(_) => {
                 Self::new(StatusCode::NOT_FOUND, "no_such_revision", detail, "List the revisions to find it.")
             }
-            StoreError::RecordingsFull { .. } => Self::new(
-                StatusCode::INSUFFICIENT_STORAGE,
-                "recordings_full",
-                detail,
-                "Raise routing.recordings_bytes_max, or wait until recordings that nothing names are removed.",
-            ),
-            StoreError::NoNumber(_) => {
-                Self::new(StatusCode::NOT_FOUND, "no_such_number", detail, "List the numbers to find it.")
-            }
-            StoreError::NumberExists(_) => {
-                Self::new(StatusCode::CONFLICT, "number_exists", detail, "Change the number instead.")
-            }
-            StoreError::NoRecord { .. } => {
-                Self::new(StatusCode::NOT_FOUND, "no_such_record", detail, "List the records to find it.")
-            }
-            StoreError::RecordExists { .. } => {
-                Self::new(StatusCode::CONFLICT, "record_exists", detail, "Change that one instead.")
-            }
-            StoreError::InTheWay(_) => Self::new(
-                StatusCode::CONFLICT,
-                "in_the_way",
-                detail,
-                "Wait until that is done, and try again.",
-            ),
-            StoreError::Sealed(_) => Self::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "secrets_sealed",
-                detail,
-                "Put the key that it was sealed with back into master-key in the data folder, or set the secrets anew.",
-            ),
-            StoreError::NoMailRecord(_) => Self::new(
-                StatusCode::NOT_FOUND,
-                "no_such_mail_record",
-                detail,
-                "List the mail domains or mailboxes to find it, or add it; a mailbox needs its domain first.",
-            ),
-            StoreError::MailRecordExists(_) => {
-                Self::new(StatusCode::CONFLICT, "mail_record_exists", detail, "Read it instead.")
-            }
-            StoreError::MailDomainUsed(_) => {
-                Self::new(StatusCode::CONFLICT, "mail_domain_used", detail, "Remove its mailboxes first.")
-            }
-            StoreError::Interrupted => Self::new(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "internal",
-                detail,
-                "Report it with the gateway's log.",
-            ),
-            StoreError::NotPossible(_) => {
-                Self::new(StatusCode::CONFLICT, "not_possible", detail, "Read the number's state first.")
-            }
-            StoreError::Database(_) | StoreError::File { .. } | StoreError::TooNew { .. } => {
-                tracing::error!(error = %detail, "the configuration store failed a request");
-                Self::new(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    "store_unavailable",
-                    detail,
-                    "Try again in a moment; if it stays, look at the gateway's log and its disk.",
-                )
+            error => {
+                let (status, code, remedy) = of_record(&error);
+                if status == StatusCode::SERVICE_UNAVAILABLE {
+                    tracing::error!(error = %detail, "the configuration store failed a request");
+                }
+                Self::new(status, code, detail, remedy)
             }
         }
+    }
+}
+
+/// What a refusal is about records, or a failure of the store, is called, and what to do about it.
+fn of_record(error: &StoreError) -> (StatusCode, &'static str, &'static str) {
+    match error {
+        StoreError::RecordingsFull { .. } => (
+            StatusCode::INSUFFICIENT_STORAGE,
+            "recordings_full",
+            "Raise routing.recordings_bytes_max, or wait until recordings that nothing names are removed.",
+        ),
+        StoreError::NoNumber(_) => (StatusCode::NOT_FOUND, "no_such_number", "List the numbers to find it."),
+        StoreError::NumberExists(_) => (StatusCode::CONFLICT, "number_exists", "Change the number instead."),
+        StoreError::NoRecord { .. } => {
+            (StatusCode::NOT_FOUND, "no_such_record", "List the records to find it.")
+        }
+        StoreError::RecordExists { .. } => {
+            (StatusCode::CONFLICT, "record_exists", "Change that one instead.")
+        }
+        StoreError::InTheWay(_) => {
+            (StatusCode::CONFLICT, "in_the_way", "Wait until that is done, and try again.")
+        }
+        StoreError::Sealed(_) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "secrets_sealed",
+            "Put the key that it was sealed with back into master-key in the data folder, or set the secrets anew.",
+        ),
+        StoreError::NoMailRecord(_) => (
+            StatusCode::NOT_FOUND,
+            "no_such_mail_record",
+            "List the mail domains or mailboxes to find it, or add it; a mailbox needs its domain first.",
+        ),
+        StoreError::MailRecordExists(_) => (StatusCode::CONFLICT, "mail_record_exists", "Read it instead."),
+        StoreError::MailDomainUsed(_) => {
+            (StatusCode::CONFLICT, "mail_domain_used", "Remove its mailboxes first.")
+        }
+        StoreError::NotPossible(_) => {
+            (StatusCode::CONFLICT, "not_possible", "Read the number's state first.")
+        }
+        StoreError::Interrupted => {
+            (StatusCode::INTERNAL_SERVER_ERROR, "internal", "Report it with the gateway's log.")
+        }
+        _ => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "store_unavailable",
+            "Try again in a moment; if it stays, look at the gateway's log and its disk.",
+        ),
     }
 }

@@ -23,8 +23,7 @@ use vestibule_routing::{
 
 use super::{
     Attachment, Authenticator, Content, Incoming, Keyword, Mailboxes, MediaFetcher,
-    mail::authentication::Evidence,
-    webhook::Verified,
+    mail::authentication::Evidence, webhook::Verified,
 };
 use crate::{
     contact_id::{new_contact_id, new_conversation_id},

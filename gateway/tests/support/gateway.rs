@@ -136,6 +136,11 @@ fn numbers(
     vestibule::numbers::Numbers::new(kept, vault, carriers, metrics.carrier.clone()).unwrap()
 }
 
+fn uploads(folder: &Path, files: &Files, metrics: &Metrics) -> Uploads {
+    let kept = (chat_settings(), media_settings().types);
+    Uploads::open(folder, files.clone(), kept, metrics.chat.clone()).unwrap()
+}
+
 /// Trunks that nobody pings.
 fn trunks(metrics: &Metrics, locator: &vestibule::sip::Locator) -> vestibule::trunks::Trunks {
     let ping = settings::SipPing { every_seconds: 0, answer_seconds: 1, losses_max: 1 };
@@ -198,7 +203,6 @@ impl Gateway {
         let deliveries =
             vestibule::deliveries::Deliveries::new(journal.clone(), feed.clone(), metrics.delivery.clone())
                 .unwrap();
-        let idle = settings::Conversations { idle_hours: 1, email_idle_hours: 1, chat_idle_minutes: 1 };
         let files = Files::open(folder.path()).unwrap();
         let with_mails = with_mails(folder.path(), &store, &journal, &metrics);
         let (mails, mailboxes) = (with_mails.kept.clone().unwrap(), with_mails.mailboxes.clone());
@@ -207,17 +211,15 @@ impl Gateway {
         let intake = vestibule::message::Intake::new(
             store.clone(),
             (journal.clone(), files.clone(), with_mails, media_fetcher.clone()),
-            idle,
+            settings::Conversations { idle_hours: 1, email_idle_hours: 1, chat_idle_minutes: 1 },
             metrics.message.clone(),
         );
         let availability = vestibule::availability::Availability::default();
-        let limits = chat_settings();
-        let kept = (limits, media_settings().types);
-        let uploads = Uploads::open(folder.path(), files.clone(), kept, metrics.chat.clone()).unwrap();
+        let uploads = uploads(folder.path(), &files, &metrics);
         let works = (intake.clone(), uploads.clone(), availability.clone());
+        let kept = (store.clone(), journal.clone());
         let chats =
-            vestibule::chat::Chats::open(folder.path(), store.clone(), journal.clone(), works, limits)
-                .unwrap();
+            vestibule::chat::Chats::open(folder.path(), kept.0, kept.1, works, chat_settings()).unwrap();
         let followed = chats.clone();
         store.active().subscribe(move |routing| followed.set(routing));
         let (sounds, idempotency) = sounds_and_repeats(folder.path(), &store, &metrics);
