@@ -13,7 +13,7 @@ use super::{
 use crate::trunks::{NoTest, Reach, Tried};
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(routes!(list_trunks)).routes(routes!(test_trunk))
+    OpenApiRouter::new().routes(routes!(list_trunks)).routes(routes!(reach_trunk))
 }
 
 /// A trunk.
@@ -99,7 +99,7 @@ async fn list_trunks(State(state): State<AppState>) -> axum::Json<TrunkList> {
         (status = 503, description = "Signalling is not up.", body = Problem, content_type = "application/problem+json"),
     )
 )]
-async fn test_trunk(
+async fn reach_trunk(
     State(state): State<AppState>,
     Path(id): Path<String>,
 ) -> ApiResult<axum::Json<TrunkTest>> {
