@@ -10,7 +10,6 @@ mod credentials;
 mod gate;
 mod inbox;
 mod locate;
-pub(crate) mod pcap;
 mod socket;
 mod survivors;
 mod tcp;

@@ -133,19 +133,6 @@ pub(super) fn write(
     Ok(())
 }
 
-/// The same, also for an object that this revision has written already.
-pub(super) fn replace(
-    connection: &Connection,
-    key: &Key,
-    body: Option<&Value>,
-    revision: u64,
-) -> Result<(), StoreError> {
-    connection
-        .prepare_cached("DELETE FROM objects WHERE kind = ?1 AND id = ?2 AND since = ?3")?
-        .execute(params![key.kind.as_str(), key.id, signed(revision)])?;
-    write(connection, key, body, revision)
-}
-
 /// Calls with every object of a kind that held at a revision, read.
 pub(super) fn each_at(
     connection: &Connection,
@@ -170,35 +157,6 @@ pub(super) fn document_at(connection: &Connection, revision: u64) -> Result<RawD
         })?;
     }
     Ok(document)
-}
-
-/// The bodies of one section.
-pub(super) fn section_at(
-    connection: &Connection,
-    kind: Kind,
-    revision: u64,
-) -> Result<Vec<(Key, Value)>, StoreError> {
-    let mut all = Vec::new();
-    rows_at(connection, kind, revision, |key, text| {
-        let body = body(&key, text)?;
-        all.push((key, body));
-        Ok(())
-    })?;
-    Ok(all)
-}
-
-/// Every body of a section at a revision, by name.
-pub(super) fn each_body_at(
-    connection: &Connection,
-    kind: Kind,
-    revision: u64,
-    mut each: impl FnMut(String, Value),
-) -> Result<(), StoreError> {
-    rows_at(connection, kind, revision, |key, text| {
-        let body = body(&key, text)?;
-        each(key.id, body);
-        Ok(())
-    })
 }
 
 fn rows_at(
@@ -243,11 +201,7 @@ pub(super) fn diff(connection: &Connection, from: u64, to: u64) -> Result<Vec<Di
     Ok(all)
 }
 
-pub(super) fn body_at(
-    connection: &Connection,
-    key: &Key,
-    revision: u64,
-) -> Result<Option<Value>, StoreError> {
+fn body_at(connection: &Connection, key: &Key, revision: u64) -> Result<Option<Value>, StoreError> {
     let text: Option<String> = connection
         .prepare_cached(
             "SELECT body FROM objects
@@ -258,7 +212,7 @@ pub(super) fn body_at(
     text.map(|text| body(key, &text)).transpose()
 }
 
-pub(super) fn body(key: &Key, text: &str) -> Result<Value, StoreError> {
+fn body(key: &Key, text: &str) -> Result<Value, StoreError> {
     serde_json::from_str(text).map_err(|error| {
         StoreError::Invalid(vec![Diagnostic::new(Code::NotReadable, key.path(), error.to_string())])
     })

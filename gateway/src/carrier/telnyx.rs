@@ -1,8 +1,5 @@
 //! Telnyx's API v2.
 
-pub(super) mod numbers;
-mod registration;
-
 use reqwest::{Client, RequestBuilder};
 use serde_json::{Value, json};
 
