@@ -17,7 +17,7 @@ pub struct ConsumerDoc {
     /// Types of events, such as `contact.queued`; none: all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub types: Vec<String>,
-    /// Nothing is sent for now; it is made up for later.
+    /// While set nothing is sent; what was held back is sent once it is unset.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub paused: bool,
 }
