@@ -6,7 +6,11 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use vestibule_routing::plan::Plan;
+use vestibule_routing::{
+    address::{Address, E164},
+    channel::Channel,
+    plan::{EntryPoint, Plan},
+};
 
 use crate::compile::{ChatApps, Compiled, Consumers, PromptTable, Providers, Trunks};
 
@@ -45,6 +49,21 @@ impl ActiveRouting {
             prompts: compiled.prompts.clone(),
             compiled,
         }
+    }
+
+    /// The same, but that calls to a number are let in no more.
+    #[must_use]
+    pub fn without(&self, number: E164) -> Self {
+        let mut plan = Plan::clone(&self.plan);
+        let key = (Channel::Voice, Address::Number(number));
+        let entry_point = plan.entry_points.get(&key).cloned().unwrap_or_default();
+        plan.entry_points.insert(key, EntryPoint { disarmed: true, ..entry_point });
+        Self { plan: Arc::new(plan), ..self.clone() }
+    }
+
+    /// Whether a channel names its default inbox itself; otherwise it follows the settings of the document.
+    pub fn names_default_inbox(&self, channel: Channel) -> bool {
+        self.compiled.parts.channels.contains_key(&channel)
     }
 }
 

@@ -35,6 +35,7 @@ pub use chat_apps::ChatApps;
 pub use consumers::Consumers;
 pub use prompts::{BUILTINS, PromptSource, PromptTable};
 pub use providers::{ProviderKind, Providers};
+pub use tests_of_document::differences;
 pub use trunks::{Trunk, Trunks};
 
 /// Most findings that one compile reports.

@@ -19,6 +19,7 @@ mod chat_app;
 mod consumer;
 mod entry_point;
 mod ivr;
+mod nodes;
 mod parts;
 mod provider;
 mod strict_json;
@@ -26,14 +27,14 @@ mod trunk;
 
 pub use chat_app::{ChatAppDoc, IdentityDoc, ThrottleDoc};
 pub use consumer::ConsumerDoc;
-pub(crate) use entry_point::channel_name;
-pub use entry_point::{EntryPointDoc, EntryPointRef};
+pub use entry_point::{EntryPointDoc, EntryPointRef, channel, channel_name};
 pub use ivr::IvrDoc;
+pub use nodes::NODES;
 pub use parts::{
     ChannelDoc, DialDoc, Expectation, InboxDoc, LimitDoc, ListDoc, NumberDoc, PromptDoc, RejectCodesDoc,
     SettingsDoc, TestDoc, TreatmentDoc,
 };
-pub use provider::{ProviderDoc, SendDoc};
+pub use provider::{MediaDoc, ProviderDoc, SendDoc};
 use strict_json::Strict;
 pub use trunk::{
     Codec, Digest, DigestAlgorithm, Network, Outbound, Register, SecretError, SecretRef, Srtp, TrunkDoc,
@@ -254,6 +255,25 @@ pub fn from_value(value: Value) -> Result<RawDocument, Vec<Diagnostic>> {
     if faults.is_empty() { Ok(objects) } else { Err(faults) }
 }
 
+/// Reads one object's body, YAML or JSON.
+///
+/// # Errors
+/// A sentence that says why it cannot be read.
+pub fn parse_value(text: &str) -> Result<Value, String> {
+    if text.trim_start().starts_with('{')
+        && let Ok(Strict(value)) = serde_json::from_str(text)
+    {
+        return Ok(value);
+    }
+    serde_saphyr::from_str(text).map_err(|error| error.to_string())
+}
+
+/// One object's body as YAML.
+pub fn value_to_yaml(value: &Value) -> String {
+    // Serialising a JSON value can only fail on input and output, and there is none.
+    serde_saphyr::to_string(value).unwrap_or_default()
+}
+
 /// The document as one JSON value, sections in their order.
 pub fn to_value(objects: &RawDocument) -> Value {
     let mut sections = Map::new();
@@ -296,7 +316,7 @@ pub fn read(key: &Key, body: &Value) -> Result<Object, Diagnostic> {
     match key.kind {
         Kind::Settings => Ok(Object::Settings(typed(key, body)?)),
         Kind::Channels => {
-            let channel = entry_point::channel(id).ok_or_else(|| {
+            let channel = channel(id).ok_or_else(|| {
                 Diagnostic::new(Code::BadName, key.path(), format!("there is no channel {id}"))
             })?;
             Ok(Object::Channel(channel, typed(key, body)?))

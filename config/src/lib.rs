@@ -9,10 +9,12 @@
 //! No network here, and no tasks: callers decide on which thread a publish runs.
 
 pub mod active;
+pub mod carrier;
 pub mod compile;
 pub mod diagnostic;
 pub mod document;
 pub mod file;
+pub mod mail;
 pub mod number;
 pub mod sample;
 pub mod settings;

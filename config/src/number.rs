@@ -20,7 +20,127 @@ pub struct NumberRecord {
     pub sms: Sms,
     /// When the record last changed.
     pub changed: jiff::Timestamp,
+    /// Since when we hold it as we do; none in records of before that was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holding_since: Option<jiff::Timestamp>,
+    /// What is known of it.
+    #[serde(default)]
+    pub facts: NumberFacts,
+    /// Where its set-up was left; none when it is done, or was never begun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub setup: Option<SetupStep>,
 }
+
+/// What a carrier says of a number.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NumberFacts {
+    /// The account that it is held by; none for one that was only taken up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub carrier: Option<String>,
+    /// The carrier's id of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub carrier_ref: Option<String>,
+    /// Its country, ISO 3166 in two letters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub country: Option<String>,
+    /// Its city.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub city: Option<String>,
+    /// Its state or province, in two letters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// Local or toll-free; none where that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<NumberKind>,
+    /// What it can carry; none where that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capabilities: Option<Capabilities>,
+    /// What it costs a month; none where that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub monthly_fee: Option<Fee>,
+}
+
+/// The type of a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NumberKind {
+    /// Of a place.
+    Local,
+    /// Free for who calls.
+    TollFree,
+}
+
+/// What a number can carry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Capabilities {
+    /// Calls.
+    pub voice: bool,
+    /// Texts.
+    pub sms: bool,
+    /// Texts with pictures.
+    pub mms: bool,
+}
+
+/// A sum of money.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fee {
+    /// The amount as a decimal number: never a binary fraction.
+    pub amount: String,
+    /// ISO 4217.
+    pub currency: String,
+}
+
+/// Where the set-up of a number was left: what is to be asked next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SetupStep {
+    /// Registration or verification for SMS; may be skipped.
+    Registration,
+    /// Whether it takes calls.
+    ActivateVoice,
+    /// Whether it is linked to an IVR.
+    LinkIvr,
+    /// Which IVRs.
+    PickIvr,
+    /// Which inboxes its exits lead to.
+    LinkInboxes,
+    /// A call, to hear that it works.
+    TestCall,
+}
+
+impl NumberRecord {
+    /// A record that begins now.
+    pub fn new(number: E164, holding: Holding, sms: Sms, facts: NumberFacts) -> Self {
+        let now = jiff::Timestamp::now();
+        Self { number, holding, sms, changed: now, holding_since: Some(now), facts, setup: None }
+    }
+
+    /// Whole days for which we have held it as we do.
+    pub fn held_days(&self, now: jiff::Timestamp) -> i64 {
+        now.duration_since(self.holding_since.unwrap_or(self.changed)).as_secs() / 86_400
+    }
+
+    /// Whether a number with this record may be bought, or taken up otherwise.
+    ///
+    /// # Errors
+    /// It is held, or cools down.
+    pub fn may_be_taken_up(&self, now: jiff::Timestamp) -> Result<(), NotPossible> {
+        self.holding.after(HoldingEvent::Buy, self.held_days(now)).map(|_| ())
+    }
+}
+
+impl NumberKind {
+    /// The type of a number of the North American plan; none for another.
+    pub fn of(number: E164) -> Option<Self> {
+        let text = number.to_string();
+        let national = text.strip_prefix("+1").filter(|national| national.len() == 10)?;
+        let toll_free = TOLL_FREE.iter().any(|code| national.starts_with(code));
+        Some(if toll_free { Self::TollFree } else { Self::Local })
+    }
+}
+
+/// The area codes of toll-free numbers.
+pub const TOLL_FREE: [&str; 7] = ["800", "833", "844", "855", "866", "877", "888"];
 
 /// Whether we hold a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

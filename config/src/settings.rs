@@ -11,12 +11,18 @@ use std::{
 
 use serde::Deserialize;
 
+mod identity;
 mod layers;
 mod listener;
+mod mail;
+mod message_media;
 mod target;
 
+pub use identity::{Identity, PublicUrl};
 pub use layers::{DEFAULTS, Loaded, Overrides, SettingsError, Source, Sources};
 pub use listener::{Listener, Transport};
+pub use mail::Mail;
+pub use message_media::{MediaTypes, MessageMedia};
 pub use target::{AllowedTarget, DnsServer};
 
 /// Everything that is set at the start of the process.
@@ -31,6 +37,8 @@ pub struct Settings {
     pub media: Media,
     /// Control API, health and metrics.
     pub http: Http,
+    /// The console's pages.
+    pub console: Console,
     /// The journal's commit window, queue and retention.
     pub journal: Journal,
     /// How routing documents are treated.
@@ -39,10 +47,16 @@ pub struct Settings {
     pub drain: Drain,
     /// Conversations of messages.
     pub conversations: Conversations,
+    /// Files of messages that lie elsewhere.
+    pub message_media: MessageMedia,
     /// Chats with visitors of pages.
     pub chat: Chat,
     /// Our own mail server.
     pub smtp: Smtp,
+    /// What is found out of mails, and kept of them.
+    pub mail: Mail,
+    /// Users, keys and sessions.
+    pub identity: Identity,
     /// Waiting in queues.
     pub queue: Queue,
     /// Whom contacts may be handed to.
@@ -53,6 +67,10 @@ pub struct Settings {
     pub data_dip: DataDip,
     /// Speech for text prompts.
     pub tts: Tts,
+    /// What we have to do with carriers.
+    pub carriers: Carriers,
+    /// Secrets that the gateway keeps.
+    pub secrets: Secrets,
     /// Logging.
     pub log: Log,
 }
@@ -206,6 +224,8 @@ pub struct Http {
     /// Whether the address was named by somebody: then a taken port fails the start.
     #[serde(skip)]
     pub listen_named: bool,
+    /// Whether others than this machine may speak plain HTTP with us.
+    pub plain_beyond_loopback: bool,
     /// Largest request body, bytes.
     pub body_bytes_max: usize,
     /// Largest routing document, bytes.
@@ -220,6 +240,10 @@ pub struct Http {
     pub body_seconds: u64,
     /// Connections at once, on each of the two listeners.
     pub connections_max: usize,
+    /// Hours for which the answer to a request with an `Idempotency-Key` is kept.
+    pub idempotency_hours: u64,
+    /// Such answers that are kept.
+    pub idempotency_keys_max: u64,
     /// HTTPS.
     pub tls: HttpTls,
 }
@@ -233,6 +257,52 @@ pub struct HttpTls {
     pub listen: Option<SocketAddr>,
     /// Files or folders of our certificates and their keys; the first is the default.
     pub certificates: Vec<PathBuf>,
+    /// A certificate that we obtain ourselves.
+    pub acme: HttpAcme,
+}
+
+impl HttpTls {
+    /// Whether there is, or will be, a certificate.
+    pub fn has_certificates(&self) -> bool {
+        !self.certificates.is_empty() || !self.acme.domains.is_empty()
+    }
+}
+
+/// `[http.tls.acme]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HttpAcme {
+    /// Names of the one certificate that is obtained; none: no ACME.
+    pub domains: Vec<String>,
+    /// Mail addresses that the authority may write to.
+    pub contacts: Vec<String>,
+    /// URL of the authority's directory.
+    pub directory: String,
+    /// Whether its terms are agreed to.
+    pub agree_terms: bool,
+    /// File of the authorities that its own HTTPS is believed by; none: those of browsers.
+    #[serde(deserialize_with = "layers::optional")]
+    pub trust: Option<PathBuf>,
+    /// Seconds after a first failure until the next try.
+    pub retry_seconds: u64,
+}
+
+/// `[console]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Console {
+    /// What this installation is called, shown on every page; empty: nothing is shown.
+    pub environment: String,
+    /// Live pages that are kept up to date at once.
+    pub live_streams_max: usize,
+    /// Milliseconds between two looks at what is live.
+    pub live_refresh_ms: u64,
+}
+
+impl Default for Console {
+    fn default() -> Self {
+        Self { environment: String::new(), live_streams_max: 100, live_refresh_ms: 1000 }
+    }
 }
 
 /// `[journal]`.
@@ -303,6 +373,18 @@ pub struct Chat {
     pub messages_per_minute: u32,
     /// Sessions from one address in a minute; an IPv6 network of 64 bits counts as one address.
     pub sessions_per_minute: u32,
+    /// Largest file, bytes; 0: none is taken.
+    pub file_bytes_max: usize,
+    /// Files of one message.
+    pub files_per_message_max: usize,
+    /// Files that one address uploads in a minute.
+    pub uploads_per_minute: u32,
+    /// Files that come in at once.
+    pub uploads_parallel_max: usize,
+    /// Bytes of files that no message has named yet.
+    pub uploads_bytes_max: u64,
+    /// Hours after which such a file is removed.
+    pub uploads_kept_hours: u64,
 }
 
 /// `[smtp]`.
@@ -331,6 +413,8 @@ pub struct Smtp {
     pub connections_max: usize,
     /// Connections at once from one address.
     pub connections_per_source_max: usize,
+    /// Milliseconds before the greeting.
+    pub greeting_delay_ms: u64,
     /// Seconds without a word.
     pub command_seconds: u64,
     /// Seconds for one mail.
@@ -371,6 +455,33 @@ pub struct Recordings {
 pub struct DataDip {
     /// What the URL of a data dip must begin with; empty lets none through.
     pub allowed_url_prefixes: Vec<String>,
+}
+
+/// `[carriers]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Carriers {
+    /// Seconds for which a carrier's answer is waited for.
+    pub answer_seconds: u64,
+    /// Seconds after which a purchase that the carrier knows nothing of counts as not made.
+    pub settle_seconds: u64,
+    /// Hours for which such a purchase is watched.
+    pub watch_hours: u64,
+    /// Seconds between two questions how a registration or a port is getting on.
+    pub poll_seconds: u64,
+    /// Seconds that the sandbox takes for each step of a review or a port.
+    pub sandbox_seconds: u64,
+    /// Searches and reviews that are remembered.
+    pub searches_max: usize,
+}
+
+/// `[secrets]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Secrets {
+    /// File of the keys that secrets are sealed with; none: `master-key` in the data folder.
+    #[serde(deserialize_with = "layers::optional")]
+    pub master_key_file: Option<PathBuf>,
 }
 
 /// `[tts]`.

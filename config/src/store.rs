@@ -25,16 +25,39 @@ use crate::{
     settings::Settings,
 };
 
+mod acts;
+mod audit;
+mod difference;
 mod draft;
+mod drafted;
+mod entry_points;
+mod history;
+mod identity;
+mod import;
+mod mail;
 mod numbers;
 mod objects;
 mod publish;
 mod recordings;
+mod records;
 mod schema;
+mod section;
+mod try_out;
+mod usage;
 
-pub use numbers::{AuditRow, NumberChange};
+pub use acts::{Live, Reader};
+pub use audit::{AuditRow, Line as AuditLine};
+pub use difference::{ValueDifference, differences};
+pub use drafted::Drafted;
+pub use entry_points::{EntryPointFilter, EntryPointRow};
+pub use history::ObjectVersion;
+pub use identity::{IdentityStore, Record, RecordChange};
+pub use numbers::NumberChange;
 use recordings::Recordings;
 pub use recordings::{Recording, is_sha256};
+pub use section::Listed;
+pub use try_out::{Section, SectionObject};
+pub use usage::Usage;
 
 /// Objects compiled at once at a start: bounds the memory it needs.
 const CHUNK: usize = 20_000;
@@ -90,10 +113,14 @@ pub struct Store {
     connection: Mutex<Connection>,
     active: Active,
     options: Options,
+    folder: PathBuf,
     recordings: Recordings,
     prepare: Prepare,
+    drafted: drafted::Kept,
     /// What each number's registration means, so that messages need not wait for the database.
     sms: RwLock<HashMap<E164, SmsUse>>,
+    /// What mail is taken for, likewise.
+    mail: mail::Known,
 }
 
 /// Makes the sounds of a table ready, and says which cannot be made.
@@ -143,6 +170,24 @@ pub enum StoreError {
         /// The version that the request named.
         expected: u64,
     },
+    /// Somebody else changed users, roles or keys.
+    #[error("users, roles and keys have version {found}, not {expected} any more")]
+    IdentityChanged {
+        /// The version in the store.
+        found: u64,
+        /// The version that the change was made from.
+        expected: u64,
+    },
+    /// Somebody else changed an object that was to be changed.
+    #[error("{key} was last changed by revision {found}, not {expected}; read it again")]
+    ObjectChanged {
+        /// The object.
+        key: Key,
+        /// The revision that changed it last; 0 when it does not exist.
+        found: u64,
+        /// The one that the request named.
+        expected: u64,
+    },
     /// A revision that does not exist.
     #[error("there is no revision {0}")]
     NoRevision(u64),
@@ -158,6 +203,40 @@ pub enum StoreError {
     /// A number that has one already.
     #[error("the number {0} has a record already")]
     NumberExists(E164),
+    /// A record that does not exist.
+    #[error("there is no {kind} {id}")]
+    NoRecord {
+        /// Its kind.
+        kind: &'static str,
+        /// Its id.
+        id: String,
+    },
+    /// A record that exists already.
+    #[error("there is a {kind} {id} already, or one for the same key")]
+    RecordExists {
+        /// Its kind.
+        kind: &'static str,
+        /// Its id.
+        id: String,
+    },
+    /// Something else has to come to its end first.
+    #[error("{0}")]
+    InTheWay(String),
+    /// What is sealed cannot be opened.
+    #[error("what is sealed for {0} cannot be opened with the keys there are")]
+    Sealed(String),
+    /// A mail domain or a mailbox that has no record.
+    #[error("{0} has no record")]
+    NoMailRecord(String),
+    /// One that has one already.
+    #[error("{0} has a record already")]
+    MailRecordExists(String),
+    /// A mail domain that mailboxes need.
+    #[error("{0} has mailboxes still")]
+    MailDomainUsed(String),
+    /// Whoever did it met a fault.
+    #[error("the change was broken off by a fault in the gateway")]
+    Interrupted,
     /// A transition that does not exist.
     #[error(transparent)]
     NotPossible(#[from] crate::number::NotPossible),
@@ -221,11 +300,15 @@ impl Store {
             connection: Mutex::new(connection),
             active: Active::default(),
             options,
+            folder: folder.to_owned(),
             recordings,
             prepare: Prepare::default(),
+            drafted: drafted::Kept::default(),
             sms: RwLock::default(),
+            mail: mail::Known::default(),
         };
         store.load_sms()?;
+        store.load_mail()?;
         store.load_active()?;
         Ok(store)
     }
@@ -239,6 +322,11 @@ impl Store {
     /// it finds stops the publish. It may take long. Only the first one set counts.
     pub fn prepare_with(&self, ready: impl Fn(&Arc<PromptTable>) -> Vec<Diagnostic> + Send + Sync + 'static) {
         let _first = self.prepare.0.set(Box::new(ready)).is_ok();
+    }
+
+    /// The folder that it is kept in.
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     fn make_ready(&self, prompts: &Arc<PromptTable>) -> Result<(), StoreError> {
@@ -262,10 +350,12 @@ impl Store {
             .filter_map(|key| E164::parse(&key.id).ok())
             .collect();
         let changes: BTreeMap<_, _> = document.into_iter().map(|(key, body)| (key, Some(body))).collect();
-        let request =
-            publish::Request { author: "system", note: "First start", restores: None, seeds: &numbers };
+        let request = publish::Request::of_changes("system", "First start", &numbers);
         self.publish_ready(&request, |_| Ok(changes.clone()))?;
         self.load_sms()?;
+        let mailboxes = changes.keys().filter(|key| key.kind == Kind::EntryPoints);
+        let mailboxes = mailboxes.filter_map(|key| Some(key.id.strip_prefix("email/")?.to_lowercase()));
+        self.seed_mailboxes(&mailboxes.collect::<Vec<_>>())?;
         Ok(true)
     }
 

@@ -80,6 +80,16 @@ class Browser:
                 found.append(answer["result"].get("value"))
         return found
 
+    def choose(self, selector, path):
+        """Gives a file to an input of the shadow trees, as the system's dialogue would."""
+        for root in self._roots():
+            for node in self._cdp("DOM.querySelectorAll", nodeId=root, selector=selector)["nodeIds"]:
+                self._cdp("DOM.setFileInputFiles", nodeId=node, files=[str(path)])
+
+    def save_in(self, folder):
+        """What is downloaded goes there."""
+        self._cdp("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
+
     def seen(self, selector):
         """Texts of those that can be seen."""
         seen = "function() { return this.getClientRects().length ? this.textContent : null; }"

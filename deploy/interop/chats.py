@@ -1,6 +1,7 @@
 """Cases about chats: the window in a real browser on a strict page, agents by the API, cuts and restarts in between."""
 
 import http.server
+import json
 import threading
 import time
 
@@ -173,5 +174,54 @@ def chat_without_sockets(gate):
             time.sleep(1.5)
             check(browser.seen("button.open") == [], "a page of another origin shows the chat")
         return "both ways; nothing on another origin"
+    finally:
+        own.stop()
+
+
+@case(alone=True)
+def chat_with_files(gate):
+    """A visitor sends a picture with a hostile name by the window, an agent answers with one; each gets the other's bytes."""
+    own = Gateway(gate.binary, name="chat")
+    own.start()
+    picture = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + bytes(range(256)) * 20
+    name = "<img src=x onerror=alert(1)>.png"
+    try:
+        with Site(own) as site, Browser() as browser:
+            set_up(own, site)
+            (own.folder / name).write_bytes(picture)
+            (own.folder / "page.png").write_bytes(b"<html><script>alert(1)</script>")
+            saved = own.folder / "saved"
+            saved.mkdir()
+            browser.save_in(saved)
+            opens(browser, site)
+            browser.choose("input[type=file]", own.folder / name)
+            label = f"{name} (6 kB)"
+            browser.until(lambda: acknowledged(browser) == [label], "the picture")
+            browser.choose("input[type=file]", own.folder / "page.png")
+            browser.until(lambda: browser.seen("li.failed"), "the refusal of a page that calls itself a picture")
+            thread = conversation(own)
+            line = own.ask("GET", f"/api/v1/conversations/{thread}/messages")["messages"][0]["files"][0]
+            check((line["name"], line["media_type"]) == (name, "image/png"), f"{line}")
+            key = {"Authorization": f"Bearer {own.key()}"}
+            check(own.raw("GET", f"/api/v1/files/{line['file']}", headers=key)[1] == picture, "other bytes")
+            answer = picture[::-1]
+            status, body, _ = own.raw("POST", "/api/v1/files?name=plan.txt", b"Plan: " + answer.hex().encode(), key)
+            check(status == 201, f"{status} {body}")
+            upload = json.loads(body)["upload"]
+            own.ask("POST", f"/api/v1/conversations/{thread}/messages", {"files": [upload], "by": "Ann"})
+            browser.until(lambda: any("plan.txt" in text for text in browser.seen("button.file")), "the answer")
+            own.kill()
+            own.start()
+            browser.open(site.origin)
+            browser.until(lambda: len(browser.seen("button.file")) == 2, "both files, after the page was loaded again", 40)
+            browser.inside("button.file", "function() { this.click(); }")
+            browser.until(lambda: len(list(saved.glob("*.png"))) == 1 and (saved / "plan.txt").exists(), "both downloads")
+            check(next(saved.glob("*.png")).read_bytes() == picture, "the visitor's file has other bytes")
+            check((saved / "plan.txt").read_bytes() == b"Plan: " + answer.hex().encode(), "the agent's file has other bytes")
+            check(browser.inside("img, script") == [], "a name became markup")
+            logged = [line for line in browser.console() if "favicon" not in line and "415" not in line
+                      and "ERR_CONNECTION" not in line and "WebSocket" not in line]
+            check(not logged, f"the page logged {logged}")
+        return "both ways, over a kill; a page that calls itself a picture is refused"
     finally:
         own.stop()

@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import http.client
 import json
+import random
 import time
 import urllib.parse
 
@@ -132,7 +133,7 @@ class Viber:
 
 
 class Meta:
-    """As the provider documents it: there is no library of its own that signs."""
+    """As the provider documents it: there is no library of its own that signs. PyPI `pywa` judges."""
 
     kind, header, stamped = "meta", "x-hub-signature-256", False
 
@@ -145,10 +146,58 @@ class Meta:
         return json.dumps({"object": "whatsapp_business_account", "entry": [{"changes": [{"field": "messages", "value": value}]}]})
 
     def headers(self, body, now):
-        return {self.header: "sha256=" + hashed(self.secret, body).hex()}
+        from pywa.utils import webhook_updates_validator
+        signature = "sha256=" + hashed(self.secret, body).hex()
+        check(webhook_updates_validator(self.secret, body.encode(), signature), "the provider's library does not take it")
+        return {self.header: signature}
 
 
-PROVIDERS = [Telnyx, Vonage, Plivo, Line, Viber, Meta]
+class MessageBird:
+    """PyPI `PyJWT` signs, PyPI `messagebird` judges."""
+
+    kind, header = "messagebird", "messagebird-signature-jwt"
+    url = "https://gw.example.com/webhooks/messagebird"
+
+    def __init__(self, seed):
+        self.secret = hashlib.sha256(seed.encode()).hexdigest()
+
+    def body(self, number):
+        return json.dumps({"id": f"mb-{number}", "originator": FROM, "recipient": TO, "body": TEXT,
+                           "createdDatetime": "2026-01-02T03:04:05+00:00"})
+
+    def headers(self, body, now):
+        import jwt
+        from messagebird.request_validator import RequestValidator
+        claims = {"iss": "MessageBird", "nbf": now, "exp": now + 60, "jti": "j",
+                  "url_hash": hashlib.sha256(self.url.encode()).hexdigest(),
+                  "payload_hash": hashlib.sha256(body.encode()).hexdigest()}
+        token = jwt.encode(claims, self.secret, "HS256")
+        if abs(time.time() - now) < 60:
+            RequestValidator(self.secret).validate_signature(token, self.url, body.encode())
+        return {self.header: token}
+
+
+PROVIDERS = [Telnyx, Vonage, Plivo, Line, Viber, Meta, MessageBird]
+CHANGES = 60
+
+
+def one_byte_changed(body, headers, header, media_type):
+    """Requests in which one byte of the body, or of what is signed with, is another one that means something else."""
+    chance = random.Random()
+    letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+    meaning = (lambda text: urllib.parse.parse_qsl(text, True)) if media_type.endswith("urlencoded") else (lambda text: text)
+
+    def change(text, same):
+        while True:
+            at = chance.randrange(len(text))
+            changed = text[:at] + chance.choice(letters) + text[at + 1:]
+            if not same(changed, text):
+                return changed
+
+    for _ in range(CHANGES):
+        yield change(body, lambda a, b: meaning(a) == meaning(b)), headers
+        # Hexadecimal digits may be capitals.
+        yield body, {**headers, header: change(headers[header], lambda a, b: a.lower() == b.lower())}
 
 
 def send(gate, kind, body, headers, media_type):
@@ -166,7 +215,7 @@ def send(gate, kind, body, headers, media_type):
 
 @case(alone=True)
 def providers_sign(gate):
-    """Good, repeated, of another account, unsigned, altered, encoded anew, doubled and old requests of six providers."""
+    """Good, repeated, of another account, unsigned, altered byte by byte, encoded anew, doubled and old requests of seven providers."""
     libraries()
     made = {maker.kind: (maker("one"), maker("two"), maker("another account's")) for maker in PROVIDERS}
     for kind, (one, two, _) in made.items():
@@ -196,6 +245,8 @@ def providers_sign(gate):
             bad.append((json.dumps(json.loads(body), ensure_ascii=False), good, "one encoded anew"))
         if getattr(one, "stamped", True):
             bad.append((body, one.headers(body, now - 400), "an old one"))
+        bad += [(text, headers, "one with another byte") for text, headers in
+                one_byte_changed(body, good, one.header, media_type)]
         for text, headers, what in bad:
             gives(text, headers, 401, what)
             refused += 1
@@ -203,3 +254,66 @@ def providers_sign(gate):
         texts = [data["message"]["text"] for data in told if data["provider"] == kind]
         check(texts == [TEXT, TEXT], f"{kind}: {texts}")
     return f"{len(made)} providers, {refused} refusals"
+
+
+@case(alone=True)
+def whatsapp_as_it_comes(gate):
+    """Meta's handshake; a thousand messages in one request, from people without a number too, escaped as Meta does it."""
+    libraries()
+    secret, word = Meta("app"), "our word"
+    (gate.folder / "meta-app").write_text(secret.secret)
+    (gate.folder / "meta-word").write_text(word)
+    provider = {"name": "WhatsApp", "kind": "meta", "url": "https://gw.example.com/webhooks/whatsapp", "secrets": [f"file:{gate.folder}/meta-app"],
+                "verify_token": f"file:{gate.folder}/meta-word"}
+    publish(gate, lambda document: document.setdefault("providers", {}).update(whatsapp=provider), "WhatsApp")
+
+    def asks(**more):
+        query = {"hub.mode": "subscribe", "hub.verify_token": word, "hub.challenge": "1158201444", **more}
+        return gate.raw("GET", "/webhooks/whatsapp?" + urllib.parse.urlencode(query))
+
+    status, answer, headers = asks()
+    check((status, answer) == (200, b"1158201444") and headers["content-type"].startswith("text/plain"), f"{status} {answer}")
+    for wrong in ({"hub.verify_token": "another word"}, {"hub.mode": "unsubscribe"}, {"hub.challenge": "<script>"}):
+        check(asks(**wrong)[0] == 401, f"a handshake with {wrong}")
+
+    run, people = random.randbytes(4).hex(), 40
+
+    def message(number):
+        who = number % people
+        # Half of them have a user name, and no number that we are told.
+        sender = {"from": f"4915100{who:05}"} if who % 2 else {"from_user_id": f"DE.{run}{who}"}
+        return {**sender, "id": f"wamid.{run}.{number}", "timestamp": "1700000000", "type": "text", "text": {"body": f"{number} äöü 👋"}}
+
+    def request(first, last):
+        changes = [{"field": "messages", "value": {"messaging_product": "whatsapp", "metadata": {"display_phone_number": TO},
+                                                   "messages": [message(number) for number in range(at, at + 50)]}}
+                   for at in range(first, last, 50)]
+        body = json.dumps({"object": "whatsapp_business_account", "entry": [{"id": "1", "changes": changes}]}).replace("/", "\\/")
+        check("\\u00e4" in body, "the body is not escaped")
+        return body
+
+    body = request(0, 1000)
+    began = time.monotonic()
+    for what in ("a thousand messages", "the same again"):
+        status = send(gate, "whatsapp", body, secret.headers(body, 0), "application/json")
+        check(status == 200, f"{what}: {status}")
+    took = time.monotonic() - began
+    again = json.dumps(json.loads(body), ensure_ascii=False)
+    check(send(gate, "whatsapp", again, secret.headers(body, 0), "application/json") == 401, "a body that was encoded anew")
+    mine = [e["data"] for e in gate.events() if e["type"] == "message.received" and e["data"]["message"]["message_id"].startswith(f"wamid.{run}")]
+    check(len(mine) == 1000, f"{len(mine)} of 1000 messages")
+    texts = {data["message"]["message_id"]: data["message"]["text"] for data in mine}
+    check(all(texts[f"wamid.{run}.{n}"] == f"{n} äöü 👋" for n in range(1000)), "texts are changed")
+    threads = {}
+    for data in mine:
+        threads.setdefault((data["customer"], data["conversation"]), []).append(int(data["message"]["message_id"].split(".")[-1]))
+    check(len(threads) == people, f"{len(threads)} conversations of {people} people")
+    check(all(numbers == sorted(numbers) for numbers in threads.values()), "out of order")
+    named = {customer for customer, _ in threads if customer.startswith("DE.")}
+    check(len(named) == people // 2, f"{len(named)} people without a number")
+    check(all(data["window_expires_at"] for data in mine), "no window")
+    odd = {"object": "whatsapp_business_account", "entry": [{"id": "1", "changes": [{"field": "tomorrow", "value": {"x": run}}]}]}
+    body = json.dumps(odd)
+    check(send(gate, "whatsapp", body, secret.headers(body, 0), "application/json") == 200, "an unknown event")
+    check(any(run in json.dumps(e["data"]) for e in gate.events() if e["type"] == "message.unparsed"), "the unknown event is not kept")
+    return f"1000 messages twice in {took:.1f} s, {people} conversations"

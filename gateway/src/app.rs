@@ -24,7 +24,7 @@ use crate::{
     api::{
         self, AppState,
         https::Https,
-        keys::Keys,
+        idempotency::Idempotency,
         live::LiveContacts,
         readiness::{Phase, Readiness},
     },
@@ -39,9 +39,11 @@ use crate::{
     files::Files,
     handling::HandleTimes,
     hub::{Hub, Services},
+    identity::{FirstKey, Identity},
     journal::{self, Journal},
     media::{Media, MediaSettings},
-    message::{Intake, Providers, Sender},
+    message::{Authenticator, Intake, Mailboxes, MediaFetcher, Providers, Sender, intake, media::Lookup},
+    numbers::{Numbers, test_call::TestCalls},
     places::Places,
     queue::Queues,
     recordings::Recordings,
@@ -51,10 +53,14 @@ use crate::{
     sound::Library,
     telemetry::{self, Metrics, SipMetrics},
     trunks::Trunks,
+    uploads::Uploads,
+    vault::Vault,
 };
 use vestibule_routing::{address::Address, channel::Channel};
 
+mod consumers;
 mod housekeeping;
+pub(crate) mod identity;
 mod measure;
 
 /// How long those who are told why they are cut off may take to hear it.
@@ -120,11 +126,14 @@ async fn start(settings: &Settings, runtime: &Runtime) -> anyhow::Result<Running
     let providers = Providers::default();
     let services = open_services(settings, runtime, (&metrics, &providers)).await?;
     let gate = follow_routing(settings, &services.routing, (&services.sounds, &providers));
-    let (keys, new_key) = Keys::open(&settings.data_dir)?;
+    let (identity, new_key) = Identity::open(&settings.data_dir, &settings.identity)?;
     let capture = Capture::new(settings.sip.limits.capture_bytes_max);
-    let state = state_of(&services, (keys, capture.clone()), providers, settings)?;
+    let state = state_of(&services, (identity.clone(), capture.clone()), providers, settings)?;
     let (intake, deliveries, chats) = (state.intake.clone(), state.deliveries.clone(), state.chats.clone());
-    let files = state.files.clone();
+    let files = (state.files.clone(), state.mails.clone());
+    let uploads = state.uploads.clone();
+    let media_fetcher = state.media_fetcher.clone();
+    let numbers = state.numbers.clone();
     services.routing.active().subscribe(move |routing| chats.set(routing));
     let Services { journal, repeats, readiness, media, queues, recordings, .. } = services.clone();
     let Services { callbacks, dialler, availability, live, locator, trunks, .. } = services.clone();
@@ -143,12 +152,18 @@ async fn start(settings: &Settings, runtime: &Runtime) -> anyhow::Result<Running
     let mail_address = bound.smtp.as_ref().and_then(|listener| listener.local_addr().ok());
     let edges = (bound.http, bound.https, bound.smtp);
     let api = start_api(edges, state, settings, &mut background)?;
+    background.spawn(intake.mailboxes().clone().go_on());
     background.spawn(intake.go_on());
+    background.spawn(media_fetcher.run());
     background.spawn(deliveries.follow(store.clone()));
+    background.spawn(consumers::go_on(journal.clone(), metrics.clone()));
+    background.spawn(identity::go_on(identity.clone(), metrics.clone()));
+    background.spawn(numbers.go_on());
     background.spawn(measure::go_on(media, queues, metrics));
-    background.spawn(housekeeping::go_on(store.clone(), (recordings, files), settings.clone()));
+    background.spawn(housekeeping::go_on(store.clone(), (recordings, files, uploads), settings.clone()));
     readiness.set(Phase::Ready);
     greet(settings, &store, &sip_addresses, (http_address, mail_address), new_key.as_ref());
+    identity::invite(settings, &identity, http_address)?;
     Ok(Running { hub, live, readiness, trunks, sip, api, background, repeats, journal })
 }
 
@@ -197,7 +212,7 @@ async fn open_services(
 /// What the API works with.
 fn state_of(
     services: &Services,
-    (keys, capture): (Keys, Capture),
+    (identity, capture): (Identity, Capture),
     providers: Providers,
     settings: &Settings,
 ) -> anyhow::Result<AppState> {
@@ -206,20 +221,47 @@ fn state_of(
     let feed = Feed::new(journal.clone(), "vestibule");
     let deliveries = Deliveries::new(journal.clone(), feed.clone(), services.metrics.delivery.clone())?;
     let files = Files::open(&settings.data_dir).context("the folder of files cannot be used")?;
-    let kept = (journal.clone(), files.clone());
+    let mails = Files::open_mails(&settings.data_dir).context("the folder of mails cannot be used")?;
+    let host = &settings.smtp.host;
+    let mailboxes = Mailboxes::new(&settings.mail, host, routing.clone(), journal.clone());
+    let with_mails = intake::Mails {
+        mailboxes: mailboxes.clone(),
+        authenticator: Authenticator::new(&settings.mail, host, services.metrics.mail.clone()),
+        kept: (settings.mail.raw_days_kept > 0).then(|| mails.clone()),
+        bytes_max: settings.mail.raw_bytes_max,
+    };
+    let media_fetcher = MediaFetcher::new(
+        settings.message_media.clone(),
+        Lookup::of_the_system(),
+        (journal.clone(), files.clone()),
+        providers.clone(),
+        services.metrics.message_media.clone(),
+    )?;
+    let kept = (journal.clone(), files.clone(), with_mails, media_fetcher.clone());
     let intake = Intake::new(routing.clone(), kept, settings.conversations, metrics);
-    let chats = Chats::open(&settings.data_dir, routing, journal, intake.clone(), settings.chat);
+    let limits = (settings.chat, settings.message_media.types.clone());
+    let uploads = Uploads::open(&settings.data_dir, files.clone(), limits, services.metrics.chat.clone());
+    let uploads = uploads.context("the folder of uploads cannot be used")?;
+    let works = (intake.clone(), uploads.clone(), services.availability.clone());
+    let chats = Chats::open(&settings.data_dir, routing, journal, works, settings.chat);
     Ok(AppState {
+        numbers: open_numbers(settings, services)?,
+        test_calls: TestCalls::new(feed.clone(), services.live.clone()),
         feed,
         deliveries,
         files,
+        uploads,
+        mails,
         large_bodies: Arc::new(tokio::sync::Semaphore::new(api::LARGE_BODIES_MAX)),
         providers,
         intake,
+        media_fetcher,
+        mailboxes,
         chats: chats.context("chats cannot be had")?,
         journal: services.journal.clone(),
         live: services.live.clone(),
-        keys,
+        identity,
+        inner: api::ask::Inner::default(),
         readiness: services.readiness.clone(),
         metrics: services.metrics.clone(),
         store: services.routing.clone(),
@@ -231,8 +273,28 @@ fn state_of(
         recordings: services.recordings.clone(),
         locator: services.locator.clone(),
         trunks: services.trunks.clone(),
+        idempotency: open_idempotency(settings, services)?,
+        imports: Default::default(),
+        sounds: services.sounds.clone(),
         hand_off: services.hand_off.clone(),
+        console: settings.console.clone().into(),
     })
+}
+
+/// Numbers, with the keys that the secrets of carriers are sealed with.
+fn open_numbers(settings: &Settings, services: &Services) -> anyhow::Result<Numbers> {
+    let default = || settings.data_dir.join("master-key");
+    let vault = Vault::open(&settings.secrets.master_key_file.clone().unwrap_or_else(default))?;
+    let kept = (services.routing.clone(), services.journal.clone());
+    Numbers::new(kept, vault, settings.carriers, services.metrics.carrier.clone())
+}
+
+/// The answers to requests that may come again.
+fn open_idempotency(settings: &Settings, services: &Services) -> anyhow::Result<Idempotency> {
+    let kept = Duration::from_secs(settings.http.idempotency_hours.saturating_mul(3600));
+    let keys_max = settings.http.idempotency_keys_max;
+    Idempotency::open(&settings.data_dir, kept, keys_max, services.metrics.api.clone())
+        .context("the file of idempotency keys cannot be used")
 }
 
 /// Makes what new routing needs before it is active, and hands it out when it is.
@@ -273,10 +335,10 @@ fn start_api(
         let listener = listen(listener).context("the HTTP listener could not be used")?;
         serving.spawn(api::server::serve(listener, None, state.clone()));
     }
-    let https = if settings.http.tls.certificates.is_empty() {
+    let https = if !settings.http.tls.has_certificates() {
         None
     } else {
-        let https = Https::open(&settings.http.tls, state.metrics.api.clone());
+        let https = Https::open(&settings.http.tls, &settings.data_dir, state.metrics.api.clone());
         let https = Arc::new(https.context("TLS cannot be had (http.tls)")?);
         background.spawn(https.clone().go_on());
         Some(https)
@@ -459,7 +521,7 @@ fn greet(
     store: &Store,
     sip: &[String],
     (http, mail): (Option<SocketAddr>, Option<SocketAddr>),
-    new_key: Option<&api::keys::NewKey>,
+    new_key: Option<&FirstKey>,
 ) {
     let target = sip.first().and_then(|text| text.split_once(':')).map_or("", |(_, address)| address);
     say(&format!("Vestibule {} takes calls on {}", env!("CARGO_PKG_VERSION"), sip.join(", ")));

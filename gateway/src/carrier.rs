@@ -1,6 +1,12 @@
 //! Carriers: what each of them wants to hear when something is asked of it. One file a carrier; names of carriers stand
 //! nowhere else but among the webhooks that they send.
 
+pub mod accounts;
+mod ask;
+pub mod contract;
+pub mod forms;
+mod manual;
+mod sandbox;
 mod telnyx;
 mod twilio;
 
@@ -70,9 +76,15 @@ pub fn texts_by(kind: Kind) -> Option<&'static dyn Texts> {
 pub fn kinds() -> &'static [ProviderKind] {
     static KINDS: LazyLock<Vec<ProviderKind>> = LazyLock::new(|| {
         let kind = |name: &&'static str| {
-            let texts = Kind::parse(name).and_then(texts_by);
-            let needs_account = texts.is_some_and(Texts::needs_account);
-            ProviderKind { name, sends: texts.is_some(), needs_account }
+            let kind = Kind::parse(name);
+            let texts = kind.and_then(texts_by);
+            ProviderKind {
+                name,
+                sends: texts.is_some(),
+                needs_account: texts.is_some_and(Texts::needs_account),
+                media_key: kind.is_some_and(Kind::has_media_key),
+                needs_media_api: kind.is_some_and(Kind::needs_media_api),
+            }
         };
         Kind::NAMES.iter().map(kind).collect()
     });

@@ -18,6 +18,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 use jiff::Timestamp;
 use rand::{SeedableRng, rngs::StdRng};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -35,8 +36,10 @@ use self::{
     visitor::{Sealer, Visitor},
 };
 use crate::{
-    journal::{ChatLine, Journal, JournalError},
-    message::{Content, Incoming, Intake, What, webhook::Verified},
+    availability::Availability,
+    journal::{ChatLine, ChatQueue, Journal, JournalError, MessageJob},
+    message::{Content, Incoming, Intake, What, intake::NotTaken, webhook::Verified},
+    uploads::{NotUploaded, Owner, Upload, Uploads},
 };
 
 /// All chats; cheap to clone.
@@ -55,8 +58,11 @@ struct Inner {
     secrets: ArcSwap<HashMap<ChatAppId, Vec<String>>>,
     sessions: PerMinute<IpAddr>,
     messages: PerMinute<String>,
+    uploads_of: PerMinute<IpAddr>,
+    uploads: Uploads,
     sockets: Arc<Semaphore>,
-    waits: Mutex<HashMap<InboxId, (Instant, Option<Timestamp>)>>,
+    availability: Availability,
+    queues: Mutex<HashMap<InboxId, (Instant, ChatQueue)>>,
 }
 
 impl std::fmt::Debug for Inner {
@@ -114,6 +120,12 @@ pub enum Refused {
     /// Too much in a minute.
     #[error("too much in a minute")]
     TooMuch,
+    /// A file is not taken.
+    #[error(transparent)]
+    NotUploaded(#[from] NotUploaded),
+    /// A message names a file that is not there, or not its writer's.
+    #[error("a file is named that this visitor has not uploaded, or not lately")]
+    NoUpload,
     /// A message without text or with too much of it, or an id of another form.
     #[error("{0}")]
     BadMessage(&'static str),
@@ -122,7 +134,7 @@ pub enum Refused {
     NotOpen(Opening),
     /// It could not be made durable.
     #[error(transparent)]
-    NotTaken(#[from] crate::message::intake::NotTaken),
+    NotTaken(#[from] NotTaken),
     /// The journal could not be read.
     #[error(transparent)]
     Journal(#[from] JournalError),
@@ -135,7 +147,7 @@ const LINES_SHOWN: u32 = 50;
 /// Lines read at once.
 pub const LINES_AT_ONCE: u32 = 100;
 /// How long a look at the queue of an inbox is good for.
-const WAIT_KNOWN_FOR: Duration = Duration::from_secs(2);
+const QUEUE_KNOWN_FOR: Duration = Duration::from_secs(2);
 
 impl Chats {
     /// Chats whose visitors are remembered by a key in the data folder, which is made at the first start.
@@ -146,7 +158,7 @@ impl Chats {
         folder: &Path,
         routing: Arc<Store>,
         journal: Journal,
-        intake: Intake,
+        (intake, uploads, availability): (Intake, Uploads, Availability),
         limits: settings::Chat,
     ) -> std::io::Result<Self> {
         let inner = Inner {
@@ -158,8 +170,11 @@ impl Chats {
             secrets: ArcSwap::default(),
             sessions: PerMinute::new(limits.sessions_per_minute),
             messages: PerMinute::new(limits.messages_per_minute),
+            uploads_of: PerMinute::new(limits.uploads_per_minute),
+            uploads,
             sockets: Arc::new(Semaphore::new(limits.sockets_max)),
-            waits: Mutex::default(),
+            availability,
+            queues: Mutex::default(),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -209,22 +224,45 @@ impl Chats {
             }
             (Some(_), None) => return Err(Refused::Identity("this chat app has no identity".to_owned())),
             (None, Some(identity)) if identity.required => {
-                known.filter(Visitor::is_named).ok_or(Refused::IdentityNeeded)?
+                known.clone().filter(Visitor::is_named).ok_or(Refused::IdentityNeeded)?
             }
-            (None, _) => known.unwrap_or_else(|| Visitor::stranger(app.id.clone(), now, &mut rng())),
+            (None, _) => known.clone().unwrap_or_else(|| Visitor::stranger(app.id.clone(), now, &mut rng())),
         };
+        if let Some(before) = &known {
+            visitor.keeps_draw_of(before);
+        }
         visitor.draw_again(now, &mut rng());
+        if let Some(before) = known.filter(|before| visitor.is_named() && !before.is_named()) {
+            self.identified(&before, &visitor).await?;
+        }
         let (lines, goes_on) = self.inner.journal.reader().chat(visitor.thread(), LINES_SHOWN).await?;
         let opening = if goes_on { Opening::Open } else { self.opening(app, &visitor, now).await? };
         Ok(Session { token: self.inner.sealer.token(&visitor), visitor, opening, lines })
     }
 
+    /// What a stranger said becomes what a known visitor said, if there is anything.
+    async fn identified(&self, before: &Visitor, visitor: &Visitor) -> Result<(), JournalError> {
+        let thread = before.thread();
+        let (lines, goes_on) = self.inner.journal.reader().chat(thread.clone(), 1).await?;
+        if lines.is_empty() && !goes_on {
+            return Ok(());
+        }
+        let (app, was) = thread.clone();
+        let customer = visitor.customer().to_owned();
+        self.inner.journal.messages(MessageJob::Identified { app, was, customer }).await?;
+        self.tell_lines(thread);
+        self.tell_lines(visitor.thread());
+        Ok(())
+    }
+
     /// The visitor of a token.
     ///
     /// # Errors
-    /// [`Refused::NoSession`].
+    /// [`Refused::NoSession`], also for a stranger where none is served (any more).
     pub fn visitor(&self, app: &App, token: &str, now: Timestamp) -> Result<Visitor, Refused> {
-        self.inner.sealer.open_token(token, &app.id, now).ok_or(Refused::NoSession)
+        let known_only = app.doc.identity.as_ref().is_some_and(|identity| identity.required);
+        let visitor = self.inner.sealer.open_token(token, &app.id, now);
+        visitor.filter(|visitor| visitor.is_named() || !known_only).ok_or(Refused::NoSession)
     }
 
     async fn opening(&self, app: &App, visitor: &Visitor, now: Timestamp) -> Result<Opening, JournalError> {
@@ -237,25 +275,52 @@ impl Chats {
         if hours.is_some_and(|hours| hours.row_at(now).is_none()) {
             return Ok(Opening::Closed);
         }
-        let since = match app.doc.throttle {
-            Some(throttle) if opening::asks_for_wait(throttle) => self.waits_since(&route.inbox).await?,
-            _ => None,
+        let wait = match app.doc.throttle {
+            Some(throttle) if opening::asks_for_wait(throttle) => {
+                let agents = self.inner.availability.agents(&route.inbox);
+                opening::wait_seconds(self.queue(&route.inbox).await?, agents, now)
+            }
+            _ => 0,
         };
-        let waited = since.map_or(0, |since| now.duration_since(since).as_secs());
-        Ok(opening::of_throttle(app.doc.throttle, visitor.draw(), waited))
+        Ok(opening::of_throttle(app.doc.throttle, visitor.draw(), wait))
     }
 
-    /// Since when the first in the queue of an inbox waits; looked at now and then only.
-    async fn waits_since(&self, inbox: &InboxId) -> Result<Option<Timestamp>, JournalError> {
-        let waits = || self.inner.waits.lock().unwrap_or_else(PoisonError::into_inner);
+    /// The chats of an inbox; looked at now and then only.
+    async fn queue(&self, inbox: &InboxId) -> Result<ChatQueue, JournalError> {
+        let queues = || self.inner.queues.lock().unwrap_or_else(PoisonError::into_inner);
         let known =
-            waits().get(inbox).filter(|(at, _)| at.elapsed() < WAIT_KNOWN_FOR).map(|(_, since)| *since);
-        if let Some(since) = known {
-            return Ok(since);
+            queues().get(inbox).filter(|(at, _)| at.elapsed() < QUEUE_KNOWN_FOR).map(|(_, queue)| *queue);
+        if let Some(queue) = known {
+            return Ok(queue);
         }
-        let since = self.inner.journal.reader().chat_waits_since(inbox.to_string()).await?;
-        waits().insert(inbox.clone(), (Instant::now(), since));
-        Ok(since)
+        let queue = self.inner.journal.reader().chat_queue(inbox.to_string()).await?;
+        queues().insert(inbox.clone(), (Instant::now(), queue));
+        Ok(queue)
+    }
+
+    /// Takes a file that a visitor will name in a message.
+    ///
+    /// # Errors
+    /// [`Refused`]: nothing was taken.
+    pub async fn upload(
+        &self,
+        (app, visitor): (&App, &Visitor),
+        from: IpAddr,
+        (name, claimed): (Option<&str>, Option<&str>),
+        bytes: Bytes,
+        now: Timestamp,
+    ) -> Result<Upload, Refused> {
+        if !self.inner.uploads_of.allows(&network(from)) {
+            return Err(Refused::TooMuch);
+        }
+        let opening = self.opening(app, visitor, now).await?;
+        if opening != Opening::Open && !self.inner.journal.reader().chat(visitor.thread(), 0).await?.1 {
+            return Err(Refused::NotOpen(opening));
+        }
+        if !self.inner.journal.is_ready() {
+            return Err(JournalError::DiskFull.into());
+        }
+        Ok(self.inner.uploads.put(owner(app, visitor), (name, claimed), bytes).await?)
     }
 
     /// Takes what a visitor wrote; its line in the thread, once it is durable. What has an id that was there before is
@@ -267,10 +332,13 @@ impl Chats {
         &self,
         app: &App,
         visitor: &Visitor,
-        (message_id, text): (&str, &str),
+        (message_id, text, files): (&str, &str, &[String]),
         now: Timestamp,
     ) -> Result<u64, Refused> {
-        check(message_id, text)?;
+        check(message_id, text, !files.is_empty())?;
+        if files.len() > self.inner.uploads.per_message_max() {
+            return Err(Refused::BadMessage("too many files: chat.files_per_message_max"));
+        }
         let of_id =
             || self.inner.journal.reader().chat_line_of(visitor.thread(), message_id.to_owned(), false);
         let opening = self.opening(app, visitor, now).await?;
@@ -285,8 +353,15 @@ impl Chats {
         if !self.inner.messages.allows(&format!("{}/{}", app.id, visitor.customer())) {
             return Err(Refused::TooMuch);
         }
+        let attachments = match self.inner.uploads.keep(owner(app, visitor), files).await {
+            Ok(Some(attachments)) => attachments,
+            // What was acknowledged before may have waited for its answer longer than the upload was there.
+            Ok(None) => return of_id().await?.ok_or(Refused::NoUpload),
+            Err(error) => return Err(NotTaken::NotKept(Arc::new(error)).into()),
+        };
         let content = Content {
             message_id: message_id.to_owned(),
+            attachments,
             text: text.to_owned(),
             name: visitor.name().map(str::to_owned),
             ..Content::default()
@@ -351,13 +426,17 @@ fn is_below(origin: &str, allowed: &str) -> bool {
     below.is_some_and(|name| !name.is_empty() && !name.contains(['/', '@']))
 }
 
-fn check(message_id: &str, text: &str) -> Result<(), Refused> {
+fn owner<'a>(app: &'a App, visitor: &'a Visitor) -> Owner<'a> {
+    Owner::Visitor { app: app.id.as_str(), customer: visitor.customer() }
+}
+
+fn check(message_id: &str, text: &str, has_files: bool) -> Result<(), Refused> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
     if message_id.is_empty() || message_id.len() > 64 || !message_id.bytes().all(plain) {
         return Err(Refused::BadMessage("an id is 1 to 64 letters, digits, - and _"));
     }
-    if text.trim().is_empty() {
-        return Err(Refused::BadMessage("a message has some text"));
+    if text.trim().is_empty() && !has_files {
+        return Err(Refused::BadMessage("a message has some text, or a file"));
     }
     if text.len() > TEXT_BYTES_MAX {
         return Err(Refused::BadMessage("a message has at most 4000 bytes"));
@@ -403,13 +482,14 @@ mod tests {
 
     #[test]
     fn a_message_has_an_id_and_some_text() {
-        assert!(check("a-1_B", "x").is_ok());
-        assert!(check(&"a".repeat(64), &"ü".repeat(2000)).is_ok());
+        assert!(check("a-1_B", "x", false).is_ok());
+        assert!(check("a-1_B", "", true).is_ok());
+        assert!(check(&"a".repeat(64), &"ü".repeat(2000), false).is_ok());
         for (id, text) in [("", "x"), ("a b", "x"), ("a", " \n"), ("a", "")] {
-            assert!(check(id, text).is_err(), "{id:?} {text:?}");
+            assert!(check(id, text, false).is_err(), "{id:?} {text:?}");
         }
-        assert!(check(&"a".repeat(65), "x").is_err());
-        assert!(check("a", &"x".repeat(4001)).is_err());
+        assert!(check(&"a".repeat(65), "x", false).is_err());
+        assert!(check("a", &"x".repeat(4001), true).is_err());
     }
 
     #[test]

@@ -21,6 +21,7 @@ use vestibule_config::{
 
 use crate::app;
 
+mod identity_tools;
 mod routing_tools;
 
 /// Exit code of bad settings or documents (`EX_USAGE`).
@@ -69,6 +70,15 @@ enum CommandLine {
         /// A routing document; without one, the active routing's tests run.
         document: Option<PathBuf>,
     },
+    /// Make a link that lets somebody into the console who is locked out; it can be used once.
+    SignInLink {
+        /// Whose password it sets anew; without, whoever uses it becomes an administrator.
+        #[arg(long, value_name = "LOGIN")]
+        user: Option<String>,
+    },
+    /// Make, list and revoke API keys.
+    #[command(subcommand)]
+    Keys(identity_tools::KeysCommand),
     /// Print the description of the control API.
     Openapi,
     /// Ask a running gateway whether it takes calls; exit code 0 when it does.
@@ -90,6 +100,8 @@ pub fn run() -> ExitCode {
         CommandLine::Check { document } => check(&loaded, document),
         CommandLine::Simulate(arguments) => routing_tools::simulate(&loaded.settings, &arguments),
         CommandLine::Test { document } => routing_tools::test(&loaded.settings, document),
+        CommandLine::SignInLink { user } => identity_tools::sign_in_link(&loaded.settings, user.as_deref()),
+        CommandLine::Keys(command) => identity_tools::keys(&loaded.settings, command),
         CommandLine::Openapi => openapi(),
         CommandLine::Health => Ok(health(loaded.settings.http.listen)),
     };

@@ -40,12 +40,14 @@ mod message;
 mod queueing;
 mod record;
 mod recording;
+mod routing;
 mod takers;
 
 use arrival::{contact_of, outcome_of, start_of};
 use media_leg::MediaLeg;
 use record::Record;
 use recording::TalkRecording;
+use routing::routing_for;
 use takers::{KeyCame, Takers};
 
 /// Media events that wait for one contact: room for the digits of a fast caller.
@@ -74,7 +76,7 @@ pub(crate) async fn run(
     (place, mut rng): (Place, StdRng),
 ) {
     let now = now();
-    let routing = services.routing.active().load();
+    let routing = routing_for(&services, &call.invite.user).await;
     let mut contact = contact_of(&call, new_contact_id(now.wall, &mut rng), rng.random(), now);
     let start = start_of(&call, &contact, routing.revision);
     let continued = services.repeats.take(&start);
@@ -267,6 +269,7 @@ impl ContactTask {
             Signal::Digit(digit) => {
                 self.services.metrics.media.digits.of(DigitSource::Info).inc();
                 self.takers.press(digit, KeyCame::ByInfo);
+                self.live.pressed(digit.as_char());
                 Some(Event::Digit(digit))
             }
             Signal::HungUp(cause) => Some(Event::HungUp(outcome_of(cause))),
@@ -291,6 +294,7 @@ impl ContactTask {
                 if source == media::DigitSource::Rfc4733 {
                     self.takers.press(digit, KeyCame::AsEvent);
                 }
+                self.live.pressed(digit.as_char());
                 Some(Event::Digit(digit))
             }
             MediaEvent::PlaybackDone { id, .. } => {
@@ -306,7 +310,11 @@ impl ContactTask {
                 self.leg.hang_up(408);
                 Some(Event::HungUp(Outcome::new(Side::Carrier, Reason::MediaTimeout)))
             }
-            MediaEvent::Latched { .. } | MediaEvent::Active | MediaEvent::Closed { .. } => None,
+            MediaEvent::Latched { .. } => {
+                self.live.update(|state| state.heard = true);
+                None
+            }
+            MediaEvent::Active | MediaEvent::Closed { .. } => None,
         }
     }
 

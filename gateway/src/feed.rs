@@ -136,6 +136,11 @@ impl Feed {
         }
     }
 
+    /// Rows of the journal as the feed tells them.
+    pub fn told(&self, rows: Vec<FeedRow>) -> Vec<CloudEvent> {
+        rows.into_iter().map(|row| self.cloud_event(row)).collect()
+    }
+
     fn cloud_event(&self, row: FeedRow) -> CloudEvent {
         CloudEvent {
             specversion: "1.0",

@@ -1,7 +1,8 @@
 //! Files that came with messages: kept by what is in them, so that the same file is kept once.
 //!
 //! A file's id is the SHA-256 of its bytes. It is on the disk, with its name in the folder, before anything that tells
-//! of it is acknowledged.
+//! of it is acknowledged. Mails as they came are kept in the same way in a folder of their own, but not waited for: what
+//! they say is in the journal.
 
 use std::{
     fs::{self, File, FileTimes},
@@ -19,6 +20,8 @@ use tokio::sync::Semaphore;
 #[derive(Clone, Debug)]
 pub struct Files {
     folder: PathBuf,
+    /// Whether the disk is waited for.
+    durable: bool,
     /// Bounds the threads that write at once.
     writers: Arc<Semaphore>,
     /// Held while a file's time begins anew, and while an old one is removed: one that came again must not be.
@@ -34,7 +37,18 @@ impl Files {
     /// # Errors
     /// The folder cannot be made or read.
     pub fn open(data: &Path) -> io::Result<Self> {
-        let folder = data.join("files");
+        Self::open_folder(data.join("files"), true)
+    }
+
+    /// The folder of mails as they came: a loss of power may take the newest.
+    ///
+    /// # Errors
+    /// The folder cannot be made or read.
+    pub fn open_mails(data: &Path) -> io::Result<Self> {
+        Self::open_folder(data.join("mails"), false)
+    }
+
+    fn open_folder(folder: PathBuf, durable: bool) -> io::Result<Self> {
         fs::create_dir_all(&folder)?;
         for entry in fs::read_dir(&folder)? {
             let entry = entry?;
@@ -42,7 +56,7 @@ impl Files {
                 fs::remove_file(entry.path())?;
             }
         }
-        Ok(Self { folder, writers: Arc::new(Semaphore::new(WRITERS)), ages: Arc::default() })
+        Ok(Self { folder, durable, writers: Arc::new(Semaphore::new(WRITERS)), ages: Arc::default() })
     }
 
     /// Keeps files; their ids in the same order. They are on the disk when this returns.
@@ -89,24 +103,59 @@ impl Files {
         Ok(removed)
     }
 
+    /// The id of a file with these bytes, whether it is kept or not.
+    pub fn id_of(bytes: &[u8]) -> String {
+        Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Keeps a file that lies in the data folder already, whose id is known: it has two names from then on.
+    ///
+    /// # Errors
+    /// The disk does not take it.
+    pub(crate) fn link(&self, from: &Path, id: &str) -> io::Result<()> {
+        let path = place(&self.folder, id);
+        let shelf = path.parent().unwrap_or(&self.folder);
+        if !self.is_there(&path)? {
+            self.make_shelf(shelf)?;
+            match fs::hard_link(from, &path) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                linked => linked?,
+            }
+            // Its time begins now, not when it came.
+            self.is_there(&path)?;
+        }
+        self.settle(shelf)
+    }
+
+    fn make_shelf(&self, shelf: &Path) -> io::Result<()> {
+        if shelf.is_dir() {
+            return Ok(());
+        }
+        fs::create_dir_all(shelf)?;
+        self.settle(&self.folder)
+    }
+
     fn write(&self, bytes: &[u8]) -> io::Result<String> {
-        let id: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        let id = Self::id_of(bytes);
         let path = place(&self.folder, &id);
         let shelf = path.parent().unwrap_or(&self.folder);
         if !self.is_there(&path)? {
-            if !shelf.is_dir() {
-                fs::create_dir_all(shelf)?;
-                File::open(&self.folder)?.sync_all()?;
-            }
+            self.make_shelf(shelf)?;
             let mut file = tempfile::NamedTempFile::new_in(&self.folder)?;
             file.write_all(bytes)?;
-            file.as_file().sync_all()?;
+            if self.durable {
+                file.as_file().sync_all()?;
+            }
             // Another may have written the same meanwhile: either is as good.
             file.persist(&path).map_err(|error| error.error)?;
         }
         // Also for one that was there: whoever wrote it may not have come so far yet.
-        File::open(shelf)?.sync_all()?;
+        self.settle(shelf)?;
         Ok(id)
+    }
+
+    fn settle(&self, folder: &Path) -> io::Result<()> {
+        if self.durable { File::open(folder)?.sync_all() } else { Ok(()) }
     }
 
     /// Whether a file is there; then its time begins anew.

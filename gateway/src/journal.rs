@@ -6,9 +6,11 @@
 
 mod callback;
 mod chat;
+mod consumer;
 mod contact;
 mod conversation;
 mod event;
+mod media;
 mod message;
 mod outbox;
 mod queue;
@@ -31,10 +33,12 @@ use vestibule_routing::id::ContactId;
 
 pub use self::{
     callback::{CallbackRow, CallbackUpdate},
-    chat::ChatLine,
+    chat::{ChatFile, ChatLine, ChatQueue},
+    consumer::{Consumer, ConsumerChange, Lease},
     contact::{ContactEnd, ContactProgress, ContactStart, ContactUpdate, Place},
     conversation::{ConversationRow, HeldRow, OptOutRow},
     event::{Entry, Event, EventKind},
+    media::{MediaFilter, MediaJob, MediaOutcome, MediaReason, MediaRow, MediaState, RETRIED_AT_ONCE},
     message::{Arrival, MessageDone, MessageJob, MessageRoute, window},
     outbox::{OutboxRow, OutboxUpdate},
     reader::{ContactFilter, ContactRow, ContactState, FeedRow, Page, Reader},
@@ -147,6 +151,22 @@ pub enum JournalError {
         /// The last event's sequence.
         last: u64,
     },
+    /// Somebody else reads for a consumer.
+    #[error("{holder} reads for this consumer until {until}")]
+    LeaseHeld {
+        /// Who.
+        holder: String,
+        /// Until when, unless it goes on.
+        until: jiff::Timestamp,
+        /// Where the cursor stands.
+        cursor: u64,
+    },
+    /// A lease is not, or no longer, the consumer's.
+    #[error("this lease is not the consumer's, or no longer")]
+    LeaseLost,
+    /// There is no consumer of this name.
+    #[error("there is no consumer of this name")]
+    NoSuchConsumer,
     /// As many consumers have a stored cursor as may have one.
     #[error("{max} consumers have a cursor already")]
     TooManyConsumers {
@@ -316,8 +336,21 @@ impl Journal {
     /// # Errors
     /// [`JournalError::CursorMoved`] when it stands elsewhere; nothing is changed then.
     pub async fn set_cursor(&self, consumer: String, expected: u64, cursor: u64) -> Result<(), JournalError> {
+        let change = ConsumerChange::Move { expected, cursor, epoch: None };
+        self.change_consumer(consumer, change).await.map(drop)
+    }
+
+    /// Changes a consumer, or leases it; gives back how it stands then. Ready when it is on the disk.
+    ///
+    /// # Errors
+    /// What stands against it; nothing is changed then.
+    pub async fn change_consumer(
+        &self,
+        name: String,
+        change: ConsumerChange,
+    ) -> Result<Consumer, JournalError> {
         let (reply, answer) = oneshot::channel();
-        self.inner.queue.push(Job::Cursor { consumer, expected, cursor, reply })?;
+        self.inner.queue.push(Job::Consumer { name, change, reply })?;
         answer.await.unwrap_or(Err(JournalError::Closed))
     }
 

@@ -10,6 +10,7 @@ mod credentials;
 mod gate;
 mod inbox;
 mod locate;
+pub(crate) mod pcap;
 mod socket;
 mod survivors;
 mod tcp;

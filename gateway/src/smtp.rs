@@ -17,14 +17,15 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use jiff::Timestamp;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
+    io::AsyncWriteExt as _,
     net::{TcpListener, TcpStream},
     sync::Semaphore,
     task::JoinSet,
 };
-use vestibule_config::{document::EntryPointRef, settings, store::Store};
+use vestibule_config::{document::EntryPointRef, mail::MailStanding, settings, store::Store};
 use vestibule_routing::{
     id::ProviderId,
     plan::{EntryPointKey, Plan},
@@ -38,7 +39,7 @@ use self::{
 };
 use crate::{
     api::{https::Https, readiness::Readiness},
-    message::{Intake, mail, webhook::Verified},
+    message::{Incoming, Intake, mail, webhook::Verified},
     telemetry::{MailResult, SmtpMetrics},
 };
 
@@ -58,6 +59,7 @@ pub struct Smtp {
 pub(crate) struct Shared {
     host: String,
     bounds: Bounds,
+    greeting_delay: Duration,
     command_within: Duration,
     data_within: Duration,
     budget: Arc<Budget>,
@@ -90,6 +92,7 @@ impl Smtp {
             shared: Arc::new(Shared {
                 host: settings.host.clone(),
                 bounds,
+                greeting_delay: Duration::from_millis(settings.greeting_delay_ms),
                 command_within: Duration::from_secs(settings.command_seconds),
                 data_within: Duration::from_secs(settings.mail_seconds),
                 budget: Budget::new(settings.memory_bytes_max),
@@ -145,17 +148,21 @@ impl Smtp {
             return;
         };
         self.shared.metrics.connections.inc();
-        if let Err(error) = self.converse(stream).await {
+        if let Err(error) = self.converse(stream, peer.ip().to_canonical()).await {
             tracing::debug!(%error, "a connection to the mail server ended badly");
         }
         self.shared.metrics.connections.dec();
     }
 
-    async fn converse(&self, mut stream: TcpStream) -> io::Result<()> {
+    async fn converse(&self, mut stream: TcpStream, peer: IpAddr) -> io::Result<()> {
         stream.set_nodelay(true)?;
         let shared = &*self.shared;
-        let mut session = Session::new(&shared.host, shared.bounds, self.https.is_some());
-        shared.greet(&mut stream).await?;
+        // Until a certificate is there, STARTTLS would only fail.
+        let secure = self.https.as_ref().is_some_and(|https| https.has_certificate());
+        let mut session = Session::new(&shared.host, peer, shared.bounds, secure);
+        if !shared.greet(&mut stream, peer).await? {
+            return Ok(());
+        }
         if connection::talk(&mut stream, &mut session, shared).await? == End::Over {
             return Ok(());
         }
@@ -204,9 +211,24 @@ impl Drop for Place {
 }
 
 impl Shared {
-    async fn greet<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: &mut S) -> io::Result<()> {
+    /// Greets a client, after a while in which it must not speak (RFC 5321 §4.3.1); false when it did.
+    async fn greet(&self, stream: &mut TcpStream, peer: IpAddr) -> io::Result<bool> {
+        if !self.greeting_delay.is_zero() && !peer.is_loopback() {
+            let mut first = [0];
+            if let Ok(seen) = tokio::time::timeout(self.greeting_delay, stream.peek(&mut first)).await {
+                // It spoke, or went away.
+                if seen? > 0 {
+                    self.metrics.early.inc();
+                    let mut line = Vec::new();
+                    reply::SPOKE_FIRST.write(&mut line);
+                    tokio::time::timeout(self.command_within, stream.write_all(&line)).await??;
+                }
+                return Ok(false);
+            }
+        }
         let greeting = format!("220 {} ESMTP\r\n", self.host);
-        tokio::time::timeout(self.command_within, stream.write_all(greeting.as_bytes())).await?
+        tokio::time::timeout(self.command_within, stream.write_all(greeting.as_bytes())).await??;
+        Ok(true)
     }
 
     fn body(&self) -> Body {
@@ -219,21 +241,29 @@ impl Shared {
 
     fn standing(&self, address: &str) -> Standing {
         let active = self.routing.active().load();
-        let known = entry_point(&active.plan, address).and_then(|(_, key)| active.plan.resolve_message(&key));
+        let known = entry_point(&active.plan, address)
+            .and_then(|(own, key)| Some((own, active.plan.resolve_message(&key)?)));
         let standing = match known {
             None => Standing::Unknown,
-            Some(route) if route.disarmed => Standing::NotNow,
-            Some(_) => Standing::Known,
+            Some((_, route)) if route.disarmed => Standing::NotNow,
+            Some((own, _)) => match self.intake.mailboxes().standing(&own) {
+                MailStanding::Live => Standing::Known,
+                MailStanding::Unproven => Standing::Unproven,
+                MailStanding::Unrecorded => Standing::Unrecorded,
+                // Whoever sends to it must hear that it was never ours.
+                MailStanding::Failed => Standing::Unknown,
+            },
         };
-        match standing {
-            Standing::Known => {}
-            Standing::NotNow | Standing::Unknown => self.metrics.recipients_refused.inc(),
+        if !matches!(standing, Standing::Known | Standing::Unproven) {
+            self.metrics.recipients_refused.inc();
         }
         standing
     }
 
     /// Makes a mail durable, for each of its recipients; what is to be said of it.
     async fn take(&self, envelope: Envelope, raw: Vec<u8>) -> Reply {
+        let raw = Bytes::from(raw);
+        let unproven = envelope.unproven;
         let told = if raw.len() > READ_HERE_MAX {
             let plan = self.routing.clone();
             tokio::task::spawn_blocking(move || Verified::of_mail(&envelope, |to| told_as(&plan, to), &raw))
@@ -242,10 +272,28 @@ impl Shared {
             Ok(Verified::of_mail(&envelope, |to| told_as(&self.routing, to), &raw))
         };
         let Ok(told) = told else { return self.not_kept("reading it met a fault in the gateway") };
+        if unproven {
+            return self.prove(told).await;
+        }
         match self.intake.take(&ProviderId::from("smtp"), told, Timestamp::now()).await {
             Ok(_) => {
                 self.metrics.mails.of(MailResult::Kept).inc();
                 reply::KEPT
+            }
+            Err(error) => self.not_kept(&error.to_string()),
+        }
+    }
+
+    /// A mail to an address that is not proven.
+    async fn prove(&self, told: Verified<Vec<Incoming>>) -> Reply {
+        match self.intake.prove(told).await {
+            Ok(true) => {
+                self.metrics.mails.of(MailResult::Proof).inc();
+                reply::KEPT
+            }
+            Ok(false) => {
+                self.metrics.mails.of(MailResult::Unproven).inc();
+                reply::NOT_PROVEN
             }
             Err(error) => self.not_kept(&error.to_string()),
         }
@@ -256,6 +304,12 @@ impl Shared {
         tracing::warn!(why, "a mail could not be kept; its sender keeps it");
         reply::NOT_KEPT
     }
+}
+
+/// Whether an address has an entry point, and its mail an inbox.
+pub(crate) fn has_entry_point(routing: &Store, address: &str) -> bool {
+    let active = routing.active().load();
+    entry_point(&active.plan, address).is_some_and(|(_, key)| active.plan.resolve_message(&key).is_some())
 }
 
 /// The address that a mail to a recipient is told as: that of the entry point.
@@ -269,12 +323,8 @@ fn told_as(routing: &Store, recipient: &str) -> String {
 /// (RFC 5233).
 fn entry_point(plan: &Plan, recipient: &str) -> Option<(String, EntryPointKey)> {
     let address = mail::mailbox(recipient);
-    let plain = || {
-        let (local, domain) = address.rsplit_once('@')?;
-        let (user, _) = local.split_once('+')?;
-        Some(format!("{user}@{domain}"))
-    };
-    [Some(address.clone()), plain()].into_iter().flatten().find_map(|address| {
+    let plain = mail::tagged(recipient).map(|(plain, _)| plain);
+    [Some(address), plain].into_iter().flatten().find_map(|address| {
         let key = EntryPointRef::parse(&format!("email/{address}")).ok()?.key();
         plan.has_entry_point(&key).then_some((address, key))
     })

@@ -18,6 +18,7 @@ use arc_swap::ArcSwap;
 use rtp_proto::{
     SAMPLE_RATE,
     frames::Audio,
+    g711::Law,
     tone,
     wav::{self, Encoding, Wav, WavError},
 };
@@ -28,10 +29,12 @@ use vestibule_config::{
 };
 use vestibule_routing::{id::PromptId, journey::PROMPT_SECONDS_MAX};
 
+mod compressed;
 mod level;
 mod resample;
 mod speech;
 
+pub use compressed::CompressedError;
 pub use speech::SpeechError;
 
 /// Tables kept ready: the active one, and those whose publish is under way.
@@ -96,6 +99,9 @@ pub enum SoundError {
     /// A recording is not usable.
     #[error(transparent)]
     Wav(#[from] WavError),
+    /// A recording that is no WAV is not usable.
+    #[error(transparent)]
+    Compressed(#[from] CompressedError),
     /// A recording is too long.
     #[error("the recording is longer than 10 minutes")]
     TooLong,
@@ -180,6 +186,16 @@ impl Library {
             .unwrap_or_default()
     }
 
+    /// The sound of a prompt as a WAV file for people to hear; a text is spoken when it was not before.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn wav(&self, source: &PromptSource) -> Result<Vec<u8>, SoundError> {
+        let audio = self.audio(source)?;
+        let samples: Vec<i16> = audio.law(Law::Mu).iter().map(|byte| Law::Mu.decode(*byte)).collect();
+        Ok(wav::write(&samples, SAMPLE_RATE, Encoding::Pcm16))
+    }
+
     /// The tone after which a message is recorded.
     pub fn beep(&self) -> Audio {
         static TONE: OnceLock<Audio> = OnceLock::new();
@@ -253,6 +269,10 @@ pub fn canonical(file: &[u8]) -> Result<Vec<u8>, SoundError> {
 }
 
 fn at_8_khz(file: &[u8]) -> Result<Vec<i16>, SoundError> {
+    if !file.starts_with(b"RIFF") {
+        let (samples, rate) = compressed::decode(file)?;
+        return Ok(resample::to_8_khz(&samples, rate));
+    }
     let wav = Wav::parse(file)?;
     if wav.duration_ms() > u64::from(PROMPT_SECONDS_MAX) * 1000 {
         return Err(SoundError::TooLong);

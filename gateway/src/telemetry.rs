@@ -6,14 +6,16 @@ mod logs;
 mod metrics;
 mod pii;
 
+pub use self::metrics::{IdentityMetrics, SignIn};
 pub use self::{
     logs::{LogFormat, LogsError, start_logs},
     metrics::{
-        ApiMetrics, CallMetrics, CallbackMetrics, CallbackResult, ChatMetrics, ChatRefusal, Counters,
-        DeliveryMetrics, DeliveryResult, DigitSource, HandOffMetrics, JournalMetrics, JournalRefusal, Label,
-        MailResult, MediaMetrics, MessageMetrics, Metrics, OutcomeLabel, QueueMetrics, SipMethod, SipMetrics,
-        SipRejection, SmsMetrics, SmsResult, SmtpMetrics, StatusClass, TakeResult, TlsFailure, TrunkGauges,
-        TrunkMetrics, WebhookResult,
+        ApiMetrics, Authenticated, CallMetrics, CallbackMetrics, CallbackResult, CarrierMetrics,
+        CarrierResult, ChatMetrics, ChatRefusal, Counters, DeliveryMetrics, DeliveryResult, DigitSource,
+        HandOffMetrics, JournalMetrics, JournalRefusal, Label, MailMetrics, MailResult, MediaMetrics,
+        MessageMediaMetrics, MessageMediaResult, MessageMetrics, Metrics, OutcomeLabel, PurchaseResult,
+        QueueMetrics, SipMethod, SipMetrics, SipRejection, SmsMetrics, SmsResult, SmtpMetrics, StatusClass,
+        TakeResult, TlsFailure, TrunkGauges, TrunkMetrics, WebhookResult,
     },
     pii::Pii,
 };

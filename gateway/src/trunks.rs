@@ -7,9 +7,14 @@
 
 mod ping;
 mod registration;
+mod test;
 mod ways;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use dashmap::DashMap;
 use jiff::Timestamp;
@@ -31,6 +36,7 @@ use crate::{
 };
 
 pub use registration::RegistrationState;
+pub use test::{NoTest, Tried};
 pub use ways::Way;
 
 use registration::{Registered, Registration};
@@ -42,6 +48,8 @@ pub struct Trunks {
     metrics: TrunkMetrics,
     ping: SipPing,
     locator: Locator,
+    /// The SIP thread, once it is followed.
+    sip: Arc<OnceLock<SipInbox>>,
     /// Whether the process leaves: registrations end then.
     leaving: Arc<watch::Sender<bool>>,
 }
@@ -78,7 +86,14 @@ const LEAVE_WITHIN: Duration = Duration::from_secs(3);
 impl Trunks {
     /// Nothing is known yet.
     pub fn new(ping: SipPing, metrics: TrunkMetrics, locator: Locator) -> Self {
-        Self { known: Arc::default(), metrics, ping, locator, leaving: Arc::new(watch::channel(false).0) }
+        Self {
+            known: Arc::default(),
+            metrics,
+            ping,
+            locator,
+            sip: Arc::default(),
+            leaving: Arc::new(watch::channel(false).0),
+        }
     }
 
     /// What is known of a trunk.
@@ -93,6 +108,7 @@ impl Trunks {
 
     /// Follows the active routing for as long as the process runs.
     pub async fn follow(self, store: Arc<Store>, sip: SipInbox) {
+        let _first = self.sip.set(sip.clone()).is_ok();
         let (tell, mut changes) = watch::channel(Arc::<compile::Trunks>::default());
         store.active().subscribe(move |routing| {
             tell.send_replace(routing.trunks.clone());

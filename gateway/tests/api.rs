@@ -21,7 +21,6 @@ use tokio::{
 };
 use vestibule::api::{
     self,
-    keys::Keys,
     live::{Stage, Wish},
     readiness::Phase,
 };
@@ -74,23 +73,6 @@ async fn a_request_without_a_key_or_with_a_wrong_one_is_refused() {
 }
 
 #[tokio::test]
-async fn the_key_is_kept_as_a_hash_and_its_files_are_the_owners() {
-    use std::os::unix::fs::PermissionsExt;
-    let gateway = Gateway::new();
-    let hashes = std::fs::read_to_string(gateway.folder.path().join("api-keys.json")).unwrap();
-    assert!(!hashes.contains(gateway.key.trim_start_matches("vk_")), "the key stands in clear");
-    for file in ["api-keys.json", "api-key"] {
-        let mode = std::fs::metadata(gateway.folder.path().join(file)).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o600, "{file}");
-    }
-    let (again, made) = Keys::open(gateway.folder.path()).unwrap();
-    assert!(made.is_none(), "a second start makes no second key");
-    assert_eq!(again.check(&gateway.key), Some("first"));
-    std::fs::write(gateway.folder.path().join("api-keys.json"), "[{]").unwrap();
-    assert!(Keys::open(gateway.folder.path()).is_err(), "damaged keys must not be replaced silently");
-}
-
-#[tokio::test]
 async fn every_refusal_is_a_problem_document() {
     let gateway = Gateway::new();
     let cases = [
@@ -109,6 +91,16 @@ async fn every_refusal_is_a_problem_document() {
         ("GET", "/api/v1/consumers/a%20b/cursor", None, 400, "bad_request"),
         ("PUT", "/api/v1/consumers/crm/cursor", Some(json!({"cursor": 1})), 400, "bad_request"),
         ("PUT", "/api/v1/consumers/crm/cursor", None, 415, "not_json"),
+        ("POST", "/api/v1/consumers/crm/lease", Some(json!({"holder": ""})), 400, "bad_request"),
+        (
+            "POST",
+            "/api/v1/consumers/crm/lease",
+            Some(json!({"holder": "a", "seconds": 4})),
+            400,
+            "bad_request",
+        ),
+        ("DELETE", "/api/v1/consumers/crm/lease", None, 400, "bad_request"),
+        ("DELETE", "/api/v1/consumers/crm", None, 404, "no_such_consumer"),
     ];
     for (method, path, body, status, code) in cases {
         let (answered, problem) = gateway.ask(method, path, body).await;
@@ -290,6 +282,62 @@ async fn a_long_poll_wakes_with_the_commit_and_skips_other_types() {
 
     let (_, empty) = gateway.get("/api/v1/events?after=2&wait_seconds=1").await;
     assert_eq!((&empty["events"], &empty["next"]), (&json!([]), &json!(2)));
+}
+
+#[tokio::test]
+async fn one_process_of_a_consumer_reads_at_a_time_and_a_late_one_is_refused() {
+    let gateway = Gateway::new();
+    gateway.start("ct_1", "+14155550100").await;
+    let lease = |holder: &str, epoch: Option<u64>| {
+        let wish = json!({"holder": holder, "seconds": 30, "epoch": epoch});
+        gateway.ask("POST", "/api/v1/consumers/crm/lease", Some(wish))
+    };
+    let put = |expected: u64, cursor: u64, epoch: Option<u64>| {
+        let to = json!({"expected": expected, "cursor": cursor, "epoch": epoch});
+        gateway.ask("PUT", "/api/v1/consumers/crm/cursor", Some(to))
+    };
+    let (status, first) = lease("a", None).await;
+    assert_eq!((status, &first["cursor"], &first["lag"]), (StatusCode::OK, &json!(0), &json!(1)), "{first}");
+    let epoch = first["lease"]["epoch"].as_u64().unwrap();
+    let (status, held) = lease("b", None).await;
+    assert_eq!((status, &held["code"]), (StatusCode::CONFLICT, &json!("lease_held")));
+    assert_eq!((&held["more"]["cursor"], &held["more"]["expires"]), (&json!(0), &first["lease"]["expires"]));
+    assert_eq!(put(0, 1, None).await.1["code"], "lease_held", "who has no lease stores nothing");
+    assert_eq!(put(0, 1, Some(epoch + 1)).await.1["code"], "lease_lost");
+    assert_eq!(put(0, 1, Some(epoch)).await.1["lease"]["epoch"], epoch);
+    assert_eq!(put(0, 1, Some(epoch)).await.1["code"], "cursor_moved");
+    assert_eq!(lease("a", Some(epoch)).await.1["lease"]["epoch"], epoch, "renewed");
+    // The same process anew: what it was before is refused.
+    let again = lease("a", None).await.1["lease"]["epoch"].as_u64().unwrap();
+    assert!(again > epoch);
+    assert_eq!(lease("a", Some(epoch)).await.1["code"], "lease_lost");
+    assert_eq!(put(1, 1, Some(epoch)).await.1["code"], "lease_lost");
+
+    let end = async |epoch: u64| {
+        gateway.ask("DELETE", &format!("/api/v1/consumers/crm/lease?epoch={epoch}"), None).await
+    };
+    let gone = gateway.ask("DELETE", "/api/v1/consumers/crm", None).await;
+    assert_eq!(gone.1["code"], "lease_held", "somebody reads");
+    assert_eq!(end(epoch).await.1["code"], "lease_lost");
+    assert_eq!(end(again).await.0, StatusCode::NO_CONTENT);
+    let second = lease("b", None).await.1;
+    assert_eq!((&second["cursor"], &second["lease"]["holder"]), (&json!(1), &json!("b")));
+    assert_eq!(put(1, 1, Some(again)).await.1["code"], "lease_lost", "who gave it back comes too late");
+
+    let (_, list) = gateway.get("/api/v1/consumers").await;
+    assert_eq!(list["consumers"].as_array().unwrap().len(), 1);
+    assert_eq!((&list["consumers"][0]["name"], &list["consumers"][0]["lag"]), (&json!("crm"), &json!(0)));
+    end(second["lease"]["epoch"].as_u64().unwrap()).await;
+    let delete = || gateway.ask("DELETE", "/api/v1/consumers/crm", None);
+    assert_eq!(delete().await.0, StatusCode::NO_CONTENT);
+    assert_eq!(delete().await.1["code"], "no_such_consumer");
+    let begun = json!({"holder": "c", "from": "newest"});
+    let (_, newest) = gateway.ask("POST", "/api/v1/consumers/crm/lease", Some(begun)).await;
+    assert_eq!((&newest["cursor"], &newest["lag"]), (&json!(1), &json!(0)));
+    assert!(
+        newest["lease"]["epoch"].as_u64() > second["lease"]["epoch"].as_u64(),
+        "also after it was deleted"
+    );
 }
 
 #[tokio::test]

@@ -248,6 +248,35 @@ async fn a_long_queue_takes_no_more() {
 }
 
 #[tokio::test]
+async fn a_wait_is_estimated_by_who_waits_and_who_is_there() {
+    let gateway = with_app(&json!({"throttle": {"wait_seconds": 5}})).await;
+    let handled = begins(&gateway).await;
+    says(&gateway, &handled, "m1", "one").await;
+    let thread = conversation(&gateway).await;
+    let inbox = gateway.get(&format!("/api/v1/conversations/{thread}")).await.1["inbox"].clone();
+    let path = format!("/api/v1/conversations/{thread}/messages");
+    gateway.ask("POST", &path, Some(json!({"text": "Hi!"}))).await;
+    tokio::time::sleep(Duration::from_millis(3200)).await;
+    gateway.ask("POST", &format!("/api/v1/conversations/{thread}/close"), None).await;
+    for _ in 0..2 {
+        let token = begins(&gateway).await;
+        assert_eq!(says(&gateway, &token, "m1", "one").await.0, StatusCode::OK);
+    }
+    // What is known of the queue is read again after two seconds.
+    tokio::time::sleep(Duration::from_millis(2100)).await;
+    let state_with = async |agents: u32| {
+        let path = format!("/api/v1/inboxes/{}/availability", inbox.as_str().unwrap());
+        let (status, answer) = gateway.ask("PUT", &path, Some(json!({"agents_available": agents}))).await;
+        assert!(status.is_success(), "{answer}");
+        page(&gateway, "session", "", &json!({})).await.1["state"].clone()
+    };
+    // Of agents nothing is known.
+    begins(&gateway).await;
+    assert_eq!(state_with(1).await, json!("busy"), "two before, of three seconds each");
+    assert_eq!(state_with(4).await, json!("open"));
+}
+
+#[tokio::test]
 async fn a_site_names_its_visitors() {
     let gateway = Gateway::new();
     let secret = gateway.folder.path().join("site");
@@ -269,6 +298,90 @@ async fn a_site_names_its_visitors() {
     assert_eq!(events["events"][0]["data"]["message"]["name"], json!("Ann"));
     let (_, session) = page(&gateway, "session", "", &json!({"token": token})).await;
     assert_eq!(session["customer"], json!("user:u-1"), "the token is good for as long as the JWT");
+}
+
+#[tokio::test]
+async fn a_stranger_of_before_is_served_no_more_once_visitors_must_be_known() {
+    let gateway = Gateway::new();
+    let secret = gateway.folder.path().join("site");
+    std::fs::write(&secret, "a secret of thirty-two bytes long").unwrap();
+    let app = |required: bool| {
+        let identity = json!({"secrets": [format!("file:{}", secret.display())], "required": required});
+        json!({"chat_apps": {"shop": {"name": "Shop", "origins": [ORIGIN], "identity": identity}}})
+    };
+    gateway.publish(&app(false)).await;
+    let token = begins(&gateway).await;
+    assert_eq!(says(&gateway, &token, "m1", "hello").await.0, StatusCode::OK);
+    gateway.publish(&app(true)).await;
+    assert_eq!(says(&gateway, &token, "m2", "hello").await.1["code"], "no_session");
+    assert_eq!(page(&gateway, "lines", &token, &json!({"after": 0})).await.1["code"], "no_session");
+}
+
+#[tokio::test]
+async fn what_a_stranger_said_is_theirs_once_the_site_knows_them() {
+    let gateway = Gateway::new();
+    let secret = gateway.folder.path().join("site");
+    std::fs::write(&secret, "a secret of thirty-two bytes long").unwrap();
+    let identity = json!({"secrets": [format!("file:{}", secret.display())]});
+    let app = json!({"name": "Shop", "origins": [ORIGIN], "identity": identity});
+    gateway.publish(&json!({"chat_apps": {"shop": app}})).await;
+    let exp = jiff::Timestamp::now().as_second() + 3600;
+    let jwt = signed(&json!({"aud": "shop", "sub": "u-1", "exp": exp}));
+    let identified = async |token: &str| {
+        let (status, session) =
+            page(&gateway, "session", "", &json!({"identity": jwt, "token": token})).await;
+        assert_eq!((status, &session["customer"]), (StatusCode::OK, &json!("user:u-1")), "{session}");
+        session
+    };
+    let texts = |session: &Value| -> Vec<String> {
+        let lines = session["lines"].as_array().unwrap();
+        lines.iter().map(|line| line["text"].as_str().unwrap().to_owned()).collect()
+    };
+    let told = async || {
+        let (_, page) = gateway.get("/api/v1/events?after=0&type=customer.identified").await;
+        page["events"].as_array().unwrap().clone()
+    };
+    // Who said nothing yet changes nothing.
+    identified(&begins(&gateway).await).await;
+    assert!(told().await.is_empty());
+
+    // A chat that goes on goes on, under another name.
+    let stranger = begins(&gateway).await;
+    says(&gateway, &stranger, "m1", "one").await;
+    let thread = conversation(&gateway).await;
+    let session = identified(&stranger).await;
+    assert_eq!(texts(&session), ["one"]);
+    let known = session["token"].as_str().unwrap().to_owned();
+    let (_, taken) = says(&gateway, &known, "m1", "one").await;
+    assert_eq!(taken["line"], json!(1), "what was not acknowledged comes again, and is there");
+    let (_, taken) = says(&gateway, &known, "m2", "two").await;
+    assert_eq!(taken["line"], json!(2));
+    assert_eq!(conversation(&gateway).await, thread);
+    let events = told().await;
+    assert_eq!(events.len(), 1);
+    assert_eq!(events[0]["data"]["conversation"], json!(thread));
+    assert_eq!(
+        (&events[0]["data"]["customer"], &events[0]["data"]["lines"]),
+        (&json!("user:u-1"), &json!(1))
+    );
+    let (_, page) = gateway.get("/api/v1/events?after=0&type=message.received,contact.started").await;
+    let all = page["events"].as_array().unwrap();
+    assert_eq!(all.len(), 3, "two messages of one contact: {all:?}");
+    assert!(all.iter().all(|event| event["subject"] == events[0]["subject"]), "{all:?}");
+    identified(&stranger).await;
+    assert_eq!(told().await.len(), 1, "once");
+
+    // Another browser of theirs, with a chat of its own: it ends in the one that goes on.
+    let elsewhere = begins(&gateway).await;
+    says(&gateway, &elsewhere, "m3", "three").await;
+    assert_eq!(texts(&identified(&elsewhere).await), ["one", "two", "three"]);
+    let events = told().await;
+    assert_eq!(events[1]["data"]["into"], json!(thread));
+    assert_eq!(conversation(&gateway).await, thread, "one conversation is open");
+    let (_, view) = gateway.get(&format!("/api/v1/conversations/{thread}")).await;
+    assert_eq!(view["messages"], json!(3), "{view}");
+    let (_, ended) = gateway.get("/api/v1/events?after=0&type=contact.ended").await;
+    assert_eq!(ended["events"][0]["subject"], events[1]["subject"]);
 }
 
 fn signed(claims: &Value) -> String {

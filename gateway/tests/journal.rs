@@ -47,7 +47,11 @@ fn start() -> ContactStart {
 }
 
 /// What takes each version back to the one before, the newest first.
-const BACK: [&str; 4] = [
+const BACK: [&str; 8] = [
+    "ALTER TABLE chat_line DROP COLUMN files;",
+    "DROP INDEX contact_chat_handled; ALTER TABLE contact DROP COLUMN taken_us;",
+    "DROP TABLE lease;",
+    "DROP TABLE media;",
     "DROP TABLE chat_line; DROP INDEX contact_chat_waits;",
     "DROP TABLE outbox; DROP TABLE dedup; DROP TABLE conversation; DROP TABLE opt_out;
      DROP INDEX contact_of_conversation; DROP INDEX contact_held; ALTER TABLE contact DROP COLUMN conversation;

@@ -353,3 +353,75 @@ async fn what_came_with_a_mail_is_kept_and_fetched_by_its_hash() {
     let (status, problem) = gateway.get(&format!("/api/v1/files/{}", "0".repeat(64))).await;
     assert_eq!((status, &problem["code"]), (StatusCode::NOT_FOUND, &json!("no_such_file")));
 }
+
+#[tokio::test]
+async fn a_providers_verdict_on_a_mail_is_told_and_the_mail_is_kept_as_it_came() {
+    let gateway = with_mails().await;
+    let raw = "From: ann@example.com\r\nTo: help+order7@example.com\r\nSubject: Hello\r\n\r\nHello\r\n";
+    let body = json!({
+        "MessageID": "m1", "FromFull": {"Email": "ann@example.com"}, "ToFull": [],
+        "OriginalRecipient": "help+order7@example.com", "RawEmail": raw,
+        "Headers": [{"Name": "X-Spam-Status", "Value": "Yes"}, {"Name": "X-Spam-Score", "Value": "7.2"},
+            {"Name": "Received-SPF", "Value": "Pass (sender SPF authorized)"}],
+    });
+    assert_eq!(gateway.post("/webhooks/mails", &basic(), body.to_string()).await, StatusCode::OK);
+    let told = received(&gateway).await[0]["data"].clone();
+    assert_eq!((&told["address"], &told["message"]["tag"]), (&json!("help@example.com"), &json!("order7")));
+    let message = &told["message"];
+    assert_eq!(message["spam"]["marked"], json!(true));
+    assert_eq!(message["spam"]["reasons"], json!(["the provider's filter says so (7.2)"]));
+    assert_eq!(message["authentication"]["spf"]["result"], json!("pass"));
+    assert_eq!(message["authentication"]["dkim"], json!({"result": "none", "domain": null, "reason": null}));
+    let id = message["raw"].as_str().unwrap();
+    let (status, headers, bytes) = gateway.fetch(&format!("/api/v1/mails/{id}")).await;
+    assert_eq!((status, bytes.as_slice()), (StatusCode::OK, raw.as_bytes()));
+    assert_eq!(headers["content-type"], "message/rfc822");
+    assert_eq!(headers["content-disposition"], "attachment");
+}
+
+#[tokio::test]
+async fn a_mailbox_is_set_up_over_the_api_and_live_only_when_both_are_verified() {
+    let gateway = Gateway::new();
+    let address = "help@mail.example.net";
+    let mailbox = format!("/api/v1/mailboxes/{address}");
+    let ask = |method: &'static str, path: String, body: Option<Value>| {
+        let gateway = &gateway;
+        async move { gateway.ask(method, &path, body).await }
+    };
+    let new = Some(json!({"address": address}));
+    let (status, problem) = ask("POST", "/api/v1/mailboxes".into(), new.clone()).await;
+    assert_eq!((status, &problem["code"]), (StatusCode::NOT_FOUND, &json!("no_such_mail_record")));
+    let domain = Some(json!({"domain": "Mail.Example.NET"}));
+    let (status, added) = ask("POST", "/api/v1/mail-domains".into(), domain.clone()).await;
+    assert_eq!((status, &added["state"]), (StatusCode::CREATED, &json!("pending")));
+    assert_eq!(added["records"][0]["name"], json!("_vestibule.mail.example.net"));
+    assert_eq!(added["records"][1]["value"], json!("10 mx.example.com"));
+    assert_eq!(ask("POST", "/api/v1/mail-domains".into(), domain).await.0, StatusCode::CONFLICT);
+    assert_eq!(ask("POST", "/api/v1/mailboxes".into(), new).await.0, StatusCode::CREATED);
+    assert_eq!(
+        ask("POST", "/api/v1/mailboxes".into(), Some(json!({"address": "no address"}))).await.0,
+        StatusCode::BAD_REQUEST
+    );
+    let (status, test) = ask("POST", format!("{mailbox}/test"), None).await;
+    assert_eq!(status, StatusCode::OK);
+    let word = test["word"].as_str().unwrap();
+    assert!(word.starts_with("vestibule-test-"), "{word}");
+    let verify = |note: &str| Some(json!({"event": "verify", "note": note}));
+    assert_eq!(ask("POST", format!("{mailbox}/state"), verify(" ")).await.0, StatusCode::BAD_REQUEST);
+    let (status, verified) = ask("POST", format!("{mailbox}/state"), verify("seen")).await;
+    assert_eq!((status, &verified["state"]), (StatusCode::OK, &json!("verified")));
+    assert_eq!(verified["live"], json!(false), "its domain is not proven, and it leads nowhere");
+    let (_, read) = ask("GET", mailbox.clone(), None).await;
+    assert_eq!(read["audit"][0]["action"], json!("mailbox.verified_by_hand"));
+    assert!(!read.to_string().contains(word), "the word is told once");
+    let (_, sample) = ask("GET", "/api/v1/mailboxes/help@example.com".into(), None).await;
+    assert_eq!(sample["mailbox"]["live"], json!(true), "the sample's mailbox can be tried at once");
+    let (_, list) = ask("GET", "/api/v1/mailboxes?limit=1".into(), None).await;
+    assert_eq!((list["mailboxes"].as_array().unwrap().len(), &list["next"]), (1, &json!("help@example.com")));
+    let path = "/api/v1/mail-domains/mail.example.net".to_owned();
+    assert_eq!(ask("DELETE", path.clone(), None).await.0, StatusCode::CONFLICT);
+    assert_eq!(ask("DELETE", mailbox, None).await.0, StatusCode::NO_CONTENT);
+    assert_eq!(ask("DELETE", path, None).await.0, StatusCode::NO_CONTENT);
+    let (_, events) = ask("GET", "/api/v1/events?after=0&type=mailbox.changed".into(), None).await;
+    assert_eq!(events["events"].as_array().unwrap().len(), 2, "the test and the hand: {events}");
+}

@@ -3,7 +3,9 @@
 
     load-tests/bench/webhook.py [--binary PATH] [--requests N] [--rounds R] [--connections C]
 
-Peers: FastAPI on uvicorn and fastify on Node, each with the provider's own validator, installed below target/bench-webhook.
+Peers: bare axum, which only reads and answers (`cargo build --release -p vestibule-load-tests --bin bare_axum`, beside the
+gateway's binary); FastAPI on uvicorn and fastify on Node, each with the provider's own validator, installed below
+target/bench-webhook. --without leaves peers out.
 Signatures are made before the clock starts.
 """
 
@@ -101,17 +103,23 @@ def main():
     parser.add_argument("--requests", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--connections", type=int, default=64)
+    parser.add_argument("--without", nargs="*", default=[], choices=["axum", "fastapi", "fastify"])
     options = parser.parse_args()
-    install()
+    if not {"fastapi", "fastify"} <= set(options.without):
+        install()
     with tempfile.TemporaryDirectory() as folder:
-        ports = {"vestibule": free_port(), "fastapi": free_port(), "fastify": free_port()}
+        ports = {name: free_port() for name in ("vestibule", "axum", "fastapi", "fastify")}
         environment = {**os.environ, "TOKEN": TOKEN, "URL": URL, "PORT": str(ports["fastify"])}
-        servers = {
-            "vestibule": ours(options.binary, folder, ports["vestibule"]),
-            "fastapi": subprocess.Popen([HOME / "venv/bin/uvicorn", "webhook_fastapi:app", "--port", str(ports["fastapi"]),
-                                         "--log-level", "error"], cwd=PEERS, env=environment),
-            "fastify": subprocess.Popen(["node", "webhook_node.mjs"], cwd=HOME, env=environment),
+        peers = {
+            "axum": ([str(pathlib.Path(options.binary).resolve().with_name("bare_axum")), str(ports["axum"])], folder),
+            "fastapi": ([HOME / "venv/bin/uvicorn", "webhook_fastapi:app", "--port", str(ports["fastapi"]),
+                         "--log-level", "error"], PEERS),
+            "fastify": (["node", "webhook_node.mjs"], HOME),
         }
+        servers = {"vestibule": ours(options.binary, folder, ports["vestibule"])}
+        for name, (command, home) in peers.items():
+            if name not in options.without:
+                servers[name] = subprocess.Popen(command, cwd=home, env=environment)
         try:
             time.sleep(3)
             costs, number = {name: [] for name in servers}, 0
@@ -124,8 +132,9 @@ def main():
                     took = time.monotonic() - began
                     costs[name].append(1e6 * (cpu(server.pid) - before) / options.requests)
                     print(f"{name:10} {costs[name][-1]:7.1f} us of CPU a request, {options.requests / took:6.0f} requests/s", flush=True)
+            ours_median = statistics.median(costs["vestibule"])
             for name, cost in costs.items():
-                print(f"{name:10} min {min(cost):.1f} median {statistics.median(cost):.1f} max {max(cost):.1f} us of CPU a request")
+                print(f"{name:10} ours is {ours_median / statistics.median(cost):4.1f} times it; min {min(cost):.1f} median {statistics.median(cost):.1f} max {max(cost):.1f} us of CPU a request")
         finally:
             for server in servers.values():
                 server.terminate()

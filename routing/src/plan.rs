@@ -59,6 +59,8 @@ pub struct Plan {
     pub lists: HashMap<ListId, Arc<list::NumberList>>,
     /// The list whose callers are refused before anything else (603).
     pub block_list: Option<ListId>,
+    /// Numbers whose callers go through the draft.
+    pub test_numbers: imbl::HashSet<crate::address::E164>,
     /// SIP status codes of refusals.
     pub reject_codes: RejectCodes,
 }

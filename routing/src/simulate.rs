@@ -34,11 +34,29 @@ pub struct Script {
     pub prompt_length: Duration,
 }
 
+/// Nodes of a simulation's path at most; a longer one is cut.
+pub const PATH_MAX: usize = 512;
+
+/// A node that the call came to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Visit {
+    /// Milliseconds since the contact arrived.
+    pub at_ms: u64,
+    /// The IVR.
+    pub ivr: IvrId,
+    /// The node.
+    pub node: NodeId,
+    /// The transition by which it was reached; none where a run begins.
+    pub by: Option<String>,
+}
+
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Simulation {
     /// The steps.
     pub steps: Vec<Step>,
+    /// The nodes, in the order in which the call came to them.
+    pub path: Vec<Visit>,
     /// Whether the call was answered.
     pub answered: bool,
     /// The SIP status of a refusal.
@@ -56,6 +74,7 @@ pub fn simulate(plan: Arc<Plan>, script: &Script) -> Simulation {
     let mut run = Run {
         result: Simulation {
             steps: Vec::new(),
+            path: Vec::new(),
             answered: false,
             refused_with: None,
             exit: None,
@@ -64,6 +83,7 @@ pub fn simulate(plan: Arc<Plan>, script: &Script) -> Simulation {
         },
         playback: None,
         answers: VecDeque::new(),
+        arrived: script.contact.arrived.mono,
     };
     let start = script.contact.arrived;
     let mut out = Vec::new();
@@ -96,6 +116,7 @@ struct Run {
     playback: Option<(Instant, PlaybackId)>,
     /// What comes back of what was asked for, in its order.
     answers: VecDeque<(Instant, Event)>,
+    arrived: Instant,
 }
 
 impl Run {
@@ -167,6 +188,13 @@ impl Run {
                 // The simulation asks nobody, so it fails.
                 Action::DataDip(dip) => {
                     self.answers(now, Event::DataDip { request: dip.request, values: None });
+                }
+                Action::Emit(FeedEvent::NodeEntered { ivr, node, by, .. }) => {
+                    if self.result.path.len() < PATH_MAX {
+                        let passed = now.mono.saturating_duration_since(self.arrived).as_millis();
+                        let at_ms = u64::try_from(passed).unwrap_or(u64::MAX);
+                        self.result.path.push(Visit { at_ms, ivr, node, by });
+                    }
                 }
                 Action::Emit(FeedEvent::IvrExited { ivr, node: Some(node), .. })
                     if is_end(plan, &ivr, &node) =>

@@ -87,3 +87,16 @@ fn a_later_exit_or_hang_up_takes_its_place() {
     let found = called(r#"{"start": {"type": "start", "next": "away"}, "away": {"type": "exit"}}"#);
     assert_eq!(found.exit, Some("away".into()));
 }
+
+#[test]
+fn the_path_names_every_node_and_the_transition_by_which_it_was_reached() {
+    let found = called(r#"{"start": {"type": "continue"}}"#);
+    let path: Vec<_> = found
+        .path
+        .iter()
+        .map(|visit| (visit.ivr.as_str(), visit.node.as_str(), visit.by.as_deref()))
+        .collect();
+    assert_eq!(path[..2], [("first", "start", None), ("first", "sales", Some("1"))]);
+    assert_eq!(path[2], ("queue", "start", None));
+    assert_eq!(found.path[1].at_ms, 2000);
+}

@@ -7,7 +7,7 @@ use vestibule_routing::id::ProviderId;
 use super::Compiler;
 use crate::{
     diagnostic::{Code, step},
-    document::{ProviderDoc, SendDoc},
+    document::{MediaDoc, ProviderDoc, SendDoc},
 };
 
 /// Every provider by its id.
@@ -22,6 +22,10 @@ pub struct ProviderKind {
     pub sends: bool,
     /// Whether an account must be named for that.
     pub needs_account: bool,
+    /// Whether files of its messages can be had by a key.
+    pub media_key: bool,
+    /// Whether only the document can say to whom that key goes.
+    pub needs_media_api: bool,
 }
 
 /// Most secrets of one provider.
@@ -51,9 +55,24 @@ impl Compiler<'_> {
         if kind.is_some_and(|kind| kind.needs_account) && doc.account.is_none() {
             bad("/account", "texts are sent by an account: name it");
         }
-        let whole = |api: &String| is_address(&format!("{api}/"));
-        if send.api.as_ref().is_some_and(|api| !whole(api) || api.ends_with('/')) {
+        if send.api.as_ref().is_some_and(|api| !is_api(api)) {
             bad("/send/api", "write the API's address as https://host, without a slash at its end");
+        }
+    }
+
+    fn media(&mut self, doc: &ProviderDoc, media: &MediaDoc, path: &str) {
+        let mut bad = |step: &str, sentence: &str| {
+            self.findings.add(Code::BadProvider, format!("{path}{step}"), sentence);
+        };
+        let kind = self.context.provider_kinds.iter().find(|kind| kind.name == doc.kind);
+        if kind.is_some_and(|kind| !kind.media_key) {
+            bad("/media", "files of this kind's messages are had by their links alone: leave it out");
+        }
+        if kind.is_some_and(|kind| kind.needs_media_api) && media.api.is_none() {
+            bad("/media/api", "say to whom the key goes: https://host, without a slash at its end");
+        }
+        if media.api.as_ref().is_some_and(|api| !is_api(api)) {
+            bad("/media/api", "write the API's address as https://host, without a slash at its end");
         }
     }
 
@@ -71,11 +90,19 @@ impl Compiler<'_> {
         if let Some(send) = &doc.send {
             self.sends(doc, send, path);
         }
+        if let Some(media) = &doc.media {
+            self.media(doc, media, path);
+        }
         if !is_address(&doc.url) {
             let sentence = format!("\"{}\" is no address without query and fragment", doc.url);
             self.findings.add(Code::BadProvider, format!("{path}/url"), sentence);
         }
     }
+}
+
+/// Whether paths can be set behind it.
+fn is_api(api: &str) -> bool {
+    is_address(&format!("{api}/")) && !api.ends_with('/')
 }
 
 /// Whether a provider could send to it: `https://host/path` (or `http:`, behind a proxy), and nothing after the path.

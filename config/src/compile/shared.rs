@@ -49,6 +49,7 @@ impl Compiler<'_> {
             self.findings.add(Code::UnknownList, "/settings/block_list", format!("there is no list {list}"));
         }
         self.next.plan.block_list = parts.settings.block_list.clone();
+        self.next.plan.test_numbers = parts.settings.test_numbers.iter().copied().collect();
         let mut defaults = HashMap::new();
         for channel in Channel::ALL {
             let own = parts.channels.get(&channel).map(|doc| &doc.inbox);

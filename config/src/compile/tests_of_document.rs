@@ -10,6 +10,7 @@ use vestibule_routing::{
     channel::Channel,
     contact::{Caller, Contact},
     digit::Digit,
+    plan::{EntryPoint, Plan},
     simulate::{Script, Simulation, simulate},
     time::Now,
 };
@@ -17,7 +18,7 @@ use vestibule_routing::{
 use super::{Compiled, Findings};
 use crate::{
     diagnostic::{Code, step},
-    document::TestDoc,
+    document::{Expectation, TestDoc},
 };
 
 pub(super) fn run(compiled: &Compiled, findings: &mut Findings) {
@@ -30,10 +31,27 @@ pub(super) fn run(compiled: &Compiled, findings: &mut Findings) {
         match test.script(name) {
             Err(sentence) => findings.add(Code::BadValue, format!("{path}/keys"), sentence),
             Ok(script) => {
-                for sentence in differences(test, &simulate(plan.clone(), &script)) {
+                let plan = as_if_armed(&plan, test);
+                for sentence in differences(&test.expect, &simulate(plan, &script)) {
                     findings.add(Code::TestFailed, &path, format!("{name}: {sentence}"));
                 }
             }
+        }
+    }
+}
+
+/// A test says where calls go. Whether its number is armed just now is no part of that, unless it expects a refusal:
+/// otherwise nobody could disarm a number that has a test.
+fn as_if_armed(plan: &Arc<Plan>, test: &TestDoc) -> Arc<Plan> {
+    let key = (Channel::Voice, Address::Number(test.to));
+    let disarmed = plan.entry_points.get(&key).filter(|entry_point| entry_point.disarmed);
+    match disarmed.filter(|_| test.expect.refused_with.is_none()) {
+        None => plan.clone(),
+        Some(entry_point) => {
+            let armed = EntryPoint { disarmed: false, ..entry_point.clone() };
+            let mut plan = Plan::clone(plan);
+            plan.entry_points.insert(key, armed);
+            Arc::new(plan)
         }
     }
 }
@@ -76,9 +94,9 @@ impl TestDoc {
     }
 }
 
-fn differences(test: &TestDoc, found: &Simulation) -> Vec<String> {
+/// What is not as expected, each in a sentence.
+pub fn differences(expect: &Expectation, found: &Simulation) -> Vec<String> {
     let mut all = Vec::new();
-    let expect = &test.expect;
     let said = |text: Option<String>| text.unwrap_or_else(|| "none".to_owned());
     if expect.inbox.is_some() && expect.inbox != found.inbox {
         let (wanted, got) = (expect.inbox.as_ref(), found.inbox.as_ref());

@@ -94,7 +94,7 @@ pub struct EntryPointDoc {
 }
 
 /// A channel's name in documents.
-pub(crate) fn channel_name(channel: Channel) -> &'static str {
+pub fn channel_name(channel: Channel) -> &'static str {
     match channel {
         Channel::Voice => "voice",
         Channel::Sms => "sms",
@@ -112,6 +112,6 @@ pub(crate) fn channel_name(channel: Channel) -> &'static str {
 }
 
 /// The channel of that name.
-pub(crate) fn channel(name: &str) -> Option<Channel> {
+pub fn channel(name: &str) -> Option<Channel> {
     Channel::ALL.into_iter().find(|channel| channel_name(*channel) == name)
 }

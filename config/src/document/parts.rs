@@ -20,6 +20,9 @@ pub struct SettingsDoc {
     /// Callers on this list are refused before anything else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub block_list: Option<ListId>,
+    /// Numbers whose callers go through the draft.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub test_numbers: Vec<E164>,
     /// SIP statuses of refusals.
     #[serde(default)]
     pub reject_codes: RejectCodesDoc,

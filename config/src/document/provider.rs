@@ -28,6 +28,20 @@ pub struct ProviderDoc {
     /// Sends texts for IVRs (`send_sms`), where its kind can.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub send: Option<SendDoc>,
+    /// How the files of its messages are had, where their links alone do not do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub media: Option<MediaDoc>,
+}
+
+/// How the files of messages are had. What the key is, the reference of providers says for each kind.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MediaDoc {
+    /// What proves us where files lie. It goes to hosts of the provider, and to that of `api`, only.
+    pub key: SecretRef,
+    /// Where its API is, when it is not the provider's own: `https://api.example.com`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api: Option<String>,
 }
 
 /// How texts are sent. The kinds `twilio` and `telnyx` can.

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, str::FromS
 use serde::Deserialize;
 use toml::{Table, Value};
 
-use super::{ClientCertificates, Settings, Transport, Tts};
+use super::{ClientCertificates, Http, Settings, Transport, Tts, identity, message_media};
 
 /// Every key with its default and meaning: the reference, and the lowest layer.
 pub const DEFAULTS: &str = include_str!("../defaults.toml");
@@ -251,7 +251,15 @@ impl Layers {
     /// Ranges, and what two settings say together.
     fn check(&self, settings: &Settings) -> Result<(), SettingsError> {
         let edges = edge_faults(settings);
-        match edges.into_iter().chain(inner_faults(settings)).find(|(_, wrong, _)| *wrong) {
+        match edges
+            .into_iter()
+            .chain(http_faults(&settings.http))
+            .chain(mail_faults(settings))
+            .chain(inner_faults(settings))
+            .chain(message_media::faults(&settings.message_media))
+            .chain(identity::faults(&settings.identity))
+            .find(|(_, wrong, _)| *wrong)
+        {
             None => Ok(()),
             Some((key, _, reason)) => Err(SettingsError::BadValue {
                 key: key.to_owned(),
@@ -263,11 +271,11 @@ impl Layers {
 }
 
 /// A key, whether its value is wrong, and why.
-type Fault = (&'static str, bool, &'static str);
+pub(super) type Fault = (&'static str, bool, &'static str);
 
-/// What may be wrong with signalling and media.
+/// What may be wrong with signalling, media and carriers.
 fn edge_faults(settings: &Settings) -> Vec<Fault> {
-    let Settings { sip, media, .. } = settings;
+    let Settings { sip, media, carriers, .. } = settings;
     let pairs = media.port_last.saturating_sub(media.port_first) / 2;
     let zero = |n: usize| n == 0;
     vec![
@@ -304,6 +312,14 @@ fn edge_faults(settings: &Settings) -> Vec<Fault> {
         ("media.port_first", media.port_first < 1024, "ports under 1024 are reserved by the system"),
         ("media.port_last", pairs == 0, "the range must hold at least one pair of ports"),
         ("media.calls_max", zero(media.calls_max), "must be at least 1"),
+        ("carriers.answer_seconds", !(1..=120).contains(&carriers.answer_seconds), "must be from 1 to 120"),
+        (
+            "carriers.settle_seconds",
+            carriers.settle_seconds < carriers.answer_seconds.saturating_mul(2),
+            "must be at least twice carriers.answer_seconds",
+        ),
+        ("carriers.poll_seconds", carriers.poll_seconds == 0, "must be at least 1"),
+        ("carriers.searches_max", zero(carriers.searches_max), "must be at least 1"),
         (
             "media.advertised_address",
             media.sdp_address().is_unspecified(),
@@ -312,24 +328,72 @@ fn edge_faults(settings: &Settings) -> Vec<Fault> {
     ]
 }
 
-/// What may be wrong with the rest.
-fn inner_faults(settings: &Settings) -> Vec<Fault> {
-    let Settings { http, smtp, journal, routing, hand_off, recordings, tts, .. } = settings;
+/// What may be wrong with HTTP.
+fn http_faults(http: &Http) -> Vec<Fault> {
+    let acme = &http.tls.acme;
+    let asked = !acme.domains.is_empty();
+    vec![
+        (
+            "http.listen",
+            !http.listen.ip().is_loopback() && !http.plain_beyond_loopback,
+            "other machines would send their keys over plain HTTP: serve them by http.tls.listen; or, behind a proxy \
+             that speaks TLS or in a network of its own, set http.plain_beyond_loopback to true",
+        ),
+        (
+            "http.tls.acme.agree_terms",
+            asked && !acme.agree_terms,
+            "read the authority's terms of service, and set it to true if you agree: without it no certificate is \
+             obtained",
+        ),
+        (
+            "http.tls.acme.domains",
+            asked && http.tls.listen.is_none(),
+            "the authority proves the names by a connection to us: set http.tls.listen",
+        ),
+        (
+            "http.tls.acme.domains",
+            !acme.domains.iter().all(|name| is_host_name(name)),
+            "a name is a host name in full, without wildcard, as www.example.com (others in their form of xn--)",
+        ),
+        (
+            "http.tls.acme.contacts",
+            !acme.contacts.iter().all(|contact| contact.contains('@') && !contact.contains([':', ' '])),
+            "a contact is a mail address, as ops@example.com",
+        ),
+        (
+            "http.tls.acme.directory",
+            asked && !acme.directory.starts_with("https://"),
+            "a directory is a URL that begins with https://",
+        ),
+        ("http.tls.acme.retry_seconds", acme.retry_seconds == 0, "must be at least 1"),
+    ]
+}
+
+/// Whether a text is a full name of the DNS.
+fn is_host_name(name: &str) -> bool {
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    name.len() <= 253
+        && name.contains('.')
+        && name.split('.').all(label)
+        && name.parse::<std::net::Ipv4Addr>().is_err()
+}
+
+/// What may be wrong with mail.
+fn mail_faults(settings: &Settings) -> Vec<Fault> {
+    let Settings { smtp, mail, .. } = settings;
     let zero = |n: usize| n == 0;
     vec![
-        ("http.body_bytes_max", http.body_bytes_max < 1024, "must be at least 1024"),
         (
-            "http.tls.certificates",
-            http.tls.certificates.is_empty() && http.tls.listen.is_some(),
-            "http.tls.listen speaks TLS: name its certificate",
+            "chat.uploads_parallel_max",
+            !(1..=256).contains(&settings.chat.uploads_parallel_max),
+            "must be from 1 to 256: each holds a file in memory",
         ),
-        ("http.webhook_bytes_max", http.webhook_bytes_max < 1024, "must be at least 1024"),
-        (
-            "http.mail_webhook_bytes_max",
-            http.mail_webhook_bytes_max < http.webhook_bytes_max,
-            "must not lie under http.webhook_bytes_max",
-        ),
-        ("http.connections_max", zero(http.connections_max), "must be at least 1"),
+        ("chat.uploads_kept_hours", settings.chat.uploads_kept_hours == 0, "must be at least 1"),
         (
             "smtp.host",
             smtp.host.is_empty()
@@ -346,8 +410,38 @@ fn inner_faults(settings: &Settings) -> Vec<Fault> {
         ("smtp.mails_max", zero(smtp.mails_max), "must be at least 1"),
         ("smtp.connections_max", zero(smtp.connections_max), "must be at least 1"),
         ("smtp.connections_per_source_max", zero(smtp.connections_per_source_max), "must be at least 1"),
+        ("smtp.greeting_delay_ms", smtp.greeting_delay_ms > 10_000, "must not exceed 10000"),
         ("smtp.command_seconds", smtp.command_seconds == 0, "must be at least 1"),
         ("smtp.mail_seconds", smtp.mail_seconds == 0, "must be at least 1"),
+        (
+            "mail.authentication_ms",
+            !(100..=60_000).contains(&mail.authentication_ms),
+            "must be from 100 to 60000: senders wait as long",
+        ),
+        ("mail.authentications_max", zero(mail.authentications_max), "must be at least 1"),
+        ("mail.domain_check_minutes", mail.domain_check_minutes == 0, "must be at least 1"),
+        ("mail.spam_score", mail.spam_score == 0, "must be at least 1"),
+    ]
+}
+
+/// What may be wrong with the rest.
+fn inner_faults(settings: &Settings) -> Vec<Fault> {
+    let Settings { http, journal, routing, hand_off, recordings, tts, .. } = settings;
+    let zero = |n: usize| n == 0;
+    vec![
+        ("http.body_bytes_max", http.body_bytes_max < 1024, "must be at least 1024"),
+        (
+            "http.tls.certificates",
+            !http.tls.has_certificates() && http.tls.listen.is_some(),
+            "http.tls.listen speaks TLS: name its certificate, or have one obtained by http.tls.acme.domains",
+        ),
+        ("http.webhook_bytes_max", http.webhook_bytes_max < 1024, "must be at least 1024"),
+        (
+            "http.mail_webhook_bytes_max",
+            http.mail_webhook_bytes_max < http.webhook_bytes_max,
+            "must not lie under http.webhook_bytes_max",
+        ),
+        ("http.connections_max", zero(http.connections_max), "must be at least 1"),
         ("journal.commit_window_ms", journal.commit_window_ms > 1000, "must not exceed 1000"),
         ("journal.queue_events_max", zero(journal.queue_events_max), "must be at least 1"),
         (

@@ -73,12 +73,39 @@ fn an_unknown_key_is_an_error_that_names_the_nearest_one() {
 }
 
 #[test]
+fn plain_http_to_other_machines_has_to_be_asked_for() {
+    let asked = "[http]\nlisten = '0.0.0.0:8080'\nplain_beyond_loopback = true\n";
+    load(asked, &[], &Overrides::default()).unwrap();
+    load("[http]\nlisten = '[::1]:8080'\n", &[], &Overrides::default()).unwrap();
+}
+
+#[test]
+fn a_certificate_by_acme_needs_no_file() {
+    let loaded = load(&acme("domains = ['gw.example.com']\nagree_terms = true"), &[], &Overrides::default());
+    assert!(loaded.unwrap().settings.http.tls.has_certificates());
+}
+
+/// A listener with a certificate by ACME.
+fn acme(settings: &str) -> String {
+    let certificates = if settings.starts_with("contacts") { "certificates = ['a.pem']\n" } else { "" };
+    format!("[http.tls]\nlisten = '127.0.0.1:8443'\n{certificates}[http.tls.acme]\n{settings}\n")
+}
+
+#[test]
 fn a_bad_value_names_its_key_and_its_layer() {
     for (file, environment, wanted) in [
         ("[sip]\nlisten = ['sctp:1.2.3.4:5']\n", None, "sip.listen"),
         ("[sip]\nrealm = ''\n", None, "at least one character"),
         ("[sip]\nlisten = ['tls:127.0.0.1:5061']\n", None, "sip.tls.certificates"),
         ("[http.tls]\nlisten = '127.0.0.1:8443'\n", None, "http.tls.certificates"),
+        ("[http]\nlisten = '0.0.0.0:8080'\n", None, "http.plain_beyond_loopback"),
+        ("", Some(("VESTIBULE_HTTP_LISTEN", "[::]:8080")), "http.tls.listen"),
+        (&acme("domains = ['gw.example.com']"), None, "http.tls.acme.agree_terms"),
+        ("[http.tls.acme]\ndomains = ['gw.example.com']\nagree_terms = true\n", None, "set http.tls.listen"),
+        (&acme("domains = ['*.example.com']\nagree_terms = true"), None, "without wildcard"),
+        (&acme("domains = ['192.0.2.1']\nagree_terms = true"), None, "a host name in full"),
+        (&acme("contacts = ['mailto:ops@example.com']"), None, "http.tls.acme.contacts"),
+        (&acme("domains = ['a.example']\nagree_terms = true\ndirectory = 'http://a.b'"), None, "https://"),
         ("[sip.tls]\nclient_certificates = 'optional'\n", None, "sip.tls.client_ca"),
         ("[sip.tls]\nclient_certificates = 'perhaps'\n", None, "sip.tls.client_certificates"),
         ("[sip]\ndscp = 300\n", None, "sip.dscp"),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, params};
 use serde_json::Value;
 
-use super::{Draft, Store, StoreError, objects};
+use super::{Draft, Reader, Store, StoreError, objects};
 use crate::{
     diagnostic::Diagnostic,
     document::{self, Key, Kind, RawDocument},
@@ -18,6 +18,31 @@ impl Store {
     /// The store fails.
     pub fn draft(&self) -> Result<Draft, StoreError> {
         read(&self.lock())
+    }
+
+    /// The edits that are not published, each with what is active in its place.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub fn draft_beside_active(&self) -> Result<(Draft, BTreeMap<Key, Value>), StoreError> {
+        let connection = self.lock();
+        let draft = read(&connection)?;
+        let mut active = BTreeMap::new();
+        for key in draft.changes.keys() {
+            if let Some(body) = objects::live(&connection, key)? {
+                active.insert(key.clone(), body);
+            }
+        }
+        Ok((draft, active))
+    }
+
+    /// How many edits are not published.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub fn draft_size(&self) -> Result<u64, StoreError> {
+        let count: i64 = self.lock().query_row("SELECT count(*) FROM draft", [], |row| row.get(0))?;
+        Ok(count.unsigned_abs())
     }
 
     /// What is active with the draft's edits applied.
@@ -105,6 +130,63 @@ impl Store {
         }
         for key in published.keys().filter(|key| !document.contains_key(*key)) {
             put(&transaction, key, None, base)?;
+        }
+        transaction.commit()?;
+        Ok(version)
+    }
+
+    /// Forgets the edit of one object, where there is one.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub fn forget_edit(&self, key: &Key) -> Result<(), StoreError> {
+        let mut connection = self.lock();
+        let transaction = connection.transaction()?;
+        let gone = transaction
+            .prepare_cached("DELETE FROM draft WHERE kind = ?1 AND id = ?2")?
+            .execute(params![key.kind.as_str(), key.id])?;
+        if gone > 0 {
+            begin(&transaction, None)?;
+        }
+        transaction.commit()?;
+        Ok(())
+    }
+
+    /// One object as it is published.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub fn published_object(&self, key: &Key) -> Result<Option<Value>, StoreError> {
+        objects::live(&self.lock(), key)
+    }
+
+    /// The objects of a section as they are published.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub fn published_of(&self, kind: Kind) -> Result<Vec<(Key, Value)>, StoreError> {
+        let connection = self.lock();
+        let newest = objects::newest_revision(&connection)?;
+        objects::section_at(&connection, kind, newest)
+    }
+
+    /// Edits objects by what is published of them, as an act of one step would ([`Store::act`]); the draft's version
+    /// after that.
+    ///
+    /// # Errors
+    /// What `change` says, bodies of the wrong form, or the store fails.
+    pub fn edit_some(
+        &self,
+        change: impl Fn(&Reader<'_>) -> Result<BTreeMap<Key, Option<Value>>, StoreError>,
+    ) -> Result<u64, StoreError> {
+        let mut connection = self.lock();
+        let transaction = connection.transaction()?;
+        let changes = change(&Reader::new(&transaction))?;
+        super::read_changes(&changes)?;
+        let version = begin(&transaction, None)?;
+        let base = objects::newest_revision(&transaction)?;
+        for (key, body) in &changes {
+            put(&transaction, key, body.as_ref(), base)?;
         }
         transaction.commit()?;
         Ok(version)

@@ -1,15 +1,15 @@
-//! Records of numbers, with the audit of their changes.
+//! Records of numbers; their changes stand in the audit log.
 
 use std::sync::PoisonError;
 
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
-use serde::Serialize;
 use vestibule_routing::address::E164;
 
-use super::{Numbers, Store, StoreError};
+use super::{Numbers, Store, StoreError, audit};
 use crate::{
+    carrier::Record,
     diagnostic::Code,
-    number::{Holding, HoldingEvent, NumberRecord, Sms, SmsEvent, SmsUse},
+    number::{Holding, HoldingEvent, NumberFacts, NumberRecord, Sms, SmsEvent, SmsUse},
 };
 
 /// Records read at once at the start.
@@ -22,23 +22,6 @@ pub enum NumberChange {
     Holding(HoldingEvent),
     /// Of its registration for SMS.
     Sms(SmsEvent),
-}
-
-/// One line of the audit log.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct AuditRow {
-    /// When.
-    pub at: jiff::Timestamp,
-    /// Who.
-    pub actor: String,
-    /// What was done.
-    pub action: String,
-    /// What it was done to.
-    pub subject: String,
-    /// The record before.
-    pub before: Option<serde_json::Value>,
-    /// The record after.
-    pub after: Option<serde_json::Value>,
 }
 
 impl Store {
@@ -79,11 +62,73 @@ impl Store {
         if read(&transaction, number)?.is_some() {
             return Err(StoreError::NumberExists(number));
         }
-        let record = NumberRecord { number, holding, sms, changed: now() };
+        let record = NumberRecord::new(number, holding, sms, NumberFacts::default());
         write(&transaction, None, &record, "number.added", actor)?;
         transaction.commit()?;
         self.note_sms(&record);
         Ok(record)
+    }
+
+    /// Takes a number up that a carrier holds for us, or takes it up again after its cool-down. `with` is written in
+    /// the same transaction: what the number comes from is never told without the number.
+    ///
+    /// # Errors
+    /// It is held already or still cools down, or the store fails.
+    pub fn acquire_number<T: Record>(
+        &self,
+        record: NumberRecord,
+        with: Option<&T>,
+        actor: &str,
+    ) -> Result<NumberRecord, StoreError> {
+        let connection = self.lock();
+        let transaction = rusqlite::Transaction::new_unchecked(&connection, TransactionBehavior::Immediate)?;
+        let before = read(&transaction, record.number)?;
+        if let Some(before) = &before {
+            // What comes back from another carrier need not cool down.
+            let comes_back = matches!(record.holding, Holding::Porting | Holding::Forwarding)
+                && before.holding == Holding::Released;
+            if !comes_back {
+                before.may_be_taken_up(now()).map_err(|_| StoreError::NumberExists(record.number))?;
+            }
+        }
+        write(&transaction, before.as_ref(), &record, "number.added", actor)?;
+        if let Some(with) = with {
+            super::records::put(&transaction, with, actor)?;
+        }
+        transaction.commit()?;
+        self.note_sms(&record);
+        Ok(record)
+    }
+
+    /// Changes what is known of a number: its facts, and where its set-up was left.
+    ///
+    /// # Errors
+    /// No such number, or the store fails.
+    pub fn amend_number(
+        &self,
+        number: E164,
+        actor: &str,
+        change: impl FnOnce(&mut NumberRecord),
+    ) -> Result<NumberRecord, StoreError> {
+        let connection = self.lock();
+        let transaction = rusqlite::Transaction::new_unchecked(&connection, TransactionBehavior::Immediate)?;
+        let before = read(&transaction, number)?.ok_or(StoreError::NoNumber(number))?;
+        let mut after = before.clone();
+        change(&mut after);
+        if after == before {
+            return Ok(before);
+        }
+        // The state machines are no business of this.
+        after = NumberRecord {
+            number,
+            holding: before.holding,
+            sms: before.sms.clone(),
+            changed: now(),
+            ..after
+        };
+        write(&transaction, Some(&before), &after, "number.amended", actor)?;
+        transaction.commit()?;
+        Ok(after)
     }
 
     /// Changes a number's record along its state machine.
@@ -103,8 +148,8 @@ impl Store {
         let mut after = NumberRecord { changed: now, ..before.clone() };
         let action = match change {
             NumberChange::Holding(event) => {
-                let days = now.duration_since(before.changed).as_secs() / 86_400;
-                after.holding = before.holding.after(event, days)?;
+                after.holding = before.holding.after(event, before.held_days(now))?;
+                after.holding_since = Some(now);
                 if !after.holding.is_ours() && self.active.load().plan.numbers.contains_key(&number) {
                     let path = format!("/numbers/{number}");
                     return Err(super::invalid(
@@ -124,6 +169,35 @@ impl Store {
         transaction.commit()?;
         self.note_sms(&after);
         Ok(after)
+    }
+
+    /// Numbers that are being given back, at most `limit`.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub fn numbers_releasing(&self, limit: u32) -> Result<Vec<NumberRecord>, StoreError> {
+        let connection = self.lock();
+        let mut statement = connection.prepare_cached(
+            "SELECT record FROM numbers WHERE json_extract(record, '$.holding') = 'releasing' LIMIT ?1",
+        )?;
+        let rows = statement.query_map([limit], |row| row.get::<_, String>(0))?;
+        rows.map(|text| parse(&text?)).collect()
+    }
+
+    /// A number that is held at an account; none when there is no such.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub fn number_held_at(&self, carrier: &str) -> Result<Option<E164>, StoreError> {
+        let connection = self.lock();
+        let found: Option<String> = connection
+            .prepare_cached(
+                "SELECT number FROM numbers WHERE json_extract(record, '$.facts.carrier') = ?1
+                 AND json_extract(record, '$.holding') <> 'released' LIMIT 1",
+            )?
+            .query_row([carrier], |row| row.get(0))
+            .optional()?;
+        Ok(found.and_then(|number| E164::parse(&number).ok()))
     }
 
     /// What a number's registration means for messages; none for a number without a record. Never waits for the database.
@@ -147,35 +221,11 @@ impl Store {
             }
         }
     }
-
-    /// The audit of a subject (a number), the newest first.
-    ///
-    /// # Errors
-    /// The store fails.
-    pub fn audit(&self, subject: &str, limit: u32) -> Result<Vec<AuditRow>, StoreError> {
-        let connection = self.lock();
-        let mut statement = connection.prepare_cached(
-            "SELECT at_ms, actor, action, subject, before, after FROM audit
-             WHERE subject = ?1 ORDER BY id DESC LIMIT ?2",
-        )?;
-        let value = |text: Option<String>| text.and_then(|text| serde_json::from_str(&text).ok());
-        let rows = statement.query_map(params![subject, limit], |row| {
-            Ok(AuditRow {
-                at: jiff::Timestamp::from_millisecond(row.get(0)?).unwrap_or_default(),
-                actor: row.get(1)?,
-                action: row.get(2)?,
-                subject: row.get(3)?,
-                before: value(row.get(4)?),
-                after: value(row.get(5)?),
-            })
-        })?;
-        Ok(rows.collect::<Result<_, _>>()?)
-    }
 }
 
 /// A number of the first document: ours, and good for SMS once registered.
 pub(super) fn seed(connection: &Connection, number: E164, actor: &str) -> Result<(), StoreError> {
-    let record = NumberRecord { number, holding: Holding::Owned, sms: Sms::Required, changed: now() };
+    let record = NumberRecord::new(number, Holding::Owned, Sms::Required, NumberFacts::default());
     write(connection, None, &record, "number.added", actor)
 }
 
@@ -209,7 +259,7 @@ fn write(
     connection: &Connection,
     before: Option<&NumberRecord>,
     after: &NumberRecord,
-    action: &str,
+    action: &'static str,
     actor: &str,
 ) -> Result<(), StoreError> {
     let text = |record: &NumberRecord| serde_json::to_string(record).unwrap_or_default();
@@ -217,19 +267,9 @@ fn write(
     connection
         .prepare_cached("INSERT OR REPLACE INTO numbers (number, ours, record) VALUES (?1, ?2, ?3)")?
         .execute(params![subject, after.holding.is_ours(), text(after)])?;
-    connection
-        .prepare_cached(
-            "INSERT INTO audit (at_ms, actor, action, subject, before, after) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-        )?
-        .execute(params![
-            after.changed.as_millisecond(),
-            actor,
-            action,
-            subject,
-            before.map(text),
-            text(after)
-        ])?;
-    Ok(())
+    let value = |record: &NumberRecord| serde_json::to_value(record).unwrap_or_default();
+    let line = audit::Line { action, subject, before: before.map(value), after: Some(value(after)) };
+    audit::append(connection, actor, &line)
 }
 
 fn parse(text: &str) -> Result<NumberRecord, StoreError> {

@@ -133,6 +133,19 @@ pub(super) fn write(
     Ok(())
 }
 
+/// The same, also for an object that this revision has written already.
+pub(super) fn replace(
+    connection: &Connection,
+    key: &Key,
+    body: Option<&Value>,
+    revision: u64,
+) -> Result<(), StoreError> {
+    connection
+        .prepare_cached("DELETE FROM objects WHERE kind = ?1 AND id = ?2 AND since = ?3")?
+        .execute(params![key.kind.as_str(), key.id, signed(revision)])?;
+    write(connection, key, body, revision)
+}
+
 /// Calls with every object of a kind that held at a revision, read.
 pub(super) fn each_at(
     connection: &Connection,
@@ -157,6 +170,35 @@ pub(super) fn document_at(connection: &Connection, revision: u64) -> Result<RawD
         })?;
     }
     Ok(document)
+}
+
+/// The bodies of one section.
+pub(super) fn section_at(
+    connection: &Connection,
+    kind: Kind,
+    revision: u64,
+) -> Result<Vec<(Key, Value)>, StoreError> {
+    let mut all = Vec::new();
+    rows_at(connection, kind, revision, |key, text| {
+        let body = body(&key, text)?;
+        all.push((key, body));
+        Ok(())
+    })?;
+    Ok(all)
+}
+
+/// Every body of a section at a revision, by name.
+pub(super) fn each_body_at(
+    connection: &Connection,
+    kind: Kind,
+    revision: u64,
+    mut each: impl FnMut(String, Value),
+) -> Result<(), StoreError> {
+    rows_at(connection, kind, revision, |key, text| {
+        let body = body(&key, text)?;
+        each(key.id, body);
+        Ok(())
+    })
 }
 
 fn rows_at(
@@ -201,7 +243,11 @@ pub(super) fn diff(connection: &Connection, from: u64, to: u64) -> Result<Vec<Di
     Ok(all)
 }
 
-fn body_at(connection: &Connection, key: &Key, revision: u64) -> Result<Option<Value>, StoreError> {
+pub(super) fn body_at(
+    connection: &Connection,
+    key: &Key,
+    revision: u64,
+) -> Result<Option<Value>, StoreError> {
     let text: Option<String> = connection
         .prepare_cached(
             "SELECT body FROM objects
@@ -212,7 +258,7 @@ fn body_at(connection: &Connection, key: &Key, revision: u64) -> Result<Option<V
     text.map(|text| body(key, &text)).transpose()
 }
 
-fn body(key: &Key, text: &str) -> Result<Value, StoreError> {
+pub(super) fn body(key: &Key, text: &str) -> Result<Value, StoreError> {
     serde_json::from_str(text).map_err(|error| {
         StoreError::Invalid(vec![Diagnostic::new(Code::NotReadable, key.path(), error.to_string())])
     })

@@ -4,10 +4,14 @@ use std::collections::BTreeMap;
 
 use rusqlite::{Connection, TransactionBehavior};
 use serde_json::{Value, json};
-use vestibule_routing::{address::E164, channel::Channel};
+use vestibule_routing::{
+    address::{Address, E164},
+    channel::Channel,
+    id::ChatAppId,
+};
 
 use super::{
-    Numbers, Published, Revision, Store, StoreError, draft, invalid, numbers, objects, read_changes,
+    Draft, Numbers, Published, Revision, Store, StoreError, draft, invalid, numbers, objects, read_changes,
 };
 use crate::{
     active::ActiveRouting,
@@ -29,9 +33,18 @@ pub(super) struct Request<'a> {
     pub(super) restores: Option<u64>,
     /// Numbers that become ours with it: at the first start only.
     pub(super) seeds: &'a Numbers,
+    /// It is what the draft says: the draft's edits of these objects are done with it.
+    pub(super) of_draft: bool,
 }
 
-type Changes = BTreeMap<Key, Option<Value>>;
+impl<'a> Request<'a> {
+    /// A publish of something else than the draft.
+    pub(super) fn of_changes(author: &'a str, note: &'a str, seeds: &'a Numbers) -> Self {
+        Self { author, note, restores: None, seeds, of_draft: false }
+    }
+}
+
+pub(super) type Changes = BTreeMap<Key, Option<Value>>;
 
 /// Changes with what comes of them.
 struct Next {
@@ -47,24 +60,20 @@ impl Store {
     /// The draft is empty, has another version than `expected`, collides with what was published since, or
     /// does not compile; there is no note; or the store fails. Nothing is changed then.
     pub fn publish(&self, author: &str, note: &str, expected: Option<u64>) -> Result<Published, StoreError> {
-        self.publish_ready(&Request { author, note, restores: None, seeds: &Numbers::new() }, |connection| {
+        let nobody = Numbers::new();
+        let request = Request { of_draft: true, ..Request::of_changes(author, note, &nobody) };
+        self.publish_ready(&request, |connection| {
             let draft = draft::read(connection)?;
             if let Some(expected) = expected.filter(|expected| *expected != draft.version) {
                 return Err(StoreError::VersionMismatch { found: draft.version, expected });
             }
-            let conflicts = draft::conflicts(connection, &draft)?;
-            if !conflicts.is_empty() {
-                let say = |key: &Key| {
-                    let sentence = format!("{key} was published by somebody else since");
-                    Diagnostic::new(Code::Conflict, key.path(), sentence)
-                };
-                return Err(StoreError::Invalid(conflicts.iter().map(say).collect()));
-            }
+            no_conflicts(connection, &draft)?;
             Ok(draft.changes)
         })
     }
 
-    /// Publishes changes at once, past the draft.
+    /// Publishes changes at once, past the draft, which stays as it is: what it holds of the same objects collides
+    /// when it is published.
     ///
     /// # Errors
     /// As [`Store::publish`].
@@ -74,9 +83,7 @@ impl Store {
         author: &str,
         note: &str,
     ) -> Result<Published, StoreError> {
-        self.publish_ready(&Request { author, note, restores: None, seeds: &Numbers::new() }, |_| {
-            Ok(changes.clone())
-        })
+        self.publish_ready(&Request::of_changes(author, note, &Numbers::new()), |_| Ok(changes.clone()))
     }
 
     /// Restores an older revision as a new one. Numbers that are not ours any more are left out: a roll
@@ -85,10 +92,9 @@ impl Store {
     /// # Errors
     /// No such revision, nothing to restore, or as [`Store::publish`].
     pub fn roll_back(&self, to: u64, author: &str, note: &str) -> Result<Published, StoreError> {
-        self.publish_ready(
-            &Request { author, note, restores: Some(to), seeds: &Numbers::new() },
-            |connection| changes_back_to(connection, to),
-        )
+        let nobody = Numbers::new();
+        let request = Request { restores: Some(to), ..Request::of_changes(author, note, &nobody) };
+        self.publish_ready(&request, |connection| changes_back_to(connection, to))
     }
 
     /// Publishes changes whose sounds are ready. Texts take time to be spoken, so sounds are made while others
@@ -125,8 +131,19 @@ impl Store {
     pub(super) fn compile_changes(
         &self,
         connection: &Connection,
+        changes: Changes,
+        seeds: &Numbers,
+    ) -> Result<(Changes, Compiled, Vec<Diagnostic>), StoreError> {
+        self.compile_some(connection, changes, seeds, true)
+    }
+
+    /// The same, with or without the tests of the document.
+    pub(super) fn compile_some(
+        &self,
+        connection: &Connection,
         mut changes: Changes,
         seeds: &Numbers,
+        run_tests: bool,
     ) -> Result<(Changes, Compiled, Vec<Diagnostic>), StoreError> {
         let active = self.active.load();
         self.fill_armed(&active, &mut changes);
@@ -149,7 +166,7 @@ impl Store {
             speech: self.options.speech,
             provider_kinds: self.options.provider_kinds,
             event_types: self.options.event_types,
-            run_tests: true,
+            run_tests,
         };
         let outcome = compile(active.compiled.clone(), read, &context);
         match outcome.compiled {
@@ -159,17 +176,15 @@ impl Store {
     }
 
     /// Writes down whether an entry point is armed, where the document leaves it out: as it was, or as new
-    /// ones are. A new number gets an entry point when new ones are not armed.
-    fn fill_armed(&self, active: &ActiveRouting, changes: &mut Changes) {
+    /// ones are. A new number or chat app gets an entry point when new ones are not armed; an exit is a step of calls
+    /// that were let in already, and always armed.
+    pub(super) fn fill_armed(&self, active: &ActiveRouting, changes: &mut Changes) {
         if !self.options.arm_new {
             let new: Vec<Key> = changes
                 .iter()
-                .filter(|(key, body)| key.kind == Kind::Numbers && body.is_some())
-                .filter(|(key, _)| {
-                    E164::parse(&key.id).is_ok_and(|number| !active.plan.numbers.contains_key(&number))
-                })
-                .map(|(key, _)| Key::new(Kind::EntryPoints, format!("voice/{}", key.id)))
-                .filter(|key| !changes.contains_key(key))
+                .filter(|(_, body)| body.is_some())
+                .filter_map(|(key, _)| new_entry_point(active, key))
+                .filter(|key| !changes.contains_key(key) && !is_set_up(active, key))
                 .collect();
             changes.extend(new.into_iter().map(|key| (key, Some(json!({"armed": false})))));
         }
@@ -180,11 +195,13 @@ impl Store {
                 continue;
             }
             let known = active.plan.entry_points.get(&reference.key());
-            // A number without settings of its entry point is armed already; so is every exit.
-            let stands = match reference.channel {
-                Channel::Ivr => true,
-                _ => matches!(&reference.address, vestibule_routing::address::Address::Number(number)
-                    if reference.channel == Channel::Voice && active.plan.numbers.contains_key(number)),
+            // A number or a chat app without settings of its entry point is armed already; so is every exit.
+            let stands = match (reference.channel, &reference.address) {
+                (Channel::Ivr, _) => true,
+                (Channel::Voice, Address::Number(number)) => active.plan.numbers.contains_key(number),
+                (Channel::Sms, Address::Number(number)) => self.sms_use(*number).is_some(),
+                (Channel::Chat, Address::Text(id)) => active.chat_apps.contains_key(&ChatAppId::from(&**id)),
+                _ => false,
             };
             let armed = match known {
                 Some(known) => !known.disarmed,
@@ -201,10 +218,7 @@ impl Store {
         changes: Changes,
         request: &Request<'_>,
     ) -> Result<Next, StoreError> {
-        let note = request.note.trim();
-        if note.is_empty() || note.chars().count() > NOTE_MAX {
-            return Err(invalid(Code::NoNote, "", "a publish takes a note of 1 to 500 characters"));
-        }
+        check_note(request.note)?;
         if changes.is_empty() {
             return Err(invalid(Code::NothingToPublish, "", "nothing differs from what is active"));
         }
@@ -240,7 +254,7 @@ impl Store {
         // The draft's edits that this publish holds are done; others stay.
         let mut done = transaction.prepare_cached("DELETE FROM draft WHERE kind = ?1 AND id = ?2")?;
         let mut edits = 0;
-        if request.restores.is_none() {
+        if request.of_draft {
             for key in changes.keys() {
                 edits += done.execute(rusqlite::params![key.kind.as_str(), key.id])?;
             }
@@ -254,6 +268,50 @@ impl Store {
         self.active.swap(ActiveRouting::new(revision.number, compiled));
         Ok(Published { revision, warnings })
     }
+}
+
+/// That a note says something, and not too much.
+pub(super) fn check_note(note: &str) -> Result<(), StoreError> {
+    let note = note.trim();
+    if note.is_empty() || note.chars().count() > NOTE_MAX {
+        return Err(invalid(Code::NoNote, "", "a publish takes a note of 1 to 500 characters"));
+    }
+    Ok(())
+}
+
+/// That nobody has published what the draft edits since it was edited.
+pub(super) fn no_conflicts(connection: &Connection, draft: &Draft) -> Result<(), StoreError> {
+    let conflicts = draft::conflicts(connection, draft)?;
+    if conflicts.is_empty() {
+        return Ok(());
+    }
+    let say = |key: &Key| {
+        let sentence = format!("{key} was published by somebody else since");
+        Diagnostic::new(Code::Conflict, key.path(), sentence)
+    };
+    Err(StoreError::Invalid(conflicts.iter().map(say).collect()))
+}
+
+/// The entry point that comes with an object, when that is new.
+fn new_entry_point(active: &ActiveRouting, key: &Key) -> Option<Key> {
+    let id = match key.kind {
+        Kind::Numbers => {
+            let number = E164::parse(&key.id).ok()?;
+            (!active.plan.numbers.contains_key(&number)).then(|| format!("voice/{}", key.id))
+        }
+        Kind::ChatApps => {
+            let known = active.chat_apps.contains_key(&ChatAppId::from(key.id.as_str()));
+            (!known).then(|| format!("chat/{}", key.id))
+        }
+        _ => None,
+    };
+    id.map(|id| Key::new(Kind::EntryPoints, id))
+}
+
+/// Whether an entry point has settings of its own already.
+fn is_set_up(active: &ActiveRouting, key: &Key) -> bool {
+    EntryPointRef::parse(&key.id)
+        .is_ok_and(|reference| active.plan.entry_points.contains_key(&reference.key()))
 }
 
 /// What restores a revision, without the numbers that are not ours any more.

@@ -1,12 +1,14 @@
 //! The tables, and how the file is opened.
 
-use std::path::Path;
+use std::{
+    fs::{self, OpenOptions, Permissions},
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    path::Path,
+};
 
 use rusqlite::Connection;
 
 use super::StoreError;
-
-const VERSION: i64 = 1;
 
 const TABLES: &str = "
 CREATE TABLE revisions (
@@ -36,23 +38,41 @@ CREATE TABLE audit (
 CREATE INDEX audit_subject ON audit (subject, id);
 ";
 
+/// What each version added to the one before. Never changed, only added to.
+const STEPS: [&str; 4] = [TABLES, super::identity::TABLES, super::records::TABLES, super::mail::TABLES];
+
 pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
-    let mut connection = Connection::open(path)?;
+    keep_private(path).map_err(|cause| StoreError::File { path: path.to_owned(), cause })?;
+    let connection = Connection::open(path)?;
     connection.busy_timeout(std::time::Duration::from_secs(5))?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", "ON")?;
     connection.set_prepared_statement_cache_capacity(64);
-    let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    match found {
-        VERSION => {}
-        0 => {
-            let transaction = connection.transaction()?;
-            transaction.execute_batch(TABLES)?;
-            transaction.pragma_update(None, "user_version", VERSION)?;
-            transaction.commit()?;
-        }
-        _ => return Err(StoreError::TooNew { found, known: VERSION }),
-    }
+    migrate(&connection)?;
     Ok(connection)
+}
+
+/// Hashes of passwords and keys stand in the file: it is its owner's alone. What SQLite puts beside it has its mode.
+fn keep_private(path: &Path) -> std::io::Result<()> {
+    OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
+    fs::set_permissions(path, Permissions::from_mode(0o600))
+}
+
+fn migrate(connection: &Connection) -> Result<(), StoreError> {
+    let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let known = i64::try_from(STEPS.len()).unwrap_or(i64::MAX);
+    let missing = usize::try_from(found).ok().and_then(|done| STEPS.get(done..));
+    let Some(missing) = missing else { return Err(StoreError::TooNew { found, known }) };
+    if !missing.is_empty() {
+        let steps = missing.concat();
+        connection.execute_batch(&format!("BEGIN IMMEDIATE;{steps}PRAGMA user_version={known};COMMIT;"))?;
+    }
+    Ok(())
+}
+
+/// The tables as the first version made them.
+#[cfg(test)]
+pub(super) fn first_version() -> &'static str {
+    TABLES
 }

@@ -134,7 +134,13 @@ fn an_edit_that_collides_with_a_publish_is_not_published() {
     // Bob rolls back over the object that Ann has edited.
     let body = json!({"name": "Sales", "sla_minutes": 61});
     let changes = BTreeMap::from([(key, Some(body))]);
-    let request = publish::Request { author: "bob", note: "y", restores: Some(1), seeds: &Numbers::new() };
+    let request = publish::Request {
+        author: "bob",
+        note: "y",
+        restores: Some(1),
+        seeds: &Numbers::new(),
+        of_draft: false,
+    };
     store.publish_ready(&request, |_| Ok(changes.clone())).unwrap();
     let Err(StoreError::Invalid(findings)) = store.publish("ann", "mine", None) else { panic!("published") };
     assert_eq!(findings[0].code, Code::Conflict);
@@ -239,6 +245,7 @@ fn new_entry_points_are_armed_or_not_as_the_settings_say_and_stay_so() {
     assert!(!disarmed("voice/+14155550100"), "it says so itself");
     assert!(disarmed("voice/+14155550101"), "a new number waits to be armed");
     assert!(!disarmed("ivr/ivr_main/exit_sales"), "exits are never shut");
+    assert!(disarmed("chat/sample"), "a new chat app waits to be armed");
     let key = Key::new(Kind::EntryPoints, "voice/+14155550101");
     store
         .publish_changes(BTreeMap::from([(key.clone(), Some(json!({"armed": true})))]), "ann", "arm")

@@ -66,12 +66,34 @@
     return answer;
   }
 
+  // A file goes up alone, as the whole body; a message names it then.
+  async function upload(file) {
+    const headers = { "content-type": file.type || "application/octet-stream", authorization: `Bearer ${session.token}` };
+    const options = { method: "POST", headers, body: file, credentials: "omit", mode: "cors" };
+    const response = await fetch(`${base}files?name=${encodeURIComponent(file.name)}`, options);
+    const answer = await response.json().catch(() => ({}));
+    if (!response.ok) throw new Error(answer.detail || response.statusText);
+    return answer;
+  }
+
+  // Saves a file: it is asked for with the token, so it has no address that a link could have.
+  async function fetchFile(file) {
+    const headers = { "content-type": "application/json", authorization: `Bearer ${session.token}` };
+    const options = { method: "POST", headers, body: JSON.stringify({ file: file.file }), credentials: "omit", mode: "cors" };
+    const response = await fetch(base + "file", options);
+    if (!response.ok) throw new Error(response.statusText);
+    const address = URL.createObjectURL(await response.blob());
+    const link = element("a", { href: address, download: file.name || "file" });
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(address), 60000);
+  }
+
   async function begin() {
     clearTimeout(timer);
     if (over) return;
     try {
       session = null;
-      session = await post("session", identity ? { identity } : { token: kept.token });
+      session = await post("session", identity ? { identity, token: kept.token } : { token: kept.token });
     } catch (error) {
       if (error.status === 401 || error.status === 403 || error.status === 404) {
         view.hide();
@@ -170,19 +192,41 @@
     view.failed(id, detail);
   }
 
-  function write(text) {
+  function write(text, files) {
     const message = { id: newId(), text };
+    if (files) Object.assign(message, { files: files.map((file) => file.upload), names: files.map((file) => file.name) });
     kept.unsent.push(message);
     save();
     view.own(message);
     send(message);
   }
 
+  async function attach(file) {
+    const item = view.uploading(file.name);
+    try {
+      if (file.size > session.file_bytes_max) throw new Error(`A file has at most ${size(session.file_bytes_max)}.`);
+      const done = await upload(file);
+      item.remove();
+      write("", [{ upload: done.upload, name: done.name || file.name }]);
+    } catch (error) {
+      view.notUploaded(item, error.message);
+    }
+  }
+
+  // What the gateway is told of a message: the names of its files it knows.
+  function wire({ id, text, files }) {
+    return files ? { id, text, files } : { id, text };
+  }
+
+  function size(bytes) {
+    return bytes < 1e6 ? `${Math.ceil(bytes / 1000)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
+  }
+
   function send(message) {
     if (socket && socket.readyState === WebSocket.OPEN) {
-      socket.send(JSON.stringify({ type: "message", ...message }));
+      socket.send(JSON.stringify({ type: "message", ...wire(message) }));
     } else if (polling) {
-      post("messages", message).then(
+      post("messages", wire(message)).then(
         (answer) => acknowledged(answer.id),
         (error) => refused(message.id, error.answer ? error.answer.code : "not_taken", error.message),
       );
@@ -227,6 +271,9 @@
     li.own { align-self: flex-end; background: var(--accent); color: var(--on-accent); }
     li.waits { opacity: .65; }
     li.failed { background: transparent; color: var(--warn); border: 1px solid var(--warn); }
+    li button.file { display: block; padding: 0; border-radius: .2rem; background: none; color: inherit; text-align: left;
+      text-decoration: underline; font-weight: 400; }
+    form .attach { padding: .55rem .8rem; background: var(--soft); color: var(--ink); }
     li small { display: block; font-size: .78rem; opacity: .85; }
     form { display: flex; gap: .5rem; padding: .7rem; border-top: 1px solid var(--soft); align-items: flex-end; }
     textarea { flex: 1; resize: none; border: 1px solid var(--dim); border-radius: .8rem; padding: .5rem .7rem; min-height: 2.6rem;
@@ -257,7 +304,9 @@
     const typing = element("div", { class: "notice", role: "status", hidden: "" });
     const text = element("textarea", { rows: "1", maxlength: "2000", "aria-label": "Your message", placeholder: "Write a message" });
     const sender = element("button", { type: "submit" }, "Send");
-    const form = element("form", {}, text, sender);
+    const picker = element("input", { type: "file", hidden: "" });
+    const attacher = element("button", { type: "button", class: "attach", "aria-label": "Send a file", hidden: "" }, "+");
+    const form = element("form", {}, attacher, picker, text, sender);
     const consent = element("div", { class: "consent", hidden: "" });
     const head = element("header", {}, title, closer);
     const panel = element("section", { class: "panel", role: "dialog", "aria-labelledby": "title", hidden: "" },
@@ -313,6 +362,24 @@
       }
     });
     text.addEventListener("input", types);
+    attacher.addEventListener("click", () => picker.click());
+    picker.addEventListener("change", () => {
+      for (const file of picker.files) attach(file);
+      picker.value = "";
+    });
+
+    // What a line says: its text, and each file as something to press.
+    function content(line) {
+      const files = (line.files || []).map((file) => {
+        const label = `${file.name || file.media_type} (${size(file.bytes)})`;
+        const button = element("button", { type: "button", class: "file" }, label);
+        button.addEventListener("click", () => {
+          fetchFile(file).catch(() => button.replaceChildren(`${label}: cannot be fetched now`));
+        });
+        return button;
+      });
+      return line.text ? [line.text, ...files] : files;
+    }
 
     return {
       show(session) {
@@ -322,6 +389,7 @@
         title.textContent = session.title;
         opener.textContent = session.title;
         const shut = session.state !== "open";
+        attacher.hidden = !session.file_bytes_max;
         form.hidden = shut;
         consent.textContent = session.consent || "";
         consent.hidden = shut || !session.consent;
@@ -351,9 +419,18 @@
         notice.hidden = !is;
       },
       own(message) {
-        const item = element("li", { class: "own waits" }, message.text);
+        const item = element("li", { class: "own waits" }, message.text || (message.names || []).join("\n"));
         waiting.set(message.id, item);
         add(item);
+      },
+      uploading(name) {
+        const item = element("li", { class: "own waits" }, name);
+        add(item);
+        return item;
+      },
+      notUploaded(item, why) {
+        item.className = "failed";
+        item.append(element("small", {}, `Not sent: ${why}`));
       },
       sent(id) {
         const item = waiting.get(id);
@@ -373,11 +450,12 @@
           const item = waiting.get(line.id);
           waiting.delete(line.id);
           item.className = "own";
+          if (line.files) item.replaceChildren(...content(line));
           list.append(item);
           for (const later of waiting.values()) list.append(later);
           return;
         }
-        const item = element("li", line.by ? {} : { class: "own" }, line.text);
+        const item = element("li", line.by ? {} : { class: "own" }, ...content(line));
         if (line.by) item.prepend(element("small", {}, line.by));
         typing.hidden = true;
         add(item);

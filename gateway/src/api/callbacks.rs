@@ -70,7 +70,7 @@ impl From<CallbackRow> for CallbackView {
 }
 
 /// List the callbacks that are still to be made.
-#[utoipa::path(get, path = "/api/v1/callbacks", tag = "callbacks", responses(
+#[utoipa::path(get, path = "/api/v1/callbacks", security(("key" = ["contacts.read"])), tag = "callbacks", responses(
     (status = 200, description = "All of them, in the order of their places.", body = CallbackList),
 ))]
 async fn list_callbacks(State(state): State<AppState>) -> axum::Json<CallbackList> {
@@ -79,7 +79,7 @@ async fn list_callbacks(State(state): State<AppState>) -> axum::Json<CallbackLis
 }
 
 /// Take a callback back. The feed has `callback.done` with the result `cancelled`.
-#[utoipa::path(delete, path = "/api/v1/callbacks/{id}", tag = "callbacks",
+#[utoipa::path(delete, path = "/api/v1/callbacks/{id}", security(("key" = ["contacts.control"])), tag = "callbacks",
     params(("id" = String, Path, description = "The callback's id, `cb_…`")),
     responses(
         (status = 204, description = "It will not be made."),

@@ -3,7 +3,10 @@
 //! No key is asked for. Every request but those for the script names the page's origin, which must be one of the chat
 //! app's, and carries the visitor's token. Bodies are answered with problem documents as everywhere.
 
+mod files;
 mod socket;
+
+pub(super) use files::upload_bytes_max;
 
 use std::time::Duration;
 
@@ -27,7 +30,7 @@ use super::{
 };
 use crate::{
     chat::{App, Asks, Refused, opening::Opening, rooms::Told, visitor::Visitor},
-    journal::ChatLine,
+    journal::{ChatFile, ChatLine},
     telemetry::{ChatMetrics, ChatRefusal},
 };
 
@@ -46,6 +49,8 @@ pub(super) fn routes(state: AppState) -> Router<AppState> {
     let of_pages = Router::new()
         .route("/chat/{app}/session", post(begin).options(asked_before))
         .route("/chat/{app}/messages", post(write).options(asked_before))
+        .route("/chat/{app}/files", post(files::upload).options(asked_before))
+        .route("/chat/{app}/file", post(files::fetch).options(asked_before))
         .route("/chat/{app}/typing", post(types).options(asked_before))
         .route("/chat/{app}/lines", post(wait_for_lines).options(asked_before))
         .route("/chat/{app}/socket", get(socket::open))
@@ -148,6 +153,8 @@ struct SessionView {
     consent: Option<String>,
     closed_text: Option<String>,
     hidden: bool,
+    /// The largest file that may be sent; 0: none may.
+    file_bytes_max: usize,
     lines: Vec<LineView>,
 }
 
@@ -164,8 +171,11 @@ pub(super) struct LineView {
     by: Option<String>,
     /// The id that its writer gave it.
     id: String,
-    /// What was said, unchanged: plain text.
+    /// What was said, unchanged: plain text; empty when files say it all.
     text: String,
+    /// What came with it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    files: Vec<ChatFile>,
 }
 
 impl LineView {
@@ -176,8 +186,8 @@ impl LineView {
 }
 
 impl From<ChatLine> for LineView {
-    fn from(ChatLine { line, at, by, message_id, text }: ChatLine) -> Self {
-        Self { line, at, by, id: message_id, text }
+    fn from(ChatLine { line, at, by, message_id, text, files }: ChatLine) -> Self {
+        Self { line, at, by, id: message_id, text, files }
     }
 }
 
@@ -206,6 +216,7 @@ async fn begin(
         consent: doc.consent.clone(),
         closed_text: doc.closed_text.clone(),
         hidden,
+        file_bytes_max: state.uploads.bytes_max(),
         lines: session.lines.into_iter().map(LineView::from).collect(),
     }))
 }
@@ -216,6 +227,8 @@ async fn begin(
 struct Says {
     id: String,
     text: String,
+    #[serde(default)]
+    files: Vec<String>,
 }
 
 /// Where it stands now.
@@ -229,10 +242,10 @@ async fn write(
     State(state): State<AppState>,
     Extension(app): Extension<App>,
     headers: HeaderMap,
-    Json(Says { id, text }): Json<Says>,
+    Json(Says { id, text, files }): Json<Says>,
 ) -> ApiResult<axum::Json<Taken>> {
     let visitor = visitor(&state, &app, &headers)?;
-    match state.chats.write(&app, &visitor, (&id, &text), Timestamp::now()).await {
+    match state.chats.write(&app, &visitor, (&id, &text, &files), Timestamp::now()).await {
         Ok(line) => Ok(axum::Json(Taken { id, line })),
         Err(refused) => Err(problem(&state.metrics.chat, refused)),
     }
@@ -292,12 +305,19 @@ async fn wait_for_lines(
 
 /// Whose token the request carries.
 fn visitor(state: &AppState, app: &App, headers: &HeaderMap) -> ApiResult<Visitor> {
+    state
+        .chats
+        .visitor(app, token_of(headers), Timestamp::now())
+        .map_err(|refused| problem(&state.metrics.chat, refused))
+}
+
+/// The token that a request carries.
+fn token_of(headers: &HeaderMap) -> &str {
     let text = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let token = text
         .and_then(|text| text.split_once(' '))
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-    let token = token.map(|(_, token)| token.trim()).unwrap_or_default();
-    state.chats.visitor(app, token, Timestamp::now()).map_err(|refused| problem(&state.metrics.chat, refused))
+    token.map(|(_, token)| token.trim()).unwrap_or_default()
 }
 
 /// What a refusal is to the page, and to our counts.
@@ -332,6 +352,11 @@ fn told(refused: Refused) -> (Option<ChatRefusal>, Problem) {
         Refused::BadMessage(_) => {
             (Some(ChatRefusal::Message), new(StatusCode::BAD_REQUEST, "bad_message", "Correct it."))
         }
+        Refused::NoUpload => {
+            let remedy = "Upload it, and name it within some hours.";
+            (Some(ChatRefusal::File), new(StatusCode::BAD_REQUEST, "no_such_upload", remedy))
+        }
+        Refused::NotUploaded(error) => (Some(ChatRefusal::File), error.into()),
         Refused::NotOpen(opening) => {
             let remedy = "Ask for a session later; it says when a chat may be begun.";
             let problem = new(StatusCode::CONFLICT, "chat_not_open", remedy);

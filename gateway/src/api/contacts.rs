@@ -13,7 +13,7 @@ use super::{
     live::{HandOff, LiveState, Stage},
     problem::{ApiResult, Problem},
 };
-use crate::journal::{ContactFilter, ContactRow, ContactState};
+use crate::journal::{ContactFilter, ContactRow, ContactState, EventKind};
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
@@ -44,6 +44,17 @@ struct ContactsQuery {
     to: Option<String>,
     /// The inbox.
     inbox: Option<String>,
+    /// A part of the customer's address, or of the one that was dialled or written to; at least 3 characters.
+    #[param(min_length = 3)]
+    address: Option<String>,
+    /// Why it ended, for example `abandoned_in_queue`.
+    outcome: Option<String>,
+    /// Only those that arrived then or later.
+    #[param(value_type = Option<String>, format = DateTime)]
+    since: Option<Timestamp>,
+    /// Only those that arrived before.
+    #[param(value_type = Option<String>, format = DateTime)]
+    until: Option<Timestamp>,
 }
 
 /// A contact.
@@ -92,6 +103,14 @@ struct ContactView {
     now: Option<Stage>,
     /// Whom it is handed to, while it is live.
     hand_off: Option<HandOff>,
+    /// Since when it is in a queue, of a live call that came to one.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    queued: Option<Timestamp>,
+    /// By when it should be taken, of a live call that came to a queue.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    sla_due: Option<Timestamp>,
+    /// Whether its caller is on hold, while it is live.
+    held: bool,
 }
 
 /// How a contact ended.
@@ -126,6 +145,7 @@ struct ContactDetail {
 #[utoipa::path(
     get,
     path = "/api/v1/contacts",
+    security(("key" = ["contacts.read"])),
     tag = "contacts",
     params(ContactsQuery),
     responses(
@@ -140,8 +160,15 @@ async fn list_contacts(
     if !(1..=LIMIT_MAX).contains(&query.limit) {
         return Err(Problem::bad_request(format!("`limit` is {}, not 1 to {LIMIT_MAX}.", query.limit)));
     }
-    let ContactsQuery { before, limit, state: wanted, channel, from, to, inbox } = query;
-    let filter = ContactFilter { before, state: wanted, channel, from, to, inbox };
+    if query.address.as_ref().is_some_and(|part| part.chars().count() < ADDRESS_PART_MIN) {
+        let detail = format!("`address` is shorter than {ADDRESS_PART_MIN} characters.");
+        return Err(Problem::bad_request(detail));
+    }
+    let ContactsQuery { before, limit, state: wanted, channel, from, to, inbox, .. } = query;
+    let ContactsQuery { address, outcome, since, until, .. } = query;
+    let address = address.map(|part| part.to_lowercase());
+    let filter =
+        ContactFilter { before, state: wanted, channel, from, to, inbox, address, outcome, since, until };
     let (rows, next) = state.journal.reader().contacts(filter, limit).await?;
     let contacts = rows
         .into_iter()
@@ -157,6 +184,7 @@ async fn list_contacts(
 #[utoipa::path(
     get,
     path = "/api/v1/contacts/{id}",
+    security(("key" = ["contacts.read"])),
     tag = "contacts",
     params(("id" = String, Path, description = "The contact's id, `ct_…`")),
     responses(
@@ -204,6 +232,7 @@ struct SipMessage {
 #[utoipa::path(
     get,
     path = "/api/v1/contacts/{id}/sip",
+    security(("key" = ["contacts.read"])),
     tag = "contacts",
     params(("id" = String, Path, description = "The contact's id, `ct_…`")),
     responses(
@@ -232,6 +261,7 @@ async fn read_contact_sip(
 #[utoipa::path(
     post,
     path = "/api/v1/contacts/{id}/hang_up",
+    security(("key" = ["contacts.control"])),
     tag = "contacts",
     params(("id" = String, Path, description = "The contact's id, `ct_…`")),
     responses(
@@ -276,6 +306,7 @@ fn live_state(state: &AppState, row: &ContactRow) -> Option<LiveState> {
 
 fn view(row: ContactRow, live: Option<&LiveState>) -> ContactView {
     let outcome = row.outcome_side.zip(row.outcome_reason);
+    let waits = live.and_then(waiting);
     let (ivr, inbox) = match live.map(|live| &live.stage) {
         Some(Stage::InIvr { ivr, .. }) => (Some(ivr.to_string()), row.inbox),
         Some(Stage::Waiting { inbox, .. } | Stage::Connected { inbox }) => (row.ivr, Some(inbox.to_string())),
@@ -301,7 +332,28 @@ fn view(row: ContactRow, live: Option<&LiveState>) -> ContactView {
         abandoned_at: row.abandoned_at.and_then(|place| RawValue::from_string(place).ok()),
         now: live.map(|live| live.stage.clone()),
         hand_off: live.and_then(|live| live.hand_off.clone()),
+        queued: waits.as_ref().map(|waits| waits.0),
+        sla_due: waits.and_then(|waits| waits.1),
+        held: live.is_some_and(is_held),
     }
+}
+
+/// Since when a live call is in a queue, and by when it should be taken.
+fn waiting(live: &LiveState) -> Option<(Timestamp, Option<Timestamp>)> {
+    #[derive(Deserialize)]
+    struct Queued {
+        sla_due: Option<Timestamp>,
+    }
+    let queued = live.events.iter().find(|event| event.kind == EventKind::ContactQueued)?;
+    let due = serde_json::from_str(queued.data()).ok().and_then(|data: Queued| data.sla_due);
+    Some((queued.at, due))
+}
+
+fn is_held(live: &LiveState) -> bool {
+    let holds = |kind| matches!(kind, EventKind::ContactHeld | EventKind::ContactResumed);
+    let last = live.events.iter().rev().find(|event| holds(event.kind));
+    last.is_some_and(|event| event.kind == EventKind::ContactHeld)
+        && matches!(live.stage, Stage::Connected { .. })
 }
 
 /// The events of a live contact as a trace.
@@ -325,3 +377,6 @@ fn default_limit() -> usize {
 }
 
 const LIMIT_MAX: usize = 500;
+
+/// Shortest part of an address that is looked for.
+const ADDRESS_PART_MIN: usize = 3;

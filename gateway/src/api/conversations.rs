@@ -121,7 +121,7 @@ struct Wanted {
 }
 
 /// List conversations, the newest first.
-#[utoipa::path(get, path = "/api/v1/conversations", tag = "conversations", params(Wanted), responses(
+#[utoipa::path(get, path = "/api/v1/conversations", security(("key" = ["conversations.read"])), tag = "conversations", params(Wanted), responses(
     (status = 200, description = "A page.", body = ConversationPage),
     (status = 400, description = "A parameter cannot be read.", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -141,7 +141,7 @@ async fn list_conversations(
 }
 
 /// Read one conversation.
-#[utoipa::path(get, path = "/api/v1/conversations/{id}", tag = "conversations",
+#[utoipa::path(get, path = "/api/v1/conversations/{id}", security(("key" = ["conversations.read"])), tag = "conversations",
     params(("id" = String, Path, description = "The conversation's id, `cv_…`")),
     responses(
         (status = 200, description = "The conversation.", body = ConversationView),
@@ -158,7 +158,7 @@ async fn read_conversation(
 
 /// Close a conversation: its contacts end as completed, and the customer's next message begins another, which is
 /// routed anew.
-#[utoipa::path(post, path = "/api/v1/conversations/{id}/close", tag = "conversations",
+#[utoipa::path(post, path = "/api/v1/conversations/{id}/close", security(("key" = ["conversations.write"])), tag = "conversations",
     params(("id" = String, Path, description = "The conversation's id, `cv_…`")),
     responses(
         (status = 204, description = "It is closed."),
@@ -233,7 +233,7 @@ struct Whose {
 }
 
 /// Read what a customer has asked for in the matter of messages.
-#[utoipa::path(get, path = "/api/v1/opt-outs", tag = "conversations", params(Whose), responses(
+#[utoipa::path(get, path = "/api/v1/opt-outs", security(("key" = ["conversations.read"])), tag = "conversations", params(Whose), responses(
     (status = 200, description = "The lines of the ledger.", body = OptOutList),
     (status = 400, description = "No customer is named.", body = Problem, content_type = "application/problem+json"),
 ))]

@@ -52,7 +52,7 @@ struct ConsumerList {
 }
 
 /// List the consumers that are told of events by webhook, and how they answer.
-#[utoipa::path(get, path = "/api/v1/webhook-consumers", tag = "events", responses(
+#[utoipa::path(get, path = "/api/v1/webhook-consumers", security(("key" = ["deliveries.read"])), tag = "events", responses(
     (status = 200, description = "All of them.", body = ConsumerList),
 ))]
 async fn list_webhook_consumers(State(state): State<AppState>) -> ApiResult<axum::Json<ConsumerList>> {
@@ -106,7 +106,7 @@ struct UndeliveredList {
 }
 
 /// List what a consumer does not have yet: waiting for another attempt, or given up after a day.
-#[utoipa::path(get, path = "/api/v1/webhook-consumers/{id}/undelivered", tag = "events",
+#[utoipa::path(get, path = "/api/v1/webhook-consumers/{id}/undelivered", security(("key" = ["deliveries.read"])), tag = "events",
     params(("id" = String, Path, description = "The consumer's id")),
     responses(
         (status = 200, description = "The oldest first.", body = UndeliveredList),
@@ -146,7 +146,7 @@ struct Replayed {
 }
 
 /// Send what was given up again.
-#[utoipa::path(post, path = "/api/v1/webhook-consumers/{id}/replay", tag = "events",
+#[utoipa::path(post, path = "/api/v1/webhook-consumers/{id}/replay", security(("key" = ["deliveries.manage"])), tag = "events",
     params(("id" = String, Path, description = "The consumer's id"), Replay),
     responses(
         (status = 202, description = "It is tried at once.", body = Replayed),
@@ -164,7 +164,7 @@ async fn replay_undelivered(
 }
 
 /// Send a consumer an event of type `test`, signed like any other.
-#[utoipa::path(post, path = "/api/v1/webhook-consumers/{id}/test", tag = "events",
+#[utoipa::path(post, path = "/api/v1/webhook-consumers/{id}/test", security(("key" = ["deliveries.manage"])), tag = "events",
     params(("id" = String, Path, description = "The consumer's id")),
     responses(
         (status = 204, description = "It was taken."),

@@ -1,20 +1,19 @@
-//! The event feed over HTTP: pages by cursor with long poll, Server-Sent Events, stored cursors.
+//! The event feed over HTTP: pages by cursor with long poll, and Server-Sent Events.
 
 use std::{collections::VecDeque, convert::Infallible, time::Duration};
 
 use axum::{
     extract::State,
-    http::{HeaderMap, StatusCode},
+    http::HeaderMap,
     response::sse::{Event as SseEvent, KeepAlive, Sse},
 };
 use futures_util::{Stream, stream};
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use serde::Deserialize;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     AppState,
-    extract::{Json, Path, Query},
+    extract::Query,
     problem::{ApiResult, Problem},
 };
 use crate::{
@@ -23,10 +22,7 @@ use crate::{
 };
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new()
-        .routes(routes!(list_events))
-        .routes(routes!(stream_events))
-        .routes(routes!(read_cursor, store_cursor))
+    OpenApiRouter::new().routes(routes!(list_events)).routes(routes!(stream_events))
 }
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -54,6 +50,7 @@ struct EventsQuery {
 #[utoipa::path(
     get,
     path = "/api/v1/events",
+    security(("key" = ["feed.read"])),
     tag = "feed",
     params(EventsQuery),
     responses(
@@ -101,6 +98,7 @@ struct StreamQuery {
 #[utoipa::path(
     get,
     path = "/api/v1/events/stream",
+    security(("key" = ["feed.read"])),
     tag = "feed",
     params(StreamQuery, ("Last-Event-ID" = Option<u64>, Header, description = "The cursor to go on behind.")),
     responses(
@@ -163,84 +161,6 @@ impl Reading {
         let json = serde_json::to_string(&event).ok()?;
         Some(SseEvent::default().id(event.sequence).event(event.kind.as_str()).data(json))
     }
-}
-
-/// Where a consumer stands.
-#[derive(Debug, Serialize, ToSchema)]
-struct ConsumerCursor {
-    /// The consumer's name.
-    name: String,
-    /// The cursor it stored last.
-    cursor: u64,
-}
-
-/// A move of a consumer's cursor.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct CursorMove {
-    /// Where it stands, as far as the consumer knows; 0 when it never stored one.
-    expected: u64,
-    /// Where it shall stand.
-    cursor: u64,
-}
-
-/// Read a consumer's stored cursor.
-#[utoipa::path(
-    get,
-    path = "/api/v1/consumers/{name}/cursor",
-    tag = "feed",
-    params(("name" = String, Path, description = "1 to 64 letters, digits, `-`, `_`, `.`")),
-    responses(
-        (status = 200, description = "The cursor.", body = ConsumerCursor),
-        (status = 404, description = "This consumer stored none.", body = Problem, content_type = "application/problem+json"),
-    )
-)]
-async fn read_cursor(
-    State(state): State<AppState>,
-    Path(name): Path<String>,
-) -> ApiResult<axum::Json<ConsumerCursor>> {
-    check_name(&name)?;
-    match state.journal.reader().cursor(name.clone()).await? {
-        Some(cursor) => Ok(axum::Json(ConsumerCursor { name, cursor })),
-        None => Err(Problem::new(
-            StatusCode::NOT_FOUND,
-            "no_such_consumer",
-            "This consumer has no stored cursor.",
-            "Store one with `expected` 0; reading then starts at the oldest event that is kept.",
-        )),
-    }
-}
-
-/// Store a consumer's cursor, if it still stands where the consumer thinks. What lies behind a stored
-/// cursor is not trimmed while its consumer is active.
-#[utoipa::path(
-    put,
-    path = "/api/v1/consumers/{name}/cursor",
-    tag = "feed",
-    params(("name" = String, Path, description = "1 to 64 letters, digits, `-`, `_`, `.`")),
-    request_body = CursorMove,
-    responses(
-        (status = 200, description = "Stored, and on the disk.", body = ConsumerCursor),
-        (status = 409, description = "It stands elsewhere; `more.cursor` says where.", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "It would stand behind the last event.", body = Problem, content_type = "application/problem+json"),
-    )
-)]
-async fn store_cursor(
-    State(state): State<AppState>,
-    Path(name): Path<String>,
-    Json(to): Json<CursorMove>,
-) -> ApiResult<axum::Json<ConsumerCursor>> {
-    check_name(&name)?;
-    state.journal.set_cursor(name.clone(), to.expected, to.cursor).await?;
-    Ok(axum::Json(ConsumerCursor { name, cursor: to.cursor }))
-}
-
-fn check_name(name: &str) -> Result<(), Problem> {
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-    if (1..=64).contains(&name.len()) && name.bytes().all(allowed) {
-        return Ok(());
-    }
-    Err(Problem::bad_request("A consumer's name is 1 to 64 letters, digits, `-`, `_` or `.`."))
 }
 
 fn kinds(text: Option<&str>) -> Result<Vec<EventKind>, Problem> {

@@ -1,12 +1,13 @@
-//! Extractors whose refusals are problem documents: [`Query`], [`Path`] and [`Json`]; and [`Actor`].
+//! Extractors whose refusals are problem documents: [`Query`], [`Path`] and [`Json`]; and who asks: [`Caller`], [`Actor`].
 
 use axum::{
     extract::{FromRequest, FromRequestParts, Request},
-    http::{StatusCode, header, request::Parts},
+    http::{StatusCode, request::Parts},
 };
 use serde::de::DeserializeOwned;
 
 use super::{AppState, problem::Problem};
+use crate::identity::Caller;
 
 /// Query parameters.
 #[derive(Clone, Copy, Debug)]
@@ -59,7 +60,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     }
 }
 
-/// The name of the key that a request carries: the author of what it changes.
+/// The name of the caller: the author of what he changes.
 #[derive(Clone, Debug)]
 pub struct Actor(pub String);
 
@@ -67,11 +68,14 @@ impl FromRequestParts<AppState> for Actor {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
-        let text = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let secret = text.and_then(|text| text.split_once(' ')).map(|(_, secret)| secret.trim());
-        match secret.and_then(|secret| state.keys.check(secret)) {
-            Some(name) => Ok(Self(name.to_owned())),
-            None => Err(super::guard::refused(state)),
-        }
+        Caller::from_request_parts(parts, state).await.map(|caller| Self(caller.name))
+    }
+}
+
+impl FromRequestParts<AppState> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
+        parts.extensions.get::<Self>().cloned().ok_or_else(|| super::guard::refused(state))
     }
 }

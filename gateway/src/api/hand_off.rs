@@ -77,7 +77,7 @@ struct TransferBody {
 
 /// Take a waiting contact. A call: somebody is called, and connected when they answer; the caller hears the queue
 /// until then. A message: it is theirs at once. Asking again for the same target and taker changes nothing.
-#[utoipa::path(post, path = "/api/v1/contacts/{id}/take", tag = "hand-off",
+#[utoipa::path(post, path = "/api/v1/contacts/{id}/take", security(("key" = ["contacts.control"])), tag = "hand-off",
     params(("id" = String, Path, description = "The contact's id, `ct_…`")),
     request_body = TakeBody,
     responses(
@@ -119,7 +119,7 @@ async fn take_contact(
 }
 
 /// Say that the inbox does not take the contact now. It waits on.
-#[utoipa::path(post, path = "/api/v1/contacts/{id}/refuse", tag = "hand-off",
+#[utoipa::path(post, path = "/api/v1/contacts/{id}/refuse", security(("key" = ["contacts.control"])), tag = "hand-off",
     params(("id" = String, Path, description = "The contact's id, `ct_…`")),
     request_body = RefuseBody,
     responses(
@@ -145,7 +145,7 @@ async fn refuse_contact(
 }
 
 /// Transfer a contact: to another inbox's queue, or to somebody who is called while the caller hears hold music.
-#[utoipa::path(post, path = "/api/v1/contacts/{id}/transfer", tag = "hand-off",
+#[utoipa::path(post, path = "/api/v1/contacts/{id}/transfer", security(("key" = ["contacts.control"])), tag = "hand-off",
     params(("id" = String, Path, description = "The contact's id, `ct_…`")),
     request_body = TransferBody,
     responses(
@@ -178,7 +178,7 @@ async fn transfer_contact(
 }
 
 /// Put the caller on hold: hold music is heard. Once is enough.
-#[utoipa::path(post, path = "/api/v1/contacts/{id}/hold", tag = "hand-off",
+#[utoipa::path(post, path = "/api/v1/contacts/{id}/hold", security(("key" = ["contacts.control"])), tag = "hand-off",
     params(("id" = String, Path, description = "The contact's id, `ct_…`")),
     responses(
         (status = 204, description = "The caller is on hold."),
@@ -192,7 +192,7 @@ async fn hold_contact(State(state): State<AppState>, Path(id): Path<String>) -> 
 }
 
 /// End the hold. Harmless when there is none.
-#[utoipa::path(post, path = "/api/v1/contacts/{id}/resume", tag = "hand-off",
+#[utoipa::path(post, path = "/api/v1/contacts/{id}/resume", security(("key" = ["contacts.control"])), tag = "hand-off",
     params(("id" = String, Path, description = "The contact's id, `ct_…`")),
     responses(
         (status = 204, description = "Caller and taker hear each other."),

@@ -11,6 +11,7 @@ use axum::{
 };
 
 use super::{AppState, guard, problem::Problem, readiness::Phase};
+use crate::identity::{Caller, permission::Permission};
 
 /// The peer of a connection, put into each of its requests by the server.
 #[derive(Clone, Copy, Debug)]
@@ -44,7 +45,8 @@ async fn readyz(State(state): State<AppState>) -> Response {
 async fn metrics(State(state): State<AppState>, request: Request) -> Response {
     let peer = request.extensions().get::<Peer>();
     let loopback = peer.is_some_and(|Peer(address)| address.ip().to_canonical().is_loopback());
-    if !loopback && !guard::has_key(&state, &request) {
+    let allowed = |caller: &Caller| caller.may(Permission::MetricsRead);
+    if !loopback && !request.extensions().get::<Caller>().is_some_and(allowed) {
         return guard::refused(&state).into_response();
     }
     match state.metrics.text() {

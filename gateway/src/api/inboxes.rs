@@ -37,6 +37,8 @@ struct InboxView {
     agents_available: Option<u32>,
     /// Telephones that are called for those who wait.
     telephones: usize,
+    /// Its service level in minutes; entry points may have their own.
+    sla_minutes: u32,
 }
 
 /// All inboxes.
@@ -58,7 +60,7 @@ struct AvailabilityBody {
 }
 
 /// List the inboxes of the active revision with their queues.
-#[utoipa::path(get, path = "/api/v1/inboxes", tag = "inboxes", responses(
+#[utoipa::path(get, path = "/api/v1/inboxes", security(("key" = ["contacts.read"])), tag = "inboxes", responses(
     (status = 200, description = "All inboxes, by their ids.", body = InboxList),
 ))]
 async fn list_inboxes(State(state): State<AppState>) -> axum::Json<InboxList> {
@@ -70,6 +72,7 @@ async fn list_inboxes(State(state): State<AppState>) -> axum::Json<InboxList> {
         waiting: lengths.get(id).copied().unwrap_or(0),
         agents_available: state.availability.agents(id),
         telephones: inbox.dial.as_ref().map_or(0, |dial| dial.targets.len()),
+        sla_minutes: inbox.sla_minutes,
     };
     let mut inboxes: Vec<InboxView> = plan.inboxes.iter().map(view).collect();
     inboxes.sort_by(|a, b| a.id.cmp(&b.id));
@@ -77,7 +80,7 @@ async fn list_inboxes(State(state): State<AppState>) -> axum::Json<InboxList> {
 }
 
 /// Tell how many agents are available to an inbox. Those who wait there are looked at anew.
-#[utoipa::path(put, path = "/api/v1/inboxes/{id}/availability", tag = "inboxes",
+#[utoipa::path(put, path = "/api/v1/inboxes/{id}/availability", security(("key" = ["availability.write"])), tag = "inboxes",
     params(("id" = String, Path, description = "The inbox's id, `ib_…`")),
     request_body = AvailabilityBody,
     responses(

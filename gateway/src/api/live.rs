@@ -137,6 +137,9 @@ pub enum NoReply {
     Busy,
 }
 
+/// Keys of a caller that are remembered.
+pub const KEYS_MAX: usize = 64;
+
 /// Requests that wait for one contact.
 const REQUESTS_MAX: usize = 8;
 
@@ -151,6 +154,10 @@ pub struct LiveState {
     pub events: Vec<Event>,
     /// Whom it is handed to.
     pub hand_off: Option<HandOff>,
+    /// Sound of the caller has come: packets from one place, several in a row.
+    pub heard: bool,
+    /// The keys that the caller has pressed, the last [`KEYS_MAX`] of them.
+    pub keys: String,
     /// Its place in the queue: where it stands is looked up when somebody asks.
     pub place: Option<PlaceInQueue>,
 }
@@ -236,6 +243,11 @@ impl LiveContacts {
         self.contacts.get(&ContactId::from(id)).map(|contact| contact.clone())
     }
 
+    /// What each of them is doing; a position in a queue is what it was when it was told last.
+    pub fn stages(&self) -> Vec<Stage> {
+        self.contacts.iter().map(|contact| contact.lock_state().stage.clone()).collect()
+    }
+
     /// Ends all of them, since the gateway stops.
     pub fn close_all(&self) {
         for contact in self.contacts.iter() {
@@ -253,7 +265,7 @@ impl LiveContacts {
 impl LiveContact {
     /// A copy of what is known now.
     pub fn state(&self) -> LiveState {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut state = self.lock_state().clone();
         if let (Stage::Waiting { position, .. }, Some(place)) = (&mut state.stage, &state.place) {
             *position = place.position();
         }
@@ -294,6 +306,10 @@ impl LiveContact {
         Ok(())
     }
 
+    fn lock_state(&self) -> MutexGuard<'_, LiveState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn desk(&self) -> MutexGuard<'_, Desk> {
         self.desk.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -309,6 +325,16 @@ impl LiveEntry {
     /// Changes what the API shows.
     pub fn update(&self, change: impl FnOnce(&mut LiveState)) {
         change(&mut self.contact.state.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// The caller has pressed a key.
+    pub fn pressed(&self, key: char) {
+        self.update(|state| {
+            if state.keys.len() >= KEYS_MAX {
+                state.keys.remove(0);
+            }
+            state.keys.push(key);
+        });
     }
 
     /// What is asked of the contact next; also what was asked before. Safe to use in a `select!`.

@@ -104,6 +104,25 @@ impl From<JournalError> for Problem {
                 detail,
                 "Use the `next` of a page that was read from this gateway; after a restore from a backup, start again.",
             ),
+            JournalError::LeaseHeld { until, cursor, .. } => Self::new(
+                StatusCode::CONFLICT,
+                "lease_held",
+                detail,
+                "Try again at its end; its holder sends the lease's `epoch`.",
+            )
+            .with(serde_json::json!({ "expires": until, "cursor": cursor })),
+            JournalError::LeaseLost => Self::new(
+                StatusCode::CONFLICT,
+                "lease_lost",
+                detail,
+                "Drop what you have read and not stored: another one reads now. Ask for a lease without `epoch` to read again.",
+            ),
+            JournalError::NoSuchConsumer => Self::new(
+                StatusCode::NOT_FOUND,
+                "no_such_consumer",
+                detail,
+                "`GET /api/v1/consumers` has their names.",
+            ),
             JournalError::TooManyConsumers { .. } => Self::new(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "too_many_consumers",

@@ -1,4 +1,4 @@
-//! Recordings of prompts: uploaded as WAV of any usual form, kept as 8 kHz mono at one level, named by hash.
+//! Recordings of prompts: uploaded as WAV, MP3, FLAC, Ogg or M4A, kept as 8 kHz mono at one level, named by hash.
 //!
 //! A document names a recording by its hash: `prompts: {welcome: {file: …}}`. An upload for a prompt puts that
 //! into the draft as well; what callers hear changes with the next publish.
@@ -26,6 +26,8 @@ use super::{
 };
 use crate::sound::{self, SoundError};
 
+mod library;
+
 /// Longest upload, in bytes.
 pub(super) const UPLOAD_BYTES_MAX: usize = 20 << 20;
 
@@ -34,6 +36,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(list_recordings, add_recording))
         .routes(routes!(read_recording))
         .routes(routes!(put_prompt_recording))
+        .merge(library::routes())
     // The guard before all handlers bounds the body.
 }
 
@@ -73,7 +76,7 @@ struct RecordingsQuery {
 }
 
 /// List the recordings that are kept, by their hashes.
-#[utoipa::path(get, path = "/api/v1/recordings", tag = "prompts", params(RecordingsQuery), responses(
+#[utoipa::path(get, path = "/api/v1/recordings", security(("key" = ["routing.read"])), tag = "prompts", params(RecordingsQuery), responses(
     (status = 200, description = "A page of recordings; `next` is absent at the end.", body = Object),
     (status = 400, description = "A parameter is wrong.", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -90,8 +93,9 @@ async fn list_recordings(
     Ok(axum::Json(json!({"recordings": recordings, "next": next})))
 }
 
-/// Upload a recording: WAV, PCM of 8 to 32 bits, float, mu-law or A-law, at most 20 MiB and 10 minutes.
-#[utoipa::path(post, path = "/api/v1/recordings", tag = "prompts",
+/// Upload a recording: WAV (PCM, float, mu-law, A-law), MP3, FLAC, Ogg (Vorbis, FLAC) or M4A (AAC), at most 20 MiB and 10
+/// minutes.
+#[utoipa::path(post, path = "/api/v1/recordings", security(("key" = ["routing.edit"])), tag = "prompts",
     request_body(content = Vec<u8>, content_type = "audio/wav"),
     responses(
         (status = 201, description = "It is kept; documents name it by the hash.", body = RecordingView),
@@ -107,7 +111,7 @@ async fn add_recording(State(state): State<AppState>, body: Bytes) -> ApiResult<
 }
 
 /// Hear a recording as it is kept: WAV of 16 bits, 8 kHz, one channel.
-#[utoipa::path(get, path = "/api/v1/recordings/{sha256}", tag = "prompts",
+#[utoipa::path(get, path = "/api/v1/recordings/{sha256}", security(("key" = ["routing.read"])), tag = "prompts",
     params(("sha256" = String, Path, description = "The hash of the recording")),
     responses(
         (status = 200, description = "The file.", body = Vec<u8>, content_type = "audio/wav"),
@@ -124,7 +128,7 @@ async fn read_recording(State(state): State<AppState>, Path(sha256): Path<String
 }
 
 /// Upload a recording for a prompt: keeps it and puts it into the draft. It is heard after the next publish.
-#[utoipa::path(put, path = "/api/v1/prompts/{id}/recording", tag = "prompts",
+#[utoipa::path(put, path = "/api/v1/prompts/{id}/recording", security(("key" = ["routing.edit"])), tag = "prompts",
     params(("id" = String, Path, description = "The prompt's name; made when there is none")),
     request_body(content = Vec<u8>, content_type = "audio/wav"),
     responses(
@@ -169,7 +173,7 @@ fn unusable(error: &SoundError) -> Problem {
         StatusCode::UNPROCESSABLE_ENTITY,
         "recording_unusable",
         format!("The upload cannot be played: {error}."),
-        "Send the bytes of a WAV file: PCM, float, mu-law or A-law, 4 to 192 kHz, at most 8 channels and 10 minutes.",
+        "Send a WAV, MP3, FLAC, Ogg (Vorbis or FLAC) or M4A (AAC) file: 4 to 192 kHz, at most 8 channels and 10 minutes.",
     )
 }
 

@@ -1,10 +1,9 @@
 //! Recordings of calls: begun, paused, ended, fetched and deleted.
 
 use axum::{
-    body::Body,
     extract::State,
-    http::{StatusCode, header},
-    response::{IntoResponse, Response},
+    http::{HeaderMap, StatusCode},
+    response::Response,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -14,10 +13,10 @@ use vestibule_routing::id::PromptId;
 use super::{
     AppState,
     extract::{Json, Path},
-    files::in_pieces,
     hand_off::{live, not_answered},
     live::{NotRecorded, RecordingAction},
     problem::{ApiResult, Problem},
+    ranges,
 };
 use crate::recordings::StoredRecording;
 
@@ -57,7 +56,7 @@ struct RecordingList {
 
 /// Record the talk of a contact: start, pause, resume, stop. The file is WAV, mu-law, the caller left and the taker
 /// right; the feed tells when it is stored.
-#[utoipa::path(post, path = "/api/v1/contacts/{id}/recording", tag = "recordings",
+#[utoipa::path(post, path = "/api/v1/contacts/{id}/recording", security(("key" = ["contacts.control"])), tag = "recordings",
     params(("id" = String, Path, description = "The contact's id, `ct_…`")),
     request_body = RecordBody,
     responses(
@@ -88,7 +87,7 @@ async fn record_contact(
 }
 
 /// List the recordings of a contact that are kept.
-#[utoipa::path(get, path = "/api/v1/contacts/{id}/recordings", tag = "recordings",
+#[utoipa::path(get, path = "/api/v1/contacts/{id}/recordings", security(("key" = ["recordings.read"])), tag = "recordings",
     params(("id" = String, Path, description = "The contact's id, `ct_…`")),
     responses((status = 200, description = "Its recordings; none is an empty list.", body = RecordingList))
 )]
@@ -100,31 +99,30 @@ async fn list_call_recordings(
     Ok(axum::Json(RecordingList { recordings }))
 }
 
-/// Fetch a recording.
-#[utoipa::path(get, path = "/api/v1/contacts/{id}/recordings/{file}", tag = "recordings",
+/// Fetch a recording, or a part of it.
+#[utoipa::path(get, path = "/api/v1/contacts/{id}/recordings/{file}", security(("key" = ["recordings.read"])), tag = "recordings",
     params(
         ("id" = String, Path, description = "The contact's id, `ct_…`"),
         ("file" = String, Path, description = "The name of the file"),
     ),
     responses(
         (status = 200, description = "The file.", body = Vec<u8>, content_type = "audio/wav"),
+        (status = 206, description = "The part that `Range` asks for.", body = Vec<u8>, content_type = "audio/wav"),
         (status = 404, description = "No such recording.", body = Problem, content_type = "application/problem+json"),
     )
 )]
 async fn read_call_recording(
     State(state): State<AppState>,
     Path((id, file)): Path<(String, String)>,
+    headers: HeaderMap,
 ) -> ApiResult<Response> {
     let path = in_folder(move || state.recordings.find(&id, &file)).await?.ok_or_else(no_such_recording)?;
     let file = tokio::fs::File::open(path).await.map_err(|error| broken(&error))?;
-    let length = file.metadata().await.map_err(|error| broken(&error))?.len();
-    let headers =
-        [(header::CONTENT_TYPE, "audio/wav".to_owned()), (header::CONTENT_LENGTH, length.to_string())];
-    Ok((headers, Body::from_stream(in_pieces(file))).into_response())
+    ranges::served(file, &headers, "audio/wav").await.map_err(|error| broken(&error))
 }
 
 /// Delete a recording, for good.
-#[utoipa::path(delete, path = "/api/v1/contacts/{id}/recordings/{file}", tag = "recordings",
+#[utoipa::path(delete, path = "/api/v1/contacts/{id}/recordings/{file}", security(("key" = ["recordings.delete"])), tag = "recordings",
     params(
         ("id" = String, Path, description = "The contact's id, `ct_…`"),
         ("file" = String, Path, description = "The name of the file"),

@@ -28,6 +28,7 @@ use crate::{
         rooms::{Member, Told},
     },
     journal::{ConversationRow, JournalError, MessageJob},
+    uploads::{NotUploaded, Owner},
 };
 
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
@@ -59,7 +60,7 @@ struct Behind {
 }
 
 /// Read what was said in a chat, by both sides, earlier conversations of the same visitor included.
-#[utoipa::path(get, path = "/api/v1/conversations/{id}/messages", tag = "conversations",
+#[utoipa::path(get, path = "/api/v1/conversations/{id}/messages", security(("key" = ["conversations.read"])), tag = "conversations",
     params(("id" = String, Path, description = "The conversation's id, `cv_…`"), Behind),
     responses(
         (status = 200, description = "At most 100 lines.", body = Messages),
@@ -83,8 +84,12 @@ async fn list_messages(
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Says {
-    /// The text, 1 to 4000 bytes.
+    /// The text, 1 to 4000 bytes; it may be empty or absent where there are files.
+    #[serde(default)]
     text: String,
+    /// Files that were uploaded before (`POST /api/v1/files`), by their `upload`; as many as chat.files_per_message_max.
+    #[serde(default)]
+    files: Vec<String>,
     /// Names it: what comes twice is said once. 1 to 64 letters, digits, - and _. Made when absent.
     message_id: Option<String>,
     /// Who says it; the key's name when absent. Visitors read it.
@@ -104,7 +109,7 @@ struct Said {
 ///
 /// It is durable when the answer comes; the visitor reads it at once, or at the next visit. Who answers a chat that
 /// nobody took has taken it.
-#[utoipa::path(post, path = "/api/v1/conversations/{id}/messages", tag = "conversations", request_body = Says,
+#[utoipa::path(post, path = "/api/v1/conversations/{id}/messages", security(("key" = ["conversations.write"])), tag = "conversations", request_body = Says,
     params(("id" = String, Path, description = "The conversation's id, `cv_…`")),
     responses(
         (status = 201, description = "It is said, once.", body = Said),
@@ -117,11 +122,11 @@ async fn send_message(
     State(state): State<AppState>,
     Actor(actor): Actor,
     Path(id): Path<String>,
-    Json(Says { text, message_id, by }): Json<Says>,
+    Json(Says { text, files, message_id, by }): Json<Says>,
 ) -> ApiResult<(StatusCode, axum::Json<Said>)> {
     let message_id = message_id.unwrap_or_else(|| format!("{:032x}", StdRng::from_os_rng().random::<u128>()));
     let by = by.unwrap_or(actor);
-    if text.trim().is_empty() || text.len() > TEXT_BYTES_MAX {
+    if (text.trim().is_empty() && files.is_empty()) || text.len() > TEXT_BYTES_MAX {
         return Err(Problem::bad_request(format!(
             "`text` is {} bytes long, not 1 to {TEXT_BYTES_MAX}.",
             text.len()
@@ -134,8 +139,23 @@ async fn send_message(
     if by.is_empty() || by.len() > 200 {
         return Err(Problem::bad_request("`by` is 1 to 200 bytes long."));
     }
+    let most = state.uploads.per_message_max();
+    if files.len() > most {
+        return Err(Problem::bad_request(format!("`files` names {} files, not up to {most}.", files.len())));
+    }
     let row = chat(&state, id).await?;
-    let job = MessageJob::Say { conversation: row.id.clone(), by, message_id: message_id.clone(), text };
+    let files = match state.uploads.keep(Owner::Api, &files).await {
+        Ok(Some(files)) => files,
+        // What was said before may have waited for its answer longer than the upload was there.
+        Ok(None) => {
+            let line = state.journal.reader().chat_line_of(thread(&row), message_id.clone(), true).await?;
+            let line = line.ok_or_else(no_such_upload)?;
+            return Ok((StatusCode::CREATED, axum::Json(Said { message_id, line })));
+        }
+        Err(error) => return Err(NotUploaded::from(error).into()),
+    };
+    let conversation = row.id.clone();
+    let job = MessageJob::Say { conversation, by, message_id: message_id.clone(), text, files };
     match state.journal.messages(job).await {
         Ok(_) => {}
         Err(JournalError::NotOpenConversation) => return Err(closed_already()),
@@ -148,7 +168,7 @@ async fn send_message(
 }
 
 /// Show a visitor that an agent types. It is never kept.
-#[utoipa::path(post, path = "/api/v1/conversations/{id}/typing", tag = "conversations",
+#[utoipa::path(post, path = "/api/v1/conversations/{id}/typing", security(("key" = ["conversations.write"])), tag = "conversations",
     params(("id" = String, Path, description = "The conversation's id, `cv_…`")),
     responses(
         (status = 204, description = "The visitor is told, if connected."),
@@ -169,7 +189,7 @@ async fn show_typing(
 /// Follow a chat as Server-Sent Events: `line` with what was said, `typing` with who types (`by` is absent: the visitor).
 ///
 /// The id of a `line` is its place: a client that connects again with `Last-Event-ID` misses nothing.
-#[utoipa::path(get, path = "/api/v1/conversations/{id}/live", tag = "conversations",
+#[utoipa::path(get, path = "/api/v1/conversations/{id}/live", security(("key" = ["conversations.read"])), tag = "conversations",
     params(("id" = String, Path, description = "The conversation's id, `cv_…`"), Behind,
         ("Last-Event-ID" = Option<u64>, Header, description = "The last line that is known.")),
     responses(
@@ -252,6 +272,15 @@ async fn chat(state: &AppState, id: String) -> ApiResult<ConversationRow> {
 
 fn thread(row: &ConversationRow) -> (String, String) {
     (row.address.clone(), row.customer.clone())
+}
+
+fn no_such_upload() -> Problem {
+    Problem::new(
+        StatusCode::BAD_REQUEST,
+        "no_such_upload",
+        "`files` names what was not uploaded by this API, or not lately.",
+        "Upload it by POST /api/v1/files, and name it by its `upload` within some hours.",
+    )
 }
 
 fn no_chat() -> Problem {

@@ -14,6 +14,10 @@ use tokio::{
 use super::{AppState, health::Peer, https::Https, readiness::Readiness};
 use crate::telemetry::ApiMetrics;
 
+/// Whether a connection is encrypted, put into each of its requests by the server.
+#[derive(Clone, Copy, Debug)]
+pub struct Encrypted(pub bool);
+
 /// Serves the API until the phase is [`Stopping`](super::readiness::Phase::Stopping); then lets requests
 /// that are being answered finish, for at most ten seconds. With `https`, connections begin with a TLS handshake.
 pub async fn serve(listener: TcpListener, https: Option<Arc<Https>>, state: AppState) {
@@ -45,12 +49,21 @@ pub async fn serve(listener: TcpListener, https: Option<Arc<Https>>, state: AppS
             (router.clone(), state.readiness.clone(), state.limits.header);
         match https.clone() {
             None => {
-                tokio::spawn(talk(stream, peer, router, readiness, (open, header_within)));
+                tokio::spawn(talk(
+                    stream,
+                    (peer, Encrypted(false)),
+                    router,
+                    readiness,
+                    (open, header_within),
+                ));
             }
             Some(https) => {
                 tokio::spawn(async move {
                     match https.accept(stream).await {
-                        Ok(stream) => talk(stream, peer, router, readiness, (open, header_within)).await,
+                        Ok(stream) => {
+                            let from = (peer, Encrypted(true));
+                            talk(stream, from, router, readiness, (open, header_within)).await
+                        }
                         Err(error) => {
                             tracing::debug!(%error, "a TLS handshake with the HTTP listener failed")
                         }
@@ -70,7 +83,7 @@ pub async fn serve(listener: TcpListener, https: Option<Arc<Https>>, state: AppS
 /// Answers the requests of one connection.
 async fn talk(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    peer: SocketAddr,
+    (peer, encrypted): (SocketAddr, Encrypted),
     router: Router,
     readiness: Readiness,
     (open, head_within): (Open, Duration),
@@ -79,6 +92,7 @@ async fn talk(
     let service = service_fn(move |request: Request<Incoming>| {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(Peer(peer));
+        request.extensions_mut().insert(encrypted);
         let mut router = router.clone();
         async move {
             use tower_service::Service;

@@ -7,10 +7,13 @@ use std::{
 
 use vestibule_config::{settings::Settings, store::Store};
 
-use crate::{files::Files, recordings::Recordings};
+use crate::{files::Files, recordings::Recordings, uploads::Uploads};
+
+/// What is looked after beside the store.
+pub(super) type Kept = (Recordings, (Files, Files), Uploads);
 
 /// From the start on, for as long as the process runs.
-pub(super) async fn go_on(store: Arc<Store>, kept: (Recordings, Files), settings: Settings) {
+pub(super) async fn go_on(store: Arc<Store>, kept: Kept, settings: Settings) {
     loop {
         let (store, kept, settings) = (store.clone(), kept.clone(), settings.clone());
         let done = tokio::task::spawn_blocking(move || keep_house(&store, &kept, &settings)).await;
@@ -21,7 +24,7 @@ pub(super) async fn go_on(store: Arc<Store>, kept: (Recordings, Files), settings
     }
 }
 
-fn keep_house(store: &Store, (recordings, files): &(Recordings, Files), settings: &Settings) {
+fn keep_house(store: &Store, (recordings, (files, mails), uploads): &Kept, settings: &Settings) {
     let days_ago =
         |days: u64| SystemTime::now().checked_sub(Duration::from_secs(days.saturating_mul(86_400)));
     if let Some(before) = days_ago(settings.routing.recordings_unused_days) {
@@ -38,11 +41,26 @@ fn keep_house(store: &Store, (recordings, files): &(Recordings, Files), settings
             Err(error) => tracing::warn!(%error, "recordings of calls cannot be removed"),
         }
     }
+    let hours = Duration::from_secs(settings.chat.uploads_kept_hours.saturating_mul(3600));
+    if let Some(before) = SystemTime::now().checked_sub(hours) {
+        match uploads.prune(before) {
+            Ok(0) => {}
+            Ok(removed) => tracing::info!(removed, "uploads were removed, whose time is over"),
+            Err(error) => tracing::warn!(%error, "uploads cannot be removed"),
+        }
+    }
     if let Some(before) = days_ago(settings.journal.contacts_retention_days) {
         match files.prune(before) {
             Ok(0) => {}
             Ok(removed) => tracing::info!(removed, "files of messages were removed, whose time is over"),
             Err(error) => tracing::warn!(%error, "files of messages cannot be removed"),
+        }
+    }
+    if let Some(before) = days_ago(settings.mail.raw_days_kept) {
+        match mails.prune(before) {
+            Ok(0) => {}
+            Ok(removed) => tracing::info!(removed, "mails as they came were removed, whose time is over"),
+            Err(error) => tracing::warn!(%error, "mails as they came cannot be removed"),
         }
     }
 }

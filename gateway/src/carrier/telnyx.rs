@@ -1,5 +1,8 @@
 //! Telnyx's API v2.
 
+pub(super) mod numbers;
+mod registration;
+
 use reqwest::{Client, RequestBuilder};
 use serde_json::{Value, json};
 

@@ -1,5 +1,8 @@
 //! Twilio's API of 2010-04-01.
 
+pub(super) mod numbers;
+mod registration;
+
 use reqwest::{Client, RequestBuilder};
 use serde_json::Value;
 

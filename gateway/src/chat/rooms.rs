@@ -20,15 +20,16 @@ type Thread = (String, String);
 /// The threads that somebody listens to.
 #[derive(Clone, Debug, Default)]
 pub struct Rooms {
-    open: Arc<DashMap<Thread, broadcast::Sender<Told>>>,
+    open: Arc<DashMap<Arc<Thread>, broadcast::Sender<Told>>>,
 }
 
-/// Told at once, before a slow listener is told of lines only.
-const TOLD_MAX: usize = 8;
+/// Told at once, before a slow listener is told of lines only. Room for them is taken by every thread.
+const TOLD_MAX: usize = 2;
 
 impl Rooms {
     /// Listens to a thread.
     pub fn join(&self, thread: Thread) -> Member {
+        let thread = Arc::new(thread);
         let room = self.open.entry(thread.clone()).or_insert_with(|| broadcast::channel(TOLD_MAX).0);
         let told = Some(room.subscribe());
         drop(room);
@@ -48,7 +49,7 @@ impl Rooms {
 #[derive(Debug)]
 pub struct Member {
     told: Option<broadcast::Receiver<Told>>,
-    thread: Thread,
+    thread: Arc<Thread>,
     rooms: Rooms,
 }
 

@@ -100,6 +100,11 @@ impl Visitor {
         }
     }
 
+    /// The throttle has chosen already: a log-in is no other draw.
+    pub(super) fn keeps_draw_of(&mut self, before: &Self) {
+        (self.draw, self.drawn_until) = (before.draw, before.drawn_until);
+    }
+
     pub(super) fn draw(&self) -> u8 {
         self.draw
     }

@@ -64,7 +64,8 @@ pub(super) fn start_of(call: &ArrivingCall, contact: &Contact, revision: u64) ->
         entry_point: Some(to.clone()),
         to,
         arrived: contact.arrived.wall,
-        revision: Some(revision),
+        // The draft has none.
+        revision: Some(revision).filter(|revision| *revision > 0),
         trunk: Some(call.trunk.clone()),
         call_id: Some(call.invite.call_id.clone()),
         diverted_from: call.invite.diverted_from.as_ref().and_then(diverter),

@@ -1,10 +1,12 @@
 //! What was said in chats: the one channel whose both sides the gateway keeps, since it holds the visitor's socket.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
-use vestibule_routing::id::ContactId;
+use serde::{Deserialize, Serialize};
+use vestibule_routing::{channel::Channel, id::ContactId};
 
 use super::message::time;
+use crate::message::{Attachment, Incoming, What};
 
 /// Lines are counted from 1 in each thread of a chat app and a visitor. `said_by` is the agent; null: the visitor.
 pub(super) const TABLE: &str = "
@@ -25,6 +27,54 @@ CREATE INDEX contact_chat_waits ON contact(inbox, arrived_us)
   WHERE channel = 'chat' AND ended_us IS NULL AND taken_by IS NULL;
 ";
 
+/// When a contact was taken: how long chats are handled is told by it.
+pub(super) const TAKEN: &str = "
+ALTER TABLE contact ADD COLUMN taken_us INTEGER;
+CREATE INDEX contact_chat_handled ON contact(inbox, ended_us)
+  WHERE channel = 'chat' AND taken_us IS NOT NULL AND ended_us IS NOT NULL;
+";
+
+/// The chats of an inbox that wait to be taken, and those that were lately.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ChatQueue {
+    /// How many wait.
+    pub waiting: u32,
+    /// Since when the first of them does.
+    pub since: Option<Timestamp>,
+    /// How long those lasted that ended in the last half hour, from being taken, on average; none when there were none.
+    pub handle_seconds: Option<i64>,
+}
+
+/// How far back chats count.
+const LATELY: SignedDuration = SignedDuration::from_mins(30);
+/// What came with a line, as JSON; null: nothing.
+pub(super) const FILES: &str = "ALTER TABLE chat_line ADD COLUMN files TEXT;";
+
+/// A file that came with a line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct ChatFile {
+    /// Its id among the files.
+    pub file: String,
+    /// The name that its writer gave it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// What it is, by its bytes.
+    pub media_type: String,
+    /// Its size.
+    pub bytes: usize,
+}
+
+impl ChatFile {
+    /// Those of what is kept.
+    pub(super) fn of(attachments: &[Attachment]) -> Vec<Self> {
+        let kept = |file: &Attachment| {
+            let Attachment { name, media_type, bytes, file, .. } = file.clone();
+            Some(Self { file: file?, name, media_type, bytes })
+        };
+        attachments.iter().filter_map(kept).collect()
+    }
+}
+
 /// Something that was said.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChatLine {
@@ -38,6 +88,8 @@ pub struct ChatLine {
     pub message_id: String,
     /// What.
     pub text: String,
+    /// What came with it.
+    pub files: Vec<ChatFile>,
 }
 
 /// A line to be written.
@@ -48,6 +100,7 @@ pub(super) struct NewLine<'a> {
     pub(super) by: Option<&'a str>,
     pub(super) message_id: &'a str,
     pub(super) text: &'a str,
+    pub(super) files: &'a [ChatFile],
 }
 
 /// Ids of agents stand apart from those of visitors.
@@ -59,7 +112,7 @@ pub(super) fn write(transaction: &Transaction<'_>, line: &NewLine<'_>) -> rusqli
     let prefix = if line.by.is_some() { BY_AGENT } else { "" };
     transaction
         .prepare_cached(
-            "INSERT OR IGNORE INTO chat_line SELECT ?1, ?2, coalesce(max(line), 0) + 1, ?3, ?4, ?5, ?6, ?7 \
+            "INSERT OR IGNORE INTO chat_line SELECT ?1, ?2, coalesce(max(line), 0) + 1, ?3, ?4, ?5, ?6, ?7, ?8 \
              FROM chat_line WHERE app = ?1 AND visitor = ?2 RETURNING line",
         )?
         .query_row(
@@ -71,10 +124,22 @@ pub(super) fn write(transaction: &Transaction<'_>, line: &NewLine<'_>) -> rusqli
                 line.by,
                 format!("{prefix}{}", line.message_id),
                 line.text,
+                files(line.files),
             ],
             |row| number(row, 0),
         )
         .optional()
+}
+
+/// Whether this is something of a chat that is there already.
+pub(super) fn is_there(transaction: &Transaction<'_>, incoming: &Incoming) -> rusqlite::Result<bool> {
+    match &incoming.what {
+        What::Message(content) if incoming.channel == Channel::Chat => {
+            let thread = (incoming.address.as_str(), incoming.customer.as_str());
+            of_id(transaction, thread, &content.message_id, false).map(|line| line.is_some())
+        }
+        _ => Ok(false),
+    }
 }
 
 /// The contact of a conversation that goes on.
@@ -99,7 +164,7 @@ pub(super) fn after(
 ) -> rusqlite::Result<Vec<ChatLine>> {
     connection
         .prepare_cached(
-            "SELECT line, at_us, said_by, message_id, text FROM chat_line \
+            "SELECT line, at_us, said_by, message_id, text, files FROM chat_line \
              WHERE app = ?1 AND visitor = ?2 AND line > ?3 ORDER BY line LIMIT ?4",
         )?
         .query_map(params![app, visitor, i64::try_from(line).unwrap_or(i64::MAX), limit], read)?
@@ -114,7 +179,7 @@ pub(super) fn newest(
 ) -> rusqlite::Result<Vec<ChatLine>> {
     let mut lines: Vec<ChatLine> = connection
         .prepare_cached(
-            "SELECT line, at_us, said_by, message_id, text FROM chat_line \
+            "SELECT line, at_us, said_by, message_id, text, files FROM chat_line \
              WHERE app = ?1 AND visitor = ?2 ORDER BY line DESC LIMIT ?3",
         )?
         .query_map(params![app, visitor, limit], read)?
@@ -137,6 +202,20 @@ pub(super) fn of_id(
         .optional()
 }
 
+/// Whether a file came with a line of a thread.
+pub(super) fn has_file(
+    connection: &Connection,
+    (app, visitor): (&str, &str),
+    file: &str,
+) -> rusqlite::Result<bool> {
+    connection
+        .prepare_cached(
+            "SELECT EXISTS(SELECT 1 FROM chat_line, json_each(files) WHERE app = ? AND visitor = ? \
+             AND files IS NOT NULL AND json_each.value ->> 'file' = ?)",
+        )?
+        .query_row([app, visitor, file], |row| row.get(0))
+}
+
 /// Whether a visitor has a conversation that is not closed.
 pub(super) fn goes_on(connection: &Connection, (app, visitor): (&str, &str)) -> rusqlite::Result<bool> {
     connection
@@ -147,15 +226,22 @@ pub(super) fn goes_on(connection: &Connection, (app, visitor): (&str, &str)) -> 
         .query_row([app, visitor], |row| row.get(0))
 }
 
-/// Since when the chat that waits longest in an inbox waits to be taken.
-pub(super) fn waits_since(connection: &Connection, inbox: &str) -> rusqlite::Result<Option<Timestamp>> {
-    let since: Option<i64> = connection
+/// The chats of an inbox.
+pub(super) fn queue(connection: &Connection, inbox: &str, now: Timestamp) -> rusqlite::Result<ChatQueue> {
+    let (waiting, since): (u32, Option<i64>) = connection
         .prepare_cached(
-            "SELECT min(arrived_us) FROM contact \
+            "SELECT count(*), min(arrived_us) FROM contact \
              WHERE channel = 'chat' AND ended_us IS NULL AND taken_by IS NULL AND inbox = ?",
         )?
-        .query_row([inbox], |row| row.get(0))?;
-    Ok(since.map(time))
+        .query_row([inbox], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let lately = now.checked_sub(LATELY).unwrap_or(now).as_microsecond();
+    let handle_seconds: Option<i64> = connection
+        .prepare_cached(
+            "SELECT CAST(avg(ended_us - taken_us) / 1000000 AS INTEGER) FROM contact WHERE channel = 'chat' \
+             AND taken_us IS NOT NULL AND ended_us IS NOT NULL AND inbox = ?1 AND ended_us > ?2",
+        )?
+        .query_row(params![inbox, lately], |row| row.get(0))?;
+    Ok(ChatQueue { waiting, since: since.map(time), handle_seconds })
 }
 
 /// Forgets lines that are older than records are kept; true when there may be more of them.
@@ -177,7 +263,16 @@ fn read(row: &Row<'_>) -> rusqlite::Result<ChatLine> {
         by: row.get(2)?,
         message_id: id.strip_prefix(BY_AGENT).unwrap_or(id).to_owned(),
         text: row.get(4)?,
+        files: row
+            .get::<_, Option<String>>(5)?
+            .and_then(|json| serde_json::from_str(&json).ok())
+            .unwrap_or_default(),
     })
+}
+
+/// As they are stored.
+fn files(files: &[ChatFile]) -> Option<String> {
+    if files.is_empty() { None } else { serde_json::to_string(files).ok() }
 }
 
 fn number(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {

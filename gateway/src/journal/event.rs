@@ -76,6 +76,8 @@ kinds! {
     MessageDeliveryReported = "message.delivery_reported",
     /// A message could not be understood and is kept raw.
     MessageUnparsed = "message.unparsed",
+    /// A visitor of a chat turned out to be somebody whom the site knows.
+    CustomerIdentified = "customer.identified",
     /// A customer opted out or in.
     OptoutChanged = "optout.changed",
     /// A voicemail was recorded.
@@ -92,6 +94,10 @@ kinds! {
     NumberChanged = "number.changed",
     /// A registration changed its state.
     RegistrationChanged = "registration.changed",
+    /// A mail domain was verified, or is no more.
+    MailDomainChanged = "mail_domain.changed",
+    /// A mailbox changed its state, or a forwarder asks.
+    MailboxChanged = "mailbox.changed",
     /// A routing revision became active.
     RevisionActivated = "revision.activated",
     /// Events were trimmed before this reader came to them; never stored, made when read.

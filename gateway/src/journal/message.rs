@@ -2,6 +2,8 @@
 //!
 //! Only the writer knows what came before, so it is here that a message finds its conversation and its number in it.
 
+mod merge;
+
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use serde_json::{Value, json};
@@ -13,10 +15,11 @@ use vestibule_routing::{
 
 use super::{
     ContactEnd, ContactStart, Entry, Event, EventKind, JournalError, Receipt,
-    chat::{self, NewLine},
+    chat::{self, ChatFile, NewLine},
+    media::{self, Home, MediaJob},
     writer::{apply_entry, snake_case, write_events},
 };
-use crate::message::{Content, Incoming, Keyword, What};
+use crate::message::{Attachment, Content, Incoming, Keyword, What};
 
 /// Something to write about messages.
 #[derive(Clone, Debug)]
@@ -54,6 +57,17 @@ pub enum MessageJob {
         message_id: String,
         /// What.
         text: String,
+        /// What comes with it.
+        files: Vec<Attachment>,
+    },
+    /// A visitor of a chat app turns out to be somebody whom the site knows.
+    Identified {
+        /// The chat app.
+        app: String,
+        /// The visitor that it was.
+        was: String,
+        /// Who it is.
+        customer: String,
     },
     /// A conversation is over, and with it the contacts in it.
     Close {
@@ -62,6 +76,8 @@ pub enum MessageJob {
         /// Who says so; none when it was idle for too long.
         by: Option<String>,
     },
+    /// What became of a message's file.
+    Media(MediaJob),
 }
 
 /// One thing that arrived.
@@ -83,6 +99,8 @@ pub struct Arrival {
     pub route: MessageRoute,
     /// The whole text is a word that means something to opt-outs.
     pub keyword: Option<Keyword>,
+    /// How many of its files are fetched.
+    pub media_max: usize,
 }
 
 /// Where the routing sends a message.
@@ -109,6 +127,8 @@ pub struct MessageDone {
     pub receipt: Receipt,
     /// Things that had come before, and were left out.
     pub duplicates: usize,
+    /// Files of messages that a [`MediaJob`] changed.
+    pub changed: usize,
 }
 
 /// Times are microseconds since 1970 (UTC); `dedup.day` counts days.
@@ -162,15 +182,22 @@ impl MessageJob {
         match self {
             Self::Arrive(arrivals) => arrivals.len().saturating_mul(4).max(1),
             Self::Say { .. } => 2,
+            Self::Identified { .. } => 2,
             Self::Take { .. } | Self::Refuse { .. } | Self::Release { .. } | Self::Close { .. } => 1,
+            Self::Media(_) => 1,
         }
     }
 
     pub(super) fn cost_bytes(&self) -> usize {
         match self {
             Self::Arrive(arrivals) => arrivals.iter().map(|arrival| 1024 + arrival.incoming.size()).sum(),
-            Self::Say { text, .. } => 1024 + text.len(),
-            Self::Take { .. } | Self::Refuse { .. } | Self::Release { .. } | Self::Close { .. } => 512,
+            Self::Say { text, files, .. } => 1024 + text.len() + 512 * files.len(),
+            Self::Take { .. }
+            | Self::Refuse { .. }
+            | Self::Release { .. }
+            | Self::Identified { .. }
+            | Self::Media(_)
+            | Self::Close { .. } => 512,
         }
     }
 }
@@ -193,7 +220,7 @@ pub(super) fn apply(
 ) -> rusqlite::Result<Result<MessageDone, JournalError>> {
     let first = *seq + 1;
     let mut pen = Pen { transaction, run, now, seq };
-    let mut duplicates = 0;
+    let (mut duplicates, mut changed) = (0, 0);
     let outcome = match job {
         MessageJob::Arrive(arrivals) => {
             for arrival in arrivals {
@@ -204,15 +231,23 @@ pub(super) fn apply(
         MessageJob::Take { contact, by } => pen.take(contact, by)?,
         MessageJob::Refuse { contact, by } => pen.refuse(contact, by)?,
         MessageJob::Release { contact, route } => pen.release(contact, route)?,
-        MessageJob::Say { conversation, by, message_id, text } => {
-            let said = pen.say(conversation, by, (message_id, text))?;
+        MessageJob::Say { conversation, by, message_id, text, files } => {
+            let said = pen.say(conversation, by, (message_id, text, files))?;
             duplicates += usize::from(matches!(said, Ok(false)));
             said.map(drop)
         }
+        MessageJob::Identified { app, was, customer } => {
+            pen.merge(app, was, customer)?;
+            Ok(())
+        }
         MessageJob::Close { conversation, by } => pen.close(conversation, by.as_deref())?,
+        MessageJob::Media(job) => {
+            changed = media::apply(transaction, job, (run, now), pen.seq)?;
+            Ok(())
+        }
     };
     let count = u32::try_from(pen.seq.saturating_add(1).saturating_sub(first)).unwrap_or(u32::MAX);
-    Ok(outcome.map(|()| MessageDone { receipt: Receipt { first, count }, duplicates }))
+    Ok(outcome.map(|()| MessageDone { receipt: Receipt { first, count }, duplicates, changed }))
 }
 
 impl Pen<'_, '_> {
@@ -231,6 +266,10 @@ impl Pen<'_, '_> {
             return Ok(false);
         }
         let (incoming, at) = (&arrival.incoming, arrival.arrived);
+        if chat::is_there(self.transaction, incoming)? {
+            // Said before the visitor was known: it comes again under another name.
+            return Ok(false);
+        }
         let base = |more: Value| {
             let mut data = json!({
                 "provider": arrival.provider, "channel": incoming.channel,
@@ -304,6 +343,8 @@ impl Pen<'_, '_> {
         if let (Value::Object(received), Some(line)) = (&mut received, line) {
             received.insert("line".to_owned(), line.into());
         }
+        let home = Home { contact, conversation: &thread.id, provider: &arrival.provider, arrived: at };
+        media::begin(self.transaction, &home, (content, arrival.media_max), &mut received)?;
         let mut events = Vec::with_capacity(4);
         if goes_on.is_none() {
             events.push(Event::new(EventKind::ContactStarted, at, &start_of(arrival)));
@@ -358,6 +399,7 @@ impl Pen<'_, '_> {
                 by: None,
                 message_id: &content.message_id,
                 text: &content.text,
+                files: &ChatFile::of(&content.attachments),
             },
         )
     }
@@ -367,7 +409,7 @@ impl Pen<'_, '_> {
         &mut self,
         id: &ConversationId,
         by: &str,
-        (message_id, text): (&str, &str),
+        (message_id, text, files): (&str, &str, &[Attachment]),
     ) -> rusqlite::Result<Result<bool, JournalError>> {
         // Whoever answers keeps the chat open.
         let thread = self
@@ -391,6 +433,7 @@ impl Pen<'_, '_> {
             by: Some(by),
             message_id,
             text,
+            files: &ChatFile::of(files),
         };
         let Some(line) = chat::write(self.transaction, &new)? else { return Ok(Ok(false)) };
         // Who answers has taken it, if nobody had.
@@ -400,7 +443,7 @@ impl Pen<'_, '_> {
         }
         let data = json!({
             "channel": Channel::Chat, "customer": visitor, "address": app, "conversation": id,
-            "message_id": message_id, "text": text, "by": by, "line": line,
+            "message_id": message_id, "text": text, "by": by, "line": line, "attachments": files,
         });
         self.write(contact.as_str(), &[Event::new(EventKind::MessageSent, self.now, &data)])?;
         Ok(Ok(true))
@@ -491,8 +534,8 @@ impl Pen<'_, '_> {
             None => {}
         }
         self.transaction
-            .prepare_cached("UPDATE contact SET taken_by = ?2 WHERE id = ?1")?
-            .execute(params![contact.as_str(), by])?;
+            .prepare_cached("UPDATE contact SET taken_by = ?2, taken_us = ?3 WHERE id = ?1")?
+            .execute(params![contact.as_str(), by, self.now.as_microsecond()])?;
         // What nobody has taken yet is still due.
         self.transaction
             .prepare_cached(

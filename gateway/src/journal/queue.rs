@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 
 use super::{
     Entry, JournalError, Options, Receipt,
+    consumer::{Consumer, ConsumerChange},
     message::{MessageDone, MessageJob},
     outbox::OutboxUpdate,
 };
@@ -27,8 +28,8 @@ pub(super) enum Job {
     Messages { job: MessageJob, reply: oneshot::Sender<Result<MessageDone, JournalError>> },
     /// Write what became of deliveries.
     Outbox { update: OutboxUpdate, reply: oneshot::Sender<Result<(), JournalError>> },
-    /// Move a consumer's cursor.
-    Cursor { consumer: String, expected: u64, cursor: u64, reply: oneshot::Sender<Result<(), JournalError>> },
+    /// Change a consumer.
+    Consumer { name: String, change: ConsumerChange, reply: oneshot::Sender<Result<Consumer, JournalError>> },
 }
 
 impl Job {
@@ -37,7 +38,7 @@ impl Job {
             Self::Append { entry, .. } => entry.events.len().max(1),
             Self::Messages { job, .. } => job.events(),
             Self::Outbox { update, .. } => update.delivered.len().max(1),
-            Self::Cursor { .. } => 1,
+            Self::Consumer { .. } => 1,
         }
     }
 
@@ -46,7 +47,7 @@ impl Job {
             Self::Append { entry, .. } => entry.cost_bytes(),
             Self::Messages { job, .. } => job.cost_bytes(),
             Self::Outbox { update, .. } => 256 * (1 + update.put.len() + update.delivered.len()),
-            Self::Cursor { consumer, .. } => 128 + consumer.len(),
+            Self::Consumer { name, .. } => 256 + name.len(),
         }
     }
 

@@ -1,5 +1,7 @@
 //! Reading beside the writer: two read-only connections, used off the async threads.
 
+mod of_contact;
+
 use std::{
     path::Path,
     sync::{Arc, Mutex, PoisonError},
@@ -13,8 +15,9 @@ use tokio::sync::Semaphore;
 use vestibule_routing::id::{ConversationId, InboxId};
 
 use super::{
-    CallbackRow, ChatLine, ConversationRow, EventKind, HeldRow, JournalError, OptOutRow, OutboxRow, callback,
-    chat, conversation, outbox, schema,
+    CallbackRow, ChatLine, ChatQueue, Consumer, ConversationRow, EventKind, HeldRow, JournalError,
+    MediaFilter, MediaRow, OptOutRow, OutboxRow, callback, chat, consumer, conversation, media, outbox,
+    schema,
 };
 use crate::places::LostPlace;
 
@@ -68,6 +71,14 @@ pub struct ContactFilter {
     pub to: Option<String>,
     /// The inbox.
     pub inbox: Option<String>,
+    /// A part of the customer's address, or of the one that was dialled or written to.
+    pub address: Option<String>,
+    /// Why it ended.
+    pub outcome: Option<String>,
+    /// Arrived then or later: the search ends at older ones.
+    pub since: Option<Timestamp>,
+    /// Arrived before.
+    pub until: Option<Timestamp>,
 }
 
 /// Whether a contact goes on.
@@ -153,6 +164,19 @@ impl Reader {
         self.with(move |connection| events(connection, after, limit, &kinds)).await
     }
 
+    /// Events of one contact that arrived and ended then, the oldest first, at most `limit`.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn events_of(
+        &self,
+        contact: String,
+        lived: (Timestamp, Option<Timestamp>),
+        limit: usize,
+    ) -> Result<Vec<FeedRow>, JournalError> {
+        self.with(move |connection| of_contact::events(connection, &contact, lived, limit)).await
+    }
+
     /// Records of contacts, newest first, without their traces; and where to go on, when the search
     /// stopped before the oldest record.
     ///
@@ -234,6 +258,43 @@ impl Reader {
         self.with(move |connection| Ok(outbox::rows(connection, &consumer)?)).await
     }
 
+    /// Files of messages that are due to be fetched, the longest due first, but for those at some sources.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn media_due(
+        &self,
+        now: Timestamp,
+        but_for: Vec<String>,
+        limit: usize,
+    ) -> Result<Vec<MediaRow>, JournalError> {
+        self.with(move |connection| Ok(media::due(connection, now, &but_for, limit)?)).await
+    }
+
+    /// How many files of messages are still to be fetched.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn media_pending(&self) -> Result<u64, JournalError> {
+        self.with(|connection| Ok(media::pending(connection)?)).await
+    }
+
+    /// Files of messages that lay elsewhere, the newest first.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn media(&self, filter: MediaFilter, limit: usize) -> Result<Vec<MediaRow>, JournalError> {
+        self.with(move |connection| Ok(media::list(connection, &filter, limit)?)).await
+    }
+
+    /// One of them.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn one_media(&self, id: String) -> Result<Option<MediaRow>, JournalError> {
+        self.with(move |connection| Ok(media::one(connection, &id)?)).await
+    }
+
     /// What the ledger of opt-outs has of one customer.
     ///
     /// # Errors
@@ -285,12 +346,24 @@ impl Reader {
             .await
     }
 
-    /// Since when the chat that waits longest in an inbox waits to be taken.
+    /// Whether a file came with a line of a thread.
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub async fn chat_waits_since(&self, inbox: String) -> Result<Option<Timestamp>, JournalError> {
-        self.with(move |connection| Ok(chat::waits_since(connection, &inbox)?)).await
+    pub async fn chat_has_file(
+        &self,
+        (app, visitor): (String, String),
+        file: String,
+    ) -> Result<bool, JournalError> {
+        self.with(move |connection| Ok(chat::has_file(connection, (&app, &visitor), &file)?)).await
+    }
+
+    /// The chats of an inbox that wait, and how long others lasted lately.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn chat_queue(&self, inbox: String) -> Result<ChatQueue, JournalError> {
+        self.with(move |connection| Ok(chat::queue(connection, &inbox, Timestamp::now())?)).await
     }
 
     /// Callers who left a queue, or were cut off in it, so shortly before `now`; of the newest contacts.
@@ -338,6 +411,14 @@ impl Reader {
             Ok(cursor.and_then(|cursor| u64::try_from(cursor).ok()))
         })
         .await
+    }
+
+    /// Every consumer that has a cursor, by name; those of deliveries too.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn consumers(&self) -> Result<Vec<Consumer>, JournalError> {
+        self.with(|connection| Ok(consumer::all(connection, Timestamp::now())?)).await
     }
 
     /// The sequence of the last event in the database.
@@ -436,6 +517,12 @@ fn contacts(
         }
         looked_at += 1;
         let contact = contact_row(row)?;
+        if filter
+            .since
+            .is_some_and(|since| contact.arrived < since.checked_sub(ID_DISORDER).unwrap_or(Timestamp::MIN))
+        {
+            break;
+        }
         last = Some(contact.id.clone());
         if filter.wants(&contact) {
             found.push(contact);
@@ -453,6 +540,12 @@ impl ContactFilter {
             && same(&self.from, &contact.from)
             && same(&self.to, &contact.to)
             && same(&self.inbox, contact.inbox.as_deref().unwrap_or_default())
+            && same(&self.outcome, contact.outcome_reason.as_deref().unwrap_or_default())
+            && self.since.is_none_or(|since| contact.arrived >= since)
+            && self.until.is_none_or(|until| contact.arrived < until)
+            && self.address.as_deref().is_none_or(|part| {
+                contact.from.to_lowercase().contains(part) || contact.to.to_lowercase().contains(part)
+            })
     }
 }
 
@@ -490,3 +583,7 @@ fn unsigned(value: i64) -> u64 {
 const CONNECTIONS: usize = 2;
 /// Most rows looked at for one page.
 const LOOKED_AT_MAX: usize = 10_000;
+
+/// By how much the ids of contacts may be out of the order of their arrival: a clock that was set, a call repeated over
+/// a restart.
+const ID_DISORDER: SignedDuration = SignedDuration::from_mins(10);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use rusqlite::{Connection, TransactionBehavior, params};
 
-use super::{JournalError, Retention, chat, message};
+use super::{JournalError, Retention, chat, media, message};
 
 /// What one batch of trimming did.
 #[derive(Debug, Default)]
@@ -50,8 +50,9 @@ pub(super) fn trim(
              AND ended_us IS NOT NULL AND ended_us < ?2",
         )?
         .execute(params![BATCH, contact_cut])?;
-    let forgotten =
-        message::forget(&transaction, now, BATCH)? | chat::forget(&transaction, contact_cut, BATCH)?;
+    let forgotten = message::forget(&transaction, now, BATCH)?
+        | chat::forget(&transaction, contact_cut, BATCH)?
+        | media::forget(&transaction, contact_cut, BATCH)?;
     transaction.commit()?;
     Ok(Trimmed {
         events: u64::try_from(events).unwrap_or(0),

@@ -84,12 +84,16 @@ fn migrate(connection: &Connection) -> Result<(), JournalError> {
 }
 
 /// What each version added to the one before. Never changed, only added to.
-const STEPS: [&[&str]; 5] = [
+const STEPS: [&[&str]; 9] = [
     &[TABLES],
     &[super::callback::TABLE],
     &[DIVERSIONS],
     &[super::message::TABLES, super::outbox::TABLE],
     &[super::chat::TABLE],
+    &[super::media::TABLE],
+    &[super::consumer::TABLE],
+    &[super::chat::TAKEN],
+    &[super::chat::FILES],
 ];
 
 const DIVERSIONS: &str = "ALTER TABLE contact ADD COLUMN diverted_from TEXT;";

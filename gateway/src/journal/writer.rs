@@ -16,10 +16,11 @@ use vestibule_routing::{
     outcome::{Outcome, Reason, Side},
 };
 
-use self::apply::apply_cursor;
 pub(super) use self::apply::{apply_entry, snake_case, write_events};
 use super::{
-    ContactEnd, ContactUpdate, Entry, JournalError, Options, Receipt, Retention, free_bytes,
+    ContactEnd, ContactUpdate, Entry, JournalError, Options, Receipt, Retention,
+    consumer::{self, Consumer},
+    free_bytes,
     message::{self, MessageDone},
     outbox,
     queue::{Job, Queue},
@@ -150,9 +151,8 @@ impl Writer {
                     }
                 }
                 Job::Messages { reply, .. } => Answer::Messages(reply, Err(error.clone())).give(),
-                Job::Cursor { reply, .. } | Job::Outbox { reply, .. } => {
-                    Answer::Cursor(reply, Err(error.clone())).give()
-                }
+                Job::Outbox { reply, .. } => Answer::Outbox(reply, Err(error.clone())).give(),
+                Job::Consumer { reply, .. } => Answer::Consumer(reply, Err(error.clone())).give(),
             }
         }
     }
@@ -236,7 +236,8 @@ impl Writer {
 
 enum Answer {
     Append(oneshot::Sender<Result<Receipt, JournalError>>, Result<Receipt, JournalError>),
-    Cursor(oneshot::Sender<Result<(), JournalError>>, Result<(), JournalError>),
+    Outbox(oneshot::Sender<Result<(), JournalError>>, Result<(), JournalError>),
+    Consumer(oneshot::Sender<Result<Consumer, JournalError>>, Result<Consumer, JournalError>),
     Messages(oneshot::Sender<Result<MessageDone, JournalError>>, Result<MessageDone, JournalError>),
 }
 
@@ -245,7 +246,8 @@ impl Answer {
         // One who no longer waits is not told: its entry stands all the same.
         match self {
             Self::Append(reply, result) => drop(reply.send(result)),
-            Self::Cursor(reply, result) => drop(reply.send(result)),
+            Self::Outbox(reply, result) => drop(reply.send(result)),
+            Self::Consumer(reply, result) => drop(reply.send(result)),
             Self::Messages(reply, result) => drop(reply.send(result)),
         }
     }
@@ -270,11 +272,11 @@ fn commit(
         results.push(match job {
             Job::Append { entry, .. } => Applied::Entry(apply_entry(&transaction, entry, run, now, seq)?),
             Job::Outbox { update, .. } => {
-                Applied::Cursor(outbox::apply(&transaction, update, (run, now), seq).map(Ok)?)
+                Applied::Outbox(outbox::apply(&transaction, update, (run, now), seq).map(Ok)?)
             }
             Job::Messages { job, .. } => Applied::Messages(message::apply(&transaction, job, run, now, seq)?),
-            Job::Cursor { consumer, expected, cursor, .. } => {
-                Applied::Cursor(apply_cursor(&transaction, consumer, *expected, *cursor, *seq, now)?)
+            Job::Consumer { name, change, .. } => {
+                Applied::Consumer(consumer::apply(&transaction, name, change, *seq, now)?)
             }
         });
     }
@@ -283,9 +285,8 @@ fn commit(
         (Job::Append { reply: Some(reply), .. }, Applied::Entry(result)) => {
             Some(Answer::Append(reply, result))
         }
-        (Job::Cursor { reply, .. } | Job::Outbox { reply, .. }, Applied::Cursor(result)) => {
-            Some(Answer::Cursor(reply, result))
-        }
+        (Job::Outbox { reply, .. }, Applied::Outbox(result)) => Some(Answer::Outbox(reply, result)),
+        (Job::Consumer { reply, .. }, Applied::Consumer(result)) => Some(Answer::Consumer(reply, result)),
         (Job::Messages { reply, .. }, Applied::Messages(result)) => Some(Answer::Messages(reply, result)),
         _ => None,
     });
@@ -294,7 +295,8 @@ fn commit(
 
 enum Applied {
     Entry(Result<Receipt, JournalError>),
-    Cursor(Result<(), JournalError>),
+    Outbox(Result<(), JournalError>),
+    Consumer(Result<Consumer, JournalError>),
     Messages(Result<MessageDone, JournalError>),
 }
 

@@ -1,9 +1,16 @@
 //! What a provider said, in our words: the same form for every provider and channel.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use jiff::Timestamp;
 use serde::Serialize;
 use vestibule_routing::channel::Channel;
+
+use super::mail::{
+    authentication::{Authentication, Evidence},
+    spam::Spam,
+};
 
 /// One thing that a webhook request told us. A request may tell of many.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,13 +99,28 @@ pub struct Content {
     /// The files that came with a mail.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub attachments: Vec<Attachment>,
+    /// What stands behind the `+` of the address that a mail was sent to: a reply's address may name its thread so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
     /// Whether a machine wrote it (an answer while away, a bounce, a mailing list): it must not be answered by one.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub automatic: bool,
-    /// The link or code by which forwarding of mail to us is confirmed, when the mail asks for that. Not proven to be
-    /// the forwarder's: a person decides.
+    /// The link or code by which forwarding of mail to us is confirmed, when the mail asks for that. As it arrives, the
+    /// mail only says so; in what is kept, the forwarder has signed it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub confirmation: Option<String>,
+    /// Whether the mail is really of whom it says, as far as that can be found out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub authentication: Option<Authentication>,
+    /// Whether the mail is likely spam.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spam: Option<Spam>,
+    /// Under which id the mail is kept as it came ([`Files`](crate::files::Files)).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub raw: Option<String>,
+    /// What both are found out by, of mail, until they are.
+    #[serde(skip)]
+    pub evidence: Option<Arc<Evidence>>,
     /// Whether parts of it were too large or too many, and were left out.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub cut: bool,
@@ -114,6 +136,9 @@ pub struct Attachment {
     pub media_type: String,
     /// Its size.
     pub bytes: usize,
+    /// Whether it is Outlook's own wrapping (`winmail.dat`), with the mail's real files within.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub winmail: bool,
     /// What the HTML calls it by (`cid:`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub content_id: Option<String>,
@@ -193,7 +218,8 @@ impl Incoming {
                 let files = content.attachments.iter().map(|file| file.data.len() + 512).sum::<usize>();
                 let html = content.html.as_ref().map_or(0, String::len);
                 let references = content.references.iter().map(String::len).sum::<usize>();
-                content.text.len() + media + files + html + references + 512
+                let raw = content.evidence.as_ref().map_or(0, |evidence| evidence.raw.len());
+                content.text.len() + media + files + html + references + raw + 512
             }
             What::Changed { change: Change::Edited { text }, .. } => text.len(),
             What::Other { raw, .. } => raw.len(),

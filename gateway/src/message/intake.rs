@@ -8,7 +8,12 @@ use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use rand::{SeedableRng, rngs::StdRng};
 use sha2::{Digest as _, Sha256};
-use vestibule_config::{document::EntryPointRef, number::SmsUse, settings::Conversations, store::Store};
+use vestibule_config::{
+    document::EntryPointRef,
+    number::SmsUse,
+    settings::Conversations,
+    store::{Store, StoreError},
+};
 use vestibule_routing::{
     address::Address,
     channel::Channel,
@@ -16,7 +21,10 @@ use vestibule_routing::{
     plan::{EntryPointKey, Plan},
 };
 
-use super::{Incoming, Keyword, webhook::Verified};
+use super::{
+    Attachment, Authenticator, Content, Incoming, Keyword, Mailboxes, MediaFetcher,
+    mail::authentication::Evidence, webhook::Verified,
+};
 use crate::{
     contact_id::{new_contact_id, new_conversation_id},
     files::Files,
@@ -30,8 +38,23 @@ pub struct Intake {
     routing: Arc<Store>,
     journal: Journal,
     files: Files,
+    mails: Mails,
+    media: MediaFetcher,
     idle: Conversations,
     metrics: MessageMetrics,
+}
+
+/// What is done with mails.
+#[derive(Clone, Debug)]
+pub struct Mails {
+    /// Finds out where they come from.
+    pub authenticator: Authenticator,
+    /// Which addresses they are taken for.
+    pub mailboxes: Mailboxes,
+    /// Where they are kept as they came; none: nowhere.
+    pub kept: Option<Files>,
+    /// Largest that is kept, bytes.
+    pub bytes_max: usize,
 }
 
 /// Why something was not taken in. The provider sends it again.
@@ -59,14 +82,15 @@ const KEEP_WITHIN: Duration = Duration::from_secs(10);
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 impl Intake {
-    /// An intake that resolves by `routing`, writes to `journal` and keeps what comes with messages among `files`.
+    /// An intake that resolves by `routing`, writes to `journal`, keeps what comes with messages among `files` and has
+    /// `media` fetch what lies elsewhere.
     pub fn new(
         routing: Arc<Store>,
-        (journal, files): (Journal, Files),
+        (journal, files, mails, media): (Journal, Files, Mails, MediaFetcher),
         idle: Conversations,
         metrics: MessageMetrics,
     ) -> Self {
-        Self { routing, journal, files, idle, metrics }
+        Self { routing, journal, files, mails, media, idle, metrics }
     }
 
     /// Takes in what one request told: all of it, or nothing.
@@ -80,11 +104,14 @@ impl Intake {
         now: Timestamp,
     ) -> Result<MessageDone, NotTaken> {
         let mut told = told.into_inner();
+        self.examine(&mut told).await;
+        self.note_questions(&told).await;
         self.keep_files(&mut told).await?;
         let active = self.routing.active().load();
         let mut rng = StdRng::from_os_rng();
         let mut arrivals = Vec::new();
-        for incoming in told {
+        for mut incoming in told {
+            untag(&active.plan, &mut incoming);
             let key = entry_point(&incoming);
             let route = self.route(&active.plan, &key).ok_or(NotTaken::NoInbox)?;
             arrivals.push(Arrival {
@@ -94,22 +121,103 @@ impl Intake {
                 provider: provider.clone(),
                 arrived: now,
                 keyword: Keyword::of(&incoming),
+                media_max: self.media.per_message_max(),
                 route,
                 incoming,
             });
         }
         let count = arrivals.len();
+        let has_media =
+            |arrival: &Arrival| arrival.incoming.content().is_some_and(|content| !content.media.is_empty());
+        let has_media = arrivals.iter().any(has_media);
         let written = self.journal.messages(MessageJob::Arrive(arrivals));
         let done = tokio::time::timeout(COMMIT_WITHIN, written).await.map_err(|_| NotTaken::Slow)??;
+        if has_media {
+            self.media.wake();
+        }
         self.metrics.duplicates.inc_by(u64::try_from(done.duplicates).unwrap_or(0));
         self.metrics.received.inc_by(u64::try_from(count.saturating_sub(done.duplicates)).unwrap_or(0));
         Ok(done)
     }
 
+    /// A mail to an address of ours that is not verified: whether it is one that helps to verify it, and is kept for that.
+    ///
+    /// # Errors
+    /// The store fails: whoever sent it tries again.
+    pub async fn prove(&self, told: Verified<Vec<Incoming>>) -> Result<bool, StoreError> {
+        let mut told = told.into_inner();
+        self.examine(&mut told).await;
+        match told.as_slice() {
+            [incoming] => self.mails.mailboxes.prove(incoming).await,
+            _ => Ok(false),
+        }
+    }
+
+    /// Which addresses mail is taken for.
+    pub fn mailboxes(&self) -> &Mailboxes {
+        &self.mails.mailboxes
+    }
+
+    /// Shows forwarders' questions to whoever sets addresses up.
+    async fn note_questions(&self, told: &[Incoming]) {
+        for incoming in told {
+            let Some(content) = incoming.content() else { continue };
+            if let Err(error) = self.mails.mailboxes.note_question(incoming, content).await {
+                tracing::warn!(%error, "a forwarder's question is in the feed, and not in the mailbox's record");
+            }
+        }
+    }
+
+    /// Finds out where mails come from, and keeps them as they came. One mail to several of ours is looked at once.
+    async fn examine(&self, told: &mut [Incoming]) {
+        let mut seen: Vec<(Arc<Evidence>, Content)> = Vec::new();
+        for incoming in told {
+            let from = incoming.customer.clone();
+            let Some(content) = incoming.content_mut() else { continue };
+            let Some(evidence) = content.evidence.clone() else { continue };
+            if let Some((_, known)) = seen.iter().find(|(known, _)| Arc::ptr_eq(known, &evidence)) {
+                content.authentication.clone_from(&known.authentication);
+                content.spam.clone_from(&known.spam);
+                content.confirmation.clone_from(&known.confirmation);
+                content.raw.clone_from(&known.raw);
+            } else {
+                self.mails.authenticator.examine(&from, content).await;
+                content.raw = self.keep_mail(&evidence).await;
+                let known = Content {
+                    authentication: content.authentication.clone(),
+                    spam: content.spam.clone(),
+                    confirmation: content.confirmation.clone(),
+                    raw: content.raw.clone(),
+                    ..Content::default()
+                };
+                seen.push((evidence, known));
+            }
+            content.evidence = None;
+        }
+    }
+
+    /// Keeps a mail as it came. What it says is kept elsewhere: that this one cannot be kept is no reason to refuse it.
+    async fn keep_mail(&self, evidence: &Evidence) -> Option<String> {
+        let kept = self.mails.kept.as_ref()?;
+        if evidence.raw.is_empty() || evidence.raw.len() > self.mails.bytes_max {
+            return None;
+        }
+        let writing = tokio::time::timeout(KEEP_WITHIN, kept.keep(vec![evidence.raw.clone()])).await;
+        match writing.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into())) {
+            Ok(mut ids) => ids.pop(),
+            Err(error) => {
+                tracing::warn!(%error, "a mail cannot be kept as it came; what it says is kept");
+                None
+            }
+        }
+    }
+
     /// Keeps what came with messages before anything tells of it.
     async fn keep_files(&self, told: &mut [Incoming]) -> Result<(), NotTaken> {
-        let attachments =
-            || told.iter().filter_map(Incoming::content).flat_map(|content| &content.attachments);
+        let to_keep = |attachment: &&Attachment| attachment.file.is_none();
+        let attachments = || {
+            told.iter().filter_map(Incoming::content).flat_map(|content| &content.attachments).filter(to_keep)
+        };
         if attachments().next().is_none() {
             return Ok(());
         }
@@ -117,8 +225,11 @@ impl Intake {
         let kept = tokio::time::timeout(KEEP_WITHIN, self.files.keep(bytes)).await;
         let kept = kept.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()));
         let ids = kept.map_err(|error| NotTaken::NotKept(Arc::new(error)))?;
-        let attachments =
-            told.iter_mut().filter_map(Incoming::content_mut).flat_map(|content| &mut content.attachments);
+        let attachments = told
+            .iter_mut()
+            .filter_map(Incoming::content_mut)
+            .flat_map(|content| &mut content.attachments)
+            .filter(|attachment| attachment.file.is_none());
         for (attachment, id) in attachments.zip(ids) {
             attachment.file = Some(id);
             attachment.data = Bytes::new();
@@ -213,6 +324,22 @@ fn entry_point(incoming: &Incoming) -> EntryPointKey {
     match EntryPointRef::parse(&text) {
         Ok(reference) => reference.key(),
         Err(_) => (incoming.channel, Address::Text(incoming.address.as_str().into())),
+    }
+}
+
+/// A mail to an address with a tag (`help+order7@`) is one to the address without, where only that has an entry point.
+fn untag(plan: &Plan, incoming: &mut Incoming) {
+    if incoming.channel != Channel::Email || plan.has_entry_point(&entry_point(incoming)) {
+        return;
+    }
+    let Some((plain, tag)) = super::mail::tagged(&incoming.address) else { return };
+    let tagged = std::mem::replace(&mut incoming.address, plain);
+    if plan.has_entry_point(&entry_point(incoming)) {
+        if let Some(content) = incoming.content_mut() {
+            content.tag = Some(tag);
+        }
+    } else {
+        incoming.address = tagged;
     }
 }
 

@@ -16,11 +16,13 @@ pub(crate) use headers::Headers;
 pub(crate) use split::{entity, parts};
 pub(crate) use transfer::base64;
 
+pub mod authentication;
 mod charset;
 mod envelope;
 mod headers;
 mod html;
 mod kind;
+pub mod spam;
 mod split;
 mod transfer;
 
@@ -31,6 +33,8 @@ pub struct Mail {
     pub from: String,
     /// The first mailbox in To, in lower case. The envelope knows better whom a mail is for.
     pub to: Option<String>,
+    /// The mailboxes that it was delivered to before, in lower case: one of ours among them is a circle.
+    pub delivered_to: Vec<String>,
     /// When it says that it was written.
     pub at: Option<Timestamp>,
     /// What it says. The bytes of its attachments are in [`Attachment::data`].
@@ -105,18 +109,39 @@ fn described(headers: &Headers, return_path: Option<&str>, raw: &[u8]) -> Mail {
     Mail {
         from: from.or_else(sender).unwrap_or_default(),
         to: headers.mailboxes("To").into_iter().next().map(|(_, address)| address),
+        delivered_to: headers.texts("Delivered-To", DELIVERIES_MAX).iter().map(|to| mailbox(to)).collect(),
         at: headers.date(),
         content,
     }
 }
 
+/// Most headers of earlier deliveries looked at.
+const DELIVERIES_MAX: usize = 50;
+
 /// Most ids of earlier mails kept: the latest.
 const REFERENCES_MAX: usize = 50;
+
+/// Whether a mail from this mailbox, signed by these domains, is of a forwarder that asks before it forwards.
+pub(crate) fn is_of_forwarder(from: &str, signed_by: &[String]) -> bool {
+    kind::is_of_forwarder(from, signed_by)
+}
 
 /// The mailbox in a form that can be compared: without brackets, in lower case.
 pub(crate) fn mailbox(address: &str) -> String {
     headers::mailbox(address)
 }
+
+/// The address without what stands behind a `+` in it (RFC 5233), and that, as it was written.
+pub(crate) fn tagged(address: &str) -> Option<(String, String)> {
+    let bare = address.trim().trim_start_matches('<').trim_end_matches('>');
+    let (local, domain) = bare.rsplit_once('@')?;
+    let (user, tag) = local.split_once('+')?;
+    let tag = headers::line(tag).filter(|tag| tag.len() <= TAG_MAX)?;
+    Some((mailbox(&format!("{user}@{domain}")), tag))
+}
+
+/// Longest tag, in bytes (RFC 5321 §4.5.3.1.1 has no longer user).
+const TAG_MAX: usize = 64;
 
 /// Text of one line: control characters left out, not too long, not blank.
 pub(crate) fn one_line(text: &str) -> Option<String> {
@@ -133,6 +158,12 @@ pub(crate) fn file_name(name: &str) -> Option<String> {
 
 /// Longest name of a file, in characters.
 const NAME_MAX: usize = 200;
+
+/// Whether a file is Outlook's own wrapping (TNEF), which has the mail's real files within.
+pub(crate) fn is_winmail(media_type: &str, name: Option<&str>) -> bool {
+    matches!(media_type, "application/ms-tnef" | "application/vnd.ms-tnef")
+        || name.is_some_and(|name| name.eq_ignore_ascii_case("winmail.dat"))
+}
 
 fn fingerprint(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
@@ -206,6 +237,7 @@ impl Found {
             "text/plain" if shown => self.plain(text(headers, &bytes), alternative),
             "text/html" if shown => self.html(text(headers, &bytes), alternative),
             _ => self.attachments.push(Attachment {
+                winmail: is_winmail(&media_type, headers.file_name().as_deref()),
                 name: headers.file_name(),
                 bytes: bytes.len(),
                 content_id: headers.ids("Content-ID").into_iter().next(),

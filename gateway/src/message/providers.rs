@@ -11,7 +11,10 @@ use vestibule_routing::{address::E164, id::ProviderId};
 
 use super::{
     certificates::Certificates,
-    webhook::{Credentials, Kind},
+    webhook::{
+        Credentials, Kind,
+        files::{FileAccount, key_in_place},
+    },
 };
 
 /// The providers that are set up.
@@ -34,6 +37,8 @@ pub struct Provider {
     account: Option<String>,
     /// How texts are sent by it.
     pub(super) send: Option<Send>,
+    media_key: Option<String>,
+    media_api: Option<String>,
 }
 
 /// How texts are sent.
@@ -107,15 +112,24 @@ impl Provider {
                 None
             }
         };
+        let secrets: Vec<_> = doc.secrets.iter().filter_map(reveal).collect();
+        let send_key = doc.send.as_ref().and_then(|send| reveal(&send.key));
+        let in_place = || {
+            let secret = secrets.first().map(String::as_str);
+            key_in_place(kind, doc.account.as_deref(), send_key.as_deref(), secret)
+        };
+        let media_key = doc.media.as_ref().map_or_else(in_place, |media| reveal(&media.key));
         Some(Self {
             id: id.clone(),
             kind,
             url: doc.url.clone(),
-            secrets: doc.secrets.iter().filter_map(reveal).collect(),
+            media_key,
+            secrets,
             verify_token: doc.verify_token.as_ref().and_then(reveal),
             account: doc.account.clone(),
+            media_api: doc.media.as_ref().and_then(|media| media.api.clone()),
             send: doc.send.as_ref().map(|send| Send {
-                key: reveal(&send.key),
+                key: send_key,
                 numbers: send.numbers.clone(),
                 api: send.api.clone(),
             }),
@@ -125,6 +139,11 @@ impl Provider {
     /// Our account there.
     pub(super) fn account(&self) -> Option<&str> {
         self.account.as_deref()
+    }
+
+    /// What the files of its messages are had by.
+    pub fn file_account(&self) -> FileAccount<'_> {
+        FileAccount { key: self.media_key.as_deref(), api: self.media_api.as_deref() }
     }
 
     /// What its requests are proven by; none while no secret can be read.

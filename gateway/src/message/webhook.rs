@@ -3,15 +3,24 @@
 //! `verify` proves over the raw bytes who sent a request; `read` puts it into our words. What is properly signed and
 //! cannot be understood is kept as [`What::Other`], never refused: the provider would send it again for days.
 
+use std::sync::Arc;
+
 use axum::http::{HeaderMap, Method, StatusCode};
+use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use vestibule_routing::channel::Channel;
 
-use super::mail;
-use super::{Incoming, What};
+use super::{
+    Incoming, What,
+    mail::{
+        self,
+        authentication::{Evidence, Origin, Upstream},
+    },
+};
 use crate::{chat::visitor::Visitor, smtp};
 
 mod bandwidth;
+pub mod files;
 mod form;
 mod generic;
 mod json;
@@ -171,12 +180,21 @@ impl Verified<Vec<Incoming>> {
     pub(crate) fn of_mail(
         envelope: &smtp::session::Envelope,
         told_as: impl Fn(&str) -> String,
-        raw: &[u8],
+        raw: &Bytes,
     ) -> Self {
-        let mail = mail::read(raw, Some(&envelope.from));
+        let mut mail = mail::read(raw, Some(&envelope.from));
+        let origin =
+            Origin { address: envelope.peer, hello: envelope.hello.clone(), from: envelope.from.clone() };
+        let upstream = Upstream::default();
+        mail.content.evidence = Some(Arc::new(Evidence { raw: raw.clone(), origin: Some(origin), upstream }));
         let told = |recipient: &String| {
             let to = told_as(recipient);
-            mail.clone().incoming(&mail::Envelope { id: None, to: Some(&to), raw })
+            let mut incoming = mail.clone().incoming(&mail::Envelope { id: None, to: Some(&to), raw });
+            if let Some(content) = incoming.content_mut() {
+                content.tag =
+                    mail::tagged(recipient).filter(|_| mail::mailbox(recipient) != to).map(|(_, tag)| tag);
+            }
+            incoming
         };
         Self(envelope.recipients.iter().map(told).collect())
     }

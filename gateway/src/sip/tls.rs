@@ -36,7 +36,7 @@ mod tests;
 
 use authorities::{SipClientVerifier, SipServerVerifier};
 pub use certificates::TlsError;
-pub(crate) use certificates::{Chosen, Files};
+pub(crate) use certificates::{Chosen, Files, read_authorities};
 pub use identity::Identities;
 
 use crate::telemetry::{SipMetrics, TlsFailure};

@@ -49,6 +49,13 @@ pub(super) const TOO_MANY_MAILS: Reply = Reply::new(421, "4.7.0", "Enough for on
 pub(super) const NO_MEMORY: Reply = Reply::new(452, "4.3.1", "Too much at once; try again");
 pub(super) const NOT_KEPT: Reply = Reply::new(451, "4.3.0", "Not kept; try again");
 pub(super) const NOT_NOW: Reply = Reply::new(451, "4.2.1", "This address takes no mail now; try again");
+pub(super) const NOT_PROVEN: Reply = Reply::new(
+    451,
+    "4.7.1",
+    "This address is not verified yet, and takes only what helps with it; try again",
+);
+pub(super) const ALONE: Reply =
+    Reply::new(452, "4.5.3", "This address is not verified yet: send its mail by itself");
 pub(super) const TOO_MANY_RECIPIENTS: Reply =
     Reply::new(452, "4.5.3", "Too many recipients; send the mail again");
 
@@ -70,4 +77,5 @@ pub(super) const SECURE_ALREADY: Reply = Reply::new(503, "5.5.1", "TLS is in use
 pub(super) const NO_SUCH_ADDRESS: Reply = Reply::new(550, "5.1.1", "No such address here");
 pub(super) const TOO_LARGE: Reply = Reply::new(552, "5.3.4", "The mail is too large");
 pub(super) const BARE: Reply = Reply::new(554, "5.6.0", "A CR or LF stands alone in the mail");
+pub(super) const SPOKE_FIRST: Reply = Reply::new(554, "5.5.0", "You spoke before you were greeted");
 pub(super) const TOO_EARLY: Reply = Reply::new(554, "5.5.1", "The mail came before it was asked for");

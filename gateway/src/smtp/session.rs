@@ -1,6 +1,6 @@
 //! What an SMTP session may say when (RFC 5321 §4.1.4), without sockets and clocks.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, net::IpAddr};
 
 use smtp_proto::{Error, MAIL_BODY_BINARYMIME, MailFrom, RcptTo, Request};
 
@@ -26,17 +26,27 @@ pub enum Standing {
     Known,
     /// It is ours, but takes nothing now.
     NotNow,
+    /// It is ours, but not proven to be: only mails are taken that help with that, each by itself.
+    Unproven,
+    /// It is ours, and nobody has begun to prove it.
+    Unrecorded,
     /// It is not ours.
     Unknown,
 }
 
 /// Who sends a mail, and for whom.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Envelope {
+    /// From where it is sent.
+    pub peer: IpAddr,
+    /// What the server that sends it calls itself.
+    pub hello: String,
     /// The sender; empty for what nobody may answer (RFC 5321 §4.5.5).
     pub from: String,
     /// The recipients, each once.
     pub recipients: Vec<String>,
+    /// Whether the only recipient is an address that is not proven.
+    pub unproven: bool,
 }
 
 /// What comes next.
@@ -67,11 +77,13 @@ pub enum Next {
 #[derive(Debug)]
 pub struct Session<'a> {
     host: &'a str,
+    peer: IpAddr,
     bounds: Bounds,
     /// Whether TLS can be had, and is not in use.
     can_secure: bool,
     secure: bool,
-    greeted: bool,
+    /// What the client calls itself; none before it has said so.
+    greeted: Option<String>,
     envelope: Option<Envelope>,
     /// Whether parts of the mail came by BDAT.
     chunks: bool,
@@ -80,14 +92,15 @@ pub struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    /// A session of the server that calls itself `host`. `can_secure`: STARTTLS is offered.
-    pub fn new(host: &'a str, bounds: Bounds, can_secure: bool) -> Self {
+    /// A session of the server that calls itself `host` with a client at `peer`. `can_secure`: STARTTLS is offered.
+    pub fn new(host: &'a str, peer: IpAddr, bounds: Bounds, can_secure: bool) -> Self {
         Self {
             host,
+            peer,
             bounds,
             can_secure,
             secure: false,
-            greeted: false,
+            greeted: None,
             envelope: None,
             chunks: false,
             mails: 0,
@@ -99,7 +112,7 @@ impl<'a> Session<'a> {
     pub fn secured(&mut self) {
         self.secure = true;
         self.can_secure = false;
-        self.greeted = false;
+        self.greeted = None;
         self.forget();
     }
 
@@ -137,7 +150,14 @@ impl<'a> Session<'a> {
     pub fn ended(&mut self) -> Envelope {
         self.mails += 1;
         self.chunks = false;
-        self.envelope.take().unwrap_or_default()
+        let nobody = || Envelope {
+            peer: self.peer,
+            hello: String::new(),
+            from: String::new(),
+            recipients: Vec::new(),
+            unproven: false,
+        };
+        self.envelope.take().unwrap_or_else(nobody)
     }
 
     /// The mail is given up; the next one begins.
@@ -148,13 +168,13 @@ impl<'a> Session<'a> {
 
     fn request(&mut self, request: Request<Cow<'_, str>>, standing: &dyn Fn(&str) -> Standing) -> Next {
         match request {
-            Request::Ehlo { .. } => {
-                self.greeted = true;
+            Request::Ehlo { host } => {
+                self.greeted = Some(host.into_owned());
                 self.forget();
                 Next::Introduce(self.introduction())
             }
-            Request::Helo { .. } => {
-                self.greeted = true;
+            Request::Helo { host } => {
+                self.greeted = Some(host.into_owned());
                 self.forget();
                 Next::Say(reply::OK)
             }
@@ -195,9 +215,7 @@ impl<'a> Session<'a> {
     }
 
     fn mail(&mut self, from: &MailFrom<Cow<'_, str>>) -> Next {
-        if !self.greeted {
-            return self.fault(reply::HELLO_FIRST);
-        }
+        let Some(hello) = self.greeted.clone() else { return self.fault(reply::HELLO_FIRST) };
         if self.envelope.is_some() {
             return self.fault(reply::ONE_MAIL);
         }
@@ -210,7 +228,13 @@ impl<'a> Session<'a> {
         if from.flags & MAIL_BODY_BINARYMIME != 0 {
             return self.fault(reply::BAD_PARAMETER);
         }
-        self.envelope = Some(Envelope { from: from.address.as_ref().to_owned(), recipients: Vec::new() });
+        self.envelope = Some(Envelope {
+            peer: self.peer,
+            hello,
+            from: from.address.as_ref().to_owned(),
+            recipients: Vec::new(),
+            unproven: false,
+        });
         Next::Say(reply::SENDER_OK)
     }
 
@@ -224,6 +248,11 @@ impl<'a> Session<'a> {
             // Whoever tries many addresses is soon told to go.
             Standing::Unknown => return self.fault(reply::NO_SUCH_ADDRESS),
             Standing::NotNow => return Next::Say(reply::NOT_NOW),
+            Standing::Unrecorded => return Next::Say(reply::NOT_PROVEN),
+            // One answer is given for a mail: what is taken for one and not for another would be lost for that one.
+            Standing::Unproven | Standing::Known if envelope.unproven => return Next::Say(reply::ALONE),
+            Standing::Unproven if !envelope.recipients.is_empty() => return Next::Say(reply::ALONE),
+            Standing::Unproven => envelope.unproven = true,
             Standing::Known => {}
         }
         if envelope.recipients.len() >= self.bounds.recipients_max {

@@ -14,9 +14,11 @@ use prometheus::{
     TextEncoder,
 };
 
+pub use self::labels::SignIn;
 pub use self::labels::{
-    CallbackResult, ChatRefusal, DeliveryResult, DigitSource, JournalRefusal, Label, MailResult,
-    OutcomeLabel, SipMethod, SipRejection, SmsResult, StatusClass, TakeResult, TlsFailure, WebhookResult,
+    Authenticated, CallbackResult, CarrierResult, ChatRefusal, DeliveryResult, DigitSource, JournalRefusal,
+    Label, MailResult, MessageMediaResult, OutcomeLabel, PurchaseResult, SipMethod, SipRejection, SmsResult,
+    StatusClass, TakeResult, TlsFailure, WebhookResult,
 };
 
 /// Counters of one family, one for each value of a closed label; looked up by index, not by text.
@@ -68,12 +70,18 @@ pub struct Metrics {
     pub callback: CallbackMetrics,
     /// Messages.
     pub message: MessageMetrics,
+    /// Files of messages that lie elsewhere.
+    pub message_media: MessageMediaMetrics,
     /// Our own mail server.
     pub smtp: SmtpMetrics,
+    /// Mails, whichever way they come.
+    pub mail: MailMetrics,
     /// Chats.
     pub chat: ChatMetrics,
     /// Texts that IVRs send.
     pub sms: SmsMetrics,
+    /// Carriers, and what is asked of them.
+    pub carrier: CarrierMetrics,
     /// Deliveries to consumers.
     pub delivery: DeliveryMetrics,
     /// Media.
@@ -82,6 +90,8 @@ pub struct Metrics {
     pub journal: JournalMetrics,
     /// The control API.
     pub api: ApiMetrics,
+    /// Users and sessions.
+    pub identity: IdentityMetrics,
     registry: Registry,
 }
 
@@ -211,6 +221,17 @@ families! {
         /// Those that had come before.
         duplicates: counter("vestibule_messages_duplicate_total", "Messages, reports and changes left out since they had come before."),
     }
+    /// Files of messages that lie elsewhere.
+    MessageMediaMetrics {
+        /// Attempts, by what became of them.
+        fetches: counters("vestibule_message_media_fetches_total", "Attempts to fetch files of messages from where they lie, by result.", "result": MessageMediaResult),
+        /// Files still to be fetched.
+        waiting: gauge("vestibule_message_media_waiting", "Files of messages that are still to be fetched."),
+        /// Bytes that were kept.
+        bytes: counter("vestibule_message_media_bytes_total", "Bytes of files of messages that were fetched and kept."),
+        /// Time of an attempt.
+        seconds: seconds("vestibule_message_media_fetch_seconds", "Time of an attempt to fetch a file of a message.", SLOW),
+    }
     /// Texts that IVRs send.
     SmsMetrics {
         /// Texts, by what became of them.
@@ -222,17 +243,43 @@ families! {
         connections: gauge("vestibule_smtp_connections", "Connections to the mail server."),
         /// Connections refused because of too many.
         refused: counter("vestibule_smtp_refused_connections_total", "Connections to the mail server that were one too many, in all or from one address."),
+        /// Clients that spoke before they were greeted.
+        early: counter("vestibule_smtp_early_talkers_total", "Clients that spoke before they were greeted, and were sent away."),
         /// Recipients that no mail is taken for.
         recipients_refused: counter("vestibule_smtp_refused_recipients_total", "Recipients of mails that are not ours, or take nothing now."),
         /// Mails, by what became of them.
         mails: counters("vestibule_smtp_mails_total", "Mails that came whole to the mail server, by result.", "result": MailResult),
     }
+    /// Mails, whichever way they come.
+    MailMetrics {
+        /// How it was found out where they come from.
+        authenticated: counters("vestibule_mail_authentications_total", "Mails of which it was to be found out where they come from, by result.", "result": Authenticated),
+        /// How long that took.
+        authentication_seconds: seconds("vestibule_mail_authentication_seconds", "Time until it is known where a mail comes from, the name service's answers included.", FAST),
+        /// Those marked as spam.
+        spam: counter("vestibule_mail_spam_total", "Mails that were marked as spam."),
+    }
     /// Chats.
     ChatMetrics {
         /// Visitors connected.
         sockets: gauge("vestibule_chat_sockets", "Visitors of pages who are connected."),
+        /// Files that came.
+        uploads: counter("vestibule_chat_uploads_total", "Files that were uploaded for messages of chats."),
+        /// Bytes of files that no message has named, or not long ago.
+        uploads_held: gauge("vestibule_chat_uploads_held_bytes", "Bytes of uploads that are held until a message names them, or their time is over."),
         /// What was refused, by why.
         refused: counters("vestibule_chat_refused_total", "Requests and messages of visitors that were refused, by reason.", "reason": ChatRefusal),
+    }
+    /// Carriers, and what is asked of them.
+    CarrierMetrics {
+        /// Requests, by what came of them.
+        requests: counters("vestibule_carrier_requests_total", "Requests to carriers of numbers, by result.", "result": CarrierResult),
+        /// Purchases, by what became of them.
+        purchases: counters("vestibule_number_purchases_total", "Purchases of numbers that came to an end, by result.", "result": PurchaseResult),
+        /// Purchases of which it is not known yet what became of them.
+        undecided: gauge("vestibule_number_purchases_undecided", "Purchases of numbers whose outcome is not known yet."),
+        /// Searches and reviews that were forgotten for want of room.
+        forgotten: counter("vestibule_number_searches_forgotten_total", "Searches for numbers, and reviews of them, forgotten before their time because carriers.searches_max was reached."),
     }
     /// Deliveries to consumers.
     DeliveryMetrics {
@@ -292,6 +339,8 @@ families! {
     }
     /// The journal.
     JournalMetrics {
+        /// How far consumers are behind.
+        consumer_lag: gauges("vestibule_feed_consumer_lag_events", "Events behind a consumer's cursor, of all types; consumers told by webhook begin with webhook:.", "consumer"),
         /// Events on the disk.
         events: counter("vestibule_journal_events_total", "Events committed."),
         /// Commits.
@@ -323,6 +372,10 @@ families! {
         tls_handshakes_failed: counters("vestibule_http_tls_handshakes_failed_total", "TLS handshakes with the HTTP listener that led to no connection.", "reason": TlsFailure),
         /// Files of `[http.tls]` that could not be used when they were read again.
         tls_files_failed: counter("vestibule_http_tls_files_failed_total", "Files of [http.tls] that could not be used when they were read again."),
+        /// Certificates obtained by ACME.
+        acme_certificates: counter("vestibule_http_acme_certificates_total", "Certificates obtained by ACME."),
+        /// Tries to obtain one that failed.
+        acme_failures: counter("vestibule_http_acme_failures_total", "Tries to obtain a certificate by ACME that failed."),
         /// When our certificates expire.
         tls_certificate_expiry: gauges("vestibule_http_tls_certificate_expiry_timestamp_seconds", "When a certificate of the HTTP listener expires, in seconds since 1970.", "name"),
         /// Requests answered, by class of status.
@@ -333,8 +386,25 @@ families! {
         connections: gauge("vestibule_api_connections", "Connections open."),
         /// Connections refused because as many as allowed were open.
         refused: counter("vestibule_api_connections_refused_total", "Connections refused because too many were open."),
+        /// Requests that came again under their Idempotency-Key.
+        idempotency_replayed: counter("vestibule_api_idempotency_replayed_total", "Requests that came again under their Idempotency-Key and were answered as before."),
+        /// Idempotency keys forgotten before their time.
+        idempotency_forgotten: counter("vestibule_api_idempotency_forgotten_total", "Idempotency keys forgotten before their time, because http.idempotency_keys_max were kept."),
         /// Requests with a missing or wrong key.
         unauthorised: counter("vestibule_api_unauthorised_total", "Requests with a missing or wrong key."),
+        /// Requests of somebody who may not.
+        forbidden: counter("vestibule_api_forbidden_total", "Requests refused because the caller may not, or because another site had the browser make them."),
+        /// Live pages of the console that are kept up to date.
+        console_streams: gauge("vestibule_console_streams", "Live pages of the console that are kept up to date."),
+        /// Live pages that were not, because too many were.
+        console_streams_refused: counter("vestibule_console_streams_refused_total", "Live pages of the console that were not kept up to date because too many were."),
+    }
+    /// Users, keys and sessions.
+    IdentityMetrics {
+        /// Sign-ins by password, by what became of them.
+        sign_ins: counters("vestibule_sign_ins_total", "Sign-ins by password, by result.", "result": SignIn),
+        /// Sessions that have not ended.
+        sessions: gauge("vestibule_sessions", "Sessions of users that have not ended."),
     }
 }
 
@@ -358,13 +428,17 @@ impl Metrics {
             trunk: TrunkMetrics::register(&registry)?,
             callback: CallbackMetrics::register(&registry)?,
             message: MessageMetrics::register(&registry)?,
+            message_media: MessageMediaMetrics::register(&registry)?,
             smtp: SmtpMetrics::register(&registry)?,
+            mail: MailMetrics::register(&registry)?,
             chat: ChatMetrics::register(&registry)?,
             sms: SmsMetrics::register(&registry)?,
+            carrier: CarrierMetrics::register(&registry)?,
             delivery: DeliveryMetrics::register(&registry)?,
             media: MediaMetrics::register(&registry)?,
             journal: JournalMetrics::register(&registry)?,
             api: ApiMetrics::register(&registry)?,
+            identity: IdentityMetrics::register(&registry)?,
             registry,
         })
     }
@@ -385,9 +459,11 @@ impl Metrics {
 
         let mut page = String::from(REFERENCE_HEAD);
         // A family whose label is a name of the settings has no series by itself, and would not be shown.
-        let example = &self.sip.tls_certificate_expiry;
-        let shown = example.with_label_values(&[""]);
-        shown.set(0);
+        let examples =
+            [&self.sip.tls_certificate_expiry, &self.api.tls_certificate_expiry, &self.journal.consumer_lag];
+        for example in examples {
+            example.with_label_values(&[""]).set(0);
+        }
         for family in self.registry.gather() {
             let kind = format!("{:?}", family.get_field_type()).to_lowercase();
             let labels = family.get_metric().first().map_or(String::new(), |metric| {
@@ -399,8 +475,10 @@ impl Metrics {
             let _ok = writeln!(page, "| `{}` | {kind} | {labels} | {} |", family.name(), family.help());
         }
         page.push_str(&labels::reference());
-        // Nothing can be wrong but that it is gone already.
-        let _gone = example.remove_label_values(&[""]).is_err();
+        for example in examples {
+            // Nothing can be wrong but that it is gone already.
+            let _gone = example.remove_label_values(&[""]).is_err();
+        }
         page
     }
 }
@@ -451,6 +529,7 @@ fn counters<L: Label>(
 }
 
 const FAST: &[f64] = &[0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
+const SLOW: &[f64] = &[0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0];
 const LONG: &[f64] = &[1.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0];
 
 const REFERENCE_HEAD: &str = "\

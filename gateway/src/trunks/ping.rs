@@ -108,7 +108,7 @@ impl Trunks {
 
 /// Whether a final answer shows that calls may be tried: any does, a 401 or 404 too, but for 503, which asks for
 /// none, and 408, by which a proxy says that nobody is behind it (and we, that nobody answered).
-fn is_alive(status: u16) -> bool {
+pub(super) fn is_alive(status: u16) -> bool {
     !matches!(status, 408 | 503)
 }
 

@@ -16,16 +16,20 @@ use tower::ServiceExt;
 use vestibule::{
     api::{
         self, AppState,
-        keys::Keys,
         live::LiveContacts,
         readiness::{Phase, Readiness},
     },
     callbacks::Callbacks,
     feed::Feed,
+    files::Files,
+    identity::Identity,
     journal::{ContactEnd, ContactStart, Entry, Journal, Options},
+    message::{MediaFetcher, Providers, media::Lookup},
     recordings::Recordings,
     sip::Capture,
+    sound::Library,
     telemetry::Metrics,
+    uploads::Uploads,
 };
 use vestibule_config::settings::{self, HandOff};
 use vestibule_routing::{
@@ -37,6 +41,126 @@ fn recordings(folder: &Path) -> Recordings {
     Recordings::open(folder, settings::Recordings { days_kept: 1, seconds_max: 60 }).unwrap()
 }
 
+/// The sample, active.
+fn sample_routing(folder: &Path) -> (std::sync::Arc<vestibule_config::store::Store>, Providers) {
+    let options = vestibule_config::store::Options::default();
+    let store = vestibule_config::store::Store::open(folder, options).unwrap();
+    store.seed(vestibule_config::sample::SAMPLE).unwrap();
+    let store: std::sync::Arc<_> = store.into();
+    let providers = Providers::default();
+    let followed = providers.clone();
+    store.active().subscribe(move |routing| followed.set(&routing.providers));
+    (store, providers)
+}
+
+/// What is done with mails: kept, and judged without a name server.
+fn with_mails(
+    folder: &Path,
+    store: &std::sync::Arc<vestibule_config::store::Store>,
+    journal: &Journal,
+    metrics: &Metrics,
+) -> vestibule::message::intake::Mails {
+    let settings = settings::Settings::load(None, [], &Default::default()).unwrap().settings;
+    let mail = settings::Mail { authenticate: false, ..settings.mail };
+    let (store, journal) = (store.clone(), journal.clone());
+    vestibule::message::intake::Mails {
+        mailboxes: vestibule::message::Mailboxes::new(&mail, "mx.example.com", store, journal),
+        authenticator: vestibule::message::Authenticator::new(&mail, "localhost", metrics.mail.clone()),
+        kept: Some(Files::open_mails(folder).unwrap()),
+        bytes_max: 1 << 20,
+    }
+}
+
+/// Files may lie on one loopback address, of which there are many, and at `inside.test`.
+fn media_settings() -> settings::MessageMedia {
+    let parsed = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
+    settings::MessageMedia {
+        fetch: true,
+        per_message_max: 4,
+        parallel_max: 4,
+        parallel_per_host_max: 2,
+        bytes_max: 100_000,
+        types: ["image/*", "text/plain"].map(|text| text.parse().unwrap()).to_vec(),
+        connect_seconds: 2,
+        idle_seconds: 1,
+        total_seconds: 5,
+        redirects_max: 3,
+        attempts_max: 3,
+        age_hours_max: 1,
+        allowed_targets: parsed(&["127.0.0.1", "inside.test"]),
+        plain_http: true,
+    }
+}
+
+fn chat_settings() -> settings::Chat {
+    settings::Chat {
+        sockets_max: 100,
+        messages_per_minute: 20,
+        sessions_per_minute: 30,
+        file_bytes_max: 50_000,
+        files_per_message_max: 2,
+        uploads_per_minute: 6,
+        uploads_parallel_max: 2,
+        uploads_bytes_max: 200_000,
+        uploads_kept_hours: 1,
+    }
+}
+
+fn media_fetcher(
+    lookup: Option<Lookup>,
+    kept: (Journal, Files),
+    providers: &Providers,
+    metrics: &Metrics,
+) -> MediaFetcher {
+    let lookup = lookup.unwrap_or_else(Lookup::of_the_system);
+    let metrics = metrics.message_media.clone();
+    MediaFetcher::new(media_settings(), lookup, kept, providers.clone(), metrics).unwrap()
+}
+
+fn numbers(
+    folder: &Path,
+    store: &std::sync::Arc<vestibule_config::store::Store>,
+    journal: &Journal,
+    metrics: &Metrics,
+) -> vestibule::numbers::Numbers {
+    let vault = vestibule::vault::Vault::open(&folder.join("master-key")).unwrap();
+    let carriers = settings::Carriers {
+        answer_seconds: 2,
+        settle_seconds: 4,
+        watch_hours: 1,
+        poll_seconds: 1,
+        sandbox_seconds: 1,
+        searches_max: 20,
+    };
+    let kept = (store.clone(), journal.clone());
+    vestibule::numbers::Numbers::new(kept, vault, carriers, metrics.carrier.clone()).unwrap()
+}
+
+fn uploads(folder: &Path, files: &Files, metrics: &Metrics) -> Uploads {
+    let kept = (chat_settings(), media_settings().types);
+    Uploads::open(folder, files.clone(), kept, metrics.chat.clone()).unwrap()
+}
+
+/// Trunks that nobody pings.
+fn trunks(metrics: &Metrics, locator: &vestibule::sip::Locator) -> vestibule::trunks::Trunks {
+    let ping = settings::SipPing { every_seconds: 0, answer_seconds: 1, losses_max: 1 };
+    vestibule::trunks::Trunks::new(ping, metrics.trunk.clone(), locator.clone())
+}
+
+fn sounds_and_repeats(
+    folder: &Path,
+    store: &vestibule_config::store::Store,
+    metrics: &Metrics,
+) -> (Library, api::idempotency::Idempotency) {
+    let no_speech = settings::Settings::load(None, [], &settings::Overrides::default()).unwrap().settings.tts;
+    let sounds = Library::open(folder.to_owned(), no_speech).unwrap();
+    let installed = sounds.clone();
+    store.active().subscribe(move |routing| installed.install(&routing.prompts));
+    let kept = std::time::Duration::from_secs(60);
+    let repeats = api::idempotency::Idempotency::open(folder, kept, 100, metrics.api.clone()).unwrap();
+    (sounds, repeats)
+}
+
 /// The control API with all that it works with, in a folder of its own.
 pub struct Gateway {
     pub state: AppState,
@@ -46,7 +170,17 @@ pub struct Gateway {
 
 impl Gateway {
     pub fn new() -> Self {
-        Self::open(tempfile::tempdir().unwrap(), None)
+        Self::open(tempfile::tempdir().unwrap(), None, None)
+    }
+
+    /// One whose files of messages are looked for by `lookup`.
+    pub fn with_lookup(lookup: Lookup) -> Self {
+        Self::open(tempfile::tempdir().unwrap(), None, Some(lookup))
+    }
+
+    /// The settings as they are delivered.
+    pub fn settings() -> settings::Settings {
+        settings::Settings::load(None, [], &Default::default()).unwrap().settings
     }
 
     /// The same after the process ended and began again.
@@ -54,77 +188,79 @@ impl Gateway {
         let Self { state, key, folder } = self;
         state.journal.close();
         drop(state);
-        Self::open(folder, Some(key))
+        Self::open(folder, Some(key), None)
     }
 
-    fn open(folder: tempfile::TempDir, key: Option<String>) -> Self {
+    fn open(folder: tempfile::TempDir, key: Option<String>, lookup: Option<Lookup>) -> Self {
         let metrics = Metrics::new().unwrap();
         let options = Options::new(folder.path().join("journal.sqlite"));
         let (journal, _) = Journal::open(options, metrics.journal.clone()).unwrap();
-        let (keys, made) = Keys::open(folder.path()).unwrap();
+        let (identity, made) = Identity::open(folder.path(), &Self::settings().identity).unwrap();
         let readiness = Readiness::default();
         readiness.set(Phase::Ready);
         let feed = Feed::new(journal.clone(), "/test");
-        let options = vestibule_config::store::Options::default();
-        let store = vestibule_config::store::Store::open(folder.path(), options).unwrap();
-        store.seed(vestibule_config::sample::SAMPLE).unwrap();
-        let store: std::sync::Arc<_> = store.into();
-        let providers = vestibule::message::Providers::default();
-        let followed = providers.clone();
-        store.active().subscribe(move |routing| followed.set(&routing.providers));
+        let (store, providers) = sample_routing(folder.path());
         let deliveries =
             vestibule::deliveries::Deliveries::new(journal.clone(), feed.clone(), metrics.delivery.clone())
                 .unwrap();
-        let idle = settings::Conversations { idle_hours: 1, email_idle_hours: 1, chat_idle_minutes: 1 };
-        let files = vestibule::files::Files::open(folder.path()).unwrap();
+        let files = Files::open(folder.path()).unwrap();
+        let with_mails = with_mails(folder.path(), &store, &journal, &metrics);
+        let (mails, mailboxes) = (with_mails.kept.clone().unwrap(), with_mails.mailboxes.clone());
+        let kept = (journal.clone(), files.clone());
+        let media_fetcher = media_fetcher(lookup, kept, &providers, &metrics);
         let intake = vestibule::message::Intake::new(
             store.clone(),
-            (journal.clone(), files.clone()),
-            idle,
+            (journal.clone(), files.clone(), with_mails, media_fetcher.clone()),
+            settings::Conversations { idle_hours: 1, email_idle_hours: 1, chat_idle_minutes: 1 },
             metrics.message.clone(),
         );
-        let limits = settings::Chat { sockets_max: 100, messages_per_minute: 20, sessions_per_minute: 30 };
-        let chats = vestibule::chat::Chats::open(
-            folder.path(),
-            store.clone(),
-            journal.clone(),
-            intake.clone(),
-            limits,
-        );
-        let chats = chats.unwrap();
+        let availability = vestibule::availability::Availability::default();
+        let uploads = uploads(folder.path(), &files, &metrics);
+        let works = (intake.clone(), uploads.clone(), availability.clone());
+        let kept = (store.clone(), journal.clone());
+        let chats =
+            vestibule::chat::Chats::open(folder.path(), kept.0, kept.1, works, chat_settings()).unwrap();
         let followed = chats.clone();
         store.active().subscribe(move |routing| followed.set(routing));
+        let (sounds, idempotency) = sounds_and_repeats(folder.path(), &store, &metrics);
         let live = LiveContacts::default();
         let callbacks = Callbacks::new(journal.clone(), Default::default(), metrics.callback.clone());
         let locator = vestibule::sip::Locator::of_the_system(vec!["127.0.0.0/8".parse().unwrap()]);
         let state = AppState {
+            test_calls: vestibule::numbers::test_call::TestCalls::new(feed.clone(), live.clone()),
+            numbers: numbers(folder.path(), &store, &journal, &metrics),
             callbacks,
             journal,
             feed,
             live,
-            keys,
+            identity,
+            inner: Default::default(),
             readiness,
-            trunks: vestibule::trunks::Trunks::new(
-                settings::SipPing { every_seconds: 0, answer_seconds: 1, losses_max: 1 },
-                metrics.trunk.clone(),
-                locator.clone(),
-            ),
+            trunks: trunks(&metrics, &locator),
             locator,
+            idempotency,
+            imports: Default::default(),
+            sounds,
             metrics,
             store,
             intake,
+            media_fetcher,
+            mailboxes,
             chats,
             deliveries,
             providers,
             capture: Capture::new(1 << 20),
             limits: api::Limits::default(),
             queues: Default::default(),
-            availability: Default::default(),
+            availability,
             files,
+            uploads,
+            mails,
             large_bodies: tokio::sync::Semaphore::new(api::LARGE_BODIES_MAX).into(),
             recordings: recordings(folder.path()),
             hand_off: HandOff { allowed_targets: vec!["127.0.0.0/8".parse().unwrap()], ring_seconds: 45 }
                 .into(),
+            console: settings::Console::default().into(),
         };
         let key = key.unwrap_or_else(|| made.unwrap().secret);
         Self { state, key, folder }

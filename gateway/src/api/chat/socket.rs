@@ -1,7 +1,7 @@
 //! A visitor's socket: lines as they come, acknowledged when they are durable.
 //!
 //! ```text
-//! visitor ► {"type":"message","id":…,"text":…}   {"type":"typing"}
+//! visitor ► {"type":"message","id":…,"text":…,"files":[…]}   {"type":"typing"}
 //! gateway ► {"type":"line",…}   {"type":"ack","id":…,"line":…}   {"type":"refused","id":…,"code":…}   {"type":"typing","by":…}
 //! ```
 
@@ -20,12 +20,19 @@ use jiff::Timestamp;
 use prometheus::IntGauge;
 use rand::Rng as _;
 use serde::{Deserialize, Serialize};
-use tokio::time::{Instant, timeout};
+use tokio::{
+    sync::OwnedSemaphorePermit,
+    time::{Instant, timeout},
+};
 
 use super::{LineView, problem, told, too_many};
 use crate::{
     api::{AppState, extract::Query, problem::ApiResult, readiness::Readiness},
-    chat::{App, Chats, LINES_AT_ONCE, rooms::Told, visitor::Visitor},
+    chat::{
+        App, Chats, LINES_AT_ONCE,
+        rooms::{Member, Told},
+        visitor::Visitor,
+    },
     telemetry::ChatMetrics,
 };
 
@@ -35,8 +42,8 @@ const TOKEN: &str = "token.";
 
 /// Longest frame taken: the longest text with all of it escaped, and what stands around it.
 const FRAME_BYTES_MAX: usize = 32 << 10;
-/// Bytes that a socket reads at once; with an empty write buffer an idle socket takes 2.5 kB.
-const READ_BUFFER: usize = 1024;
+/// Bytes that a socket reads at once, and keeps room for: most frames of people are shorter.
+const READ_BUFFER: usize = 512;
 /// How often a silent visitor is asked whether it is there.
 const PING_EVERY: Duration = Duration::from_secs(25);
 /// After this long without a word, not even to a ping, nobody is there.
@@ -77,15 +84,23 @@ pub(super) async fn open(
         .write_buffer_size(0)
         .max_message_size(FRAME_BYTES_MAX)
         .max_frame_size(FRAME_BYTES_MAX);
-    let (chats, readiness) = (state.chats.clone(), state.readiness.clone());
-    let metrics = state.metrics.chat.clone();
-    // Boxed, so that what waits for the upgrade and what goes on after it do not both have room in the task.
+    let visit = Box::new(Visit {
+        member: state.chats.join(visitor.thread()),
+        _counted: Counted::new(state.metrics.chat.sockets.clone()),
+        _place: place,
+        chats: state.chats,
+        readiness: state.readiness,
+        metrics: state.metrics.chat,
+        app,
+        visitor,
+        after,
+        heard: Instant::now(),
+        typed: None,
+    });
     Ok(upgrade.on_upgrade(move |socket| {
-        Box::pin(async move {
-            let _counted = Counted::new(metrics.sockets.clone());
-            Talk { socket, chats, readiness, metrics, app, visitor, after }.go_on().await;
-            drop(place);
-        })
+        // A task of its own: the one that waited keeps room for all that an upgrade takes, for as long as it lives.
+        tokio::spawn(Talk::go_on(Box::new(Talk { socket, visit })));
+        std::future::ready(())
     }))
 }
 
@@ -113,20 +128,35 @@ fn token_of(headers: &HeaderMap) -> Option<&str> {
         .find_map(|protocol| protocol.trim().strip_prefix(TOKEN))
 }
 
-struct Talk {
-    socket: WebSocket,
+/// What is known of who is connected.
+struct Visit {
     chats: Chats,
     readiness: Readiness,
     metrics: ChatMetrics,
     app: App,
     visitor: Visitor,
+    member: Member,
     after: u64,
+    heard: Instant,
+    typed: Option<Instant>,
+    _counted: Counted,
+    _place: OwnedSemaphorePermit,
+}
+
+struct Talk {
+    socket: WebSocket,
+    visit: Box<Visit>,
 }
 
 #[derive(Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Said {
-    Message { id: String, text: String },
+    Message {
+        id: String,
+        text: String,
+        #[serde(default)]
+        files: Vec<String>,
+    },
     Typing,
 }
 
@@ -139,40 +169,58 @@ enum Tells<'a> {
     Typing { by: &'a str },
 }
 
+/// What a socket wakes up for.
+enum Happened {
+    Told(Told),
+    Frame(Option<Result<Message, axum::Error>>),
+    Silence,
+    Stop,
+}
+
 impl Talk {
-    /// What is seldom done is boxed: thousands of sockets wait here, each with room for all that may happen to it.
-    async fn go_on(mut self) {
-        let mut member = self.chats.join(self.visitor.thread());
-        let (mut heard, mut typed) = (Instant::now(), None::<Instant>);
+    /// What is seldom done is boxed, and all that is known is borrowed: thousands of sockets wait here, each with room
+    /// for all that may happen to it.
+    async fn go_on(mut self: Box<Self>) {
         // Sockets that were opened at once are not asked at once.
         let first = Instant::now() + PING_EVERY.mul_f64(rand::rng().random_range(0.5..1.0));
-        let mut asks = tokio::time::interval_at(first, PING_EVERY);
+        let mut asks = Box::pin(tokio::time::sleep_until(first));
         if Box::pin(self.tell_lines()).await.is_none() {
             return;
         }
         loop {
-            let went_well = tokio::select! {
-                told = member.told() => match told {
-                    Told::Lines => Box::pin(self.tell_lines()).await,
-                    Told::Typing(Some(by)) => self.tell(&Tells::Typing { by: &by }).await,
-                    Told::Typing(None) => Some(()),
-                },
-                frame = self.socket.recv() => {
-                    heard = Instant::now();
-                    match frame {
-                        Some(Ok(Message::Text(text))) => Box::pin(self.hear(&text, &mut typed)).await,
-                        Some(Ok(Message::Ping(_) | Message::Pong(_))) => Some(()),
-                        Some(Ok(Message::Binary(_))) => self.close(UNSUPPORTED, "text only").await,
-                        Some(Ok(Message::Close(_)) | Err(_)) | None => None,
-                    }
-                }
-                _ = asks.tick() => {
-                    if heard.elapsed() > SILENT_MAX { None } else { self.send(Message::Ping(Vec::new().into())).await }
-                }
-                () = self.readiness.stopping() => self.close(RESTARTS, "the gateway stops").await,
+            let visit = &mut *self.visit;
+            let happened = tokio::select! {
+                told = visit.member.told() => Happened::Told(told),
+                frame = self.socket.recv() => Happened::Frame(frame),
+                () = asks.as_mut() => Happened::Silence,
+                () = visit.readiness.stopping() => Happened::Stop,
             };
-            if went_well.is_none() {
+            if matches!(happened, Happened::Silence) {
+                asks.as_mut().reset(Instant::now() + PING_EVERY);
+            }
+            if Box::pin(self.answer(happened)).await.is_none() {
                 return;
+            }
+        }
+    }
+
+    /// None when the socket ends.
+    async fn answer(&mut self, happened: Happened) -> Option<()> {
+        match happened {
+            Happened::Told(Told::Lines) => self.tell_lines().await,
+            Happened::Told(Told::Typing(Some(by))) => self.tell(&Tells::Typing { by: &by }).await,
+            Happened::Told(Told::Typing(None)) => Some(()),
+            Happened::Silence if self.visit.heard.elapsed() > SILENT_MAX => None,
+            Happened::Silence => self.send(Message::Ping(Vec::new().into())).await,
+            Happened::Stop => self.close(RESTARTS, "the gateway stops").await,
+            Happened::Frame(frame) => {
+                self.visit.heard = Instant::now();
+                match frame {
+                    Some(Ok(Message::Text(text))) => self.hear(&text).await,
+                    Some(Ok(Message::Ping(_) | Message::Pong(_))) => Some(()),
+                    Some(Ok(Message::Binary(_))) => self.close(UNSUPPORTED, "text only").await,
+                    Some(Ok(Message::Close(_)) | Err(_)) | None => None,
+                }
             }
         }
     }
@@ -180,7 +228,7 @@ impl Talk {
     /// Tells all lines that the visitor has not seen.
     async fn tell_lines(&mut self) -> Option<()> {
         loop {
-            let lines = match self.chats.lines(self.visitor.thread(), self.after).await {
+            let lines = match self.visit.chats.lines(self.visit.visitor.thread(), self.visit.after).await {
                 Ok(lines) => lines,
                 Err(error) => {
                     // The visitor comes again and goes on behind the last line.
@@ -192,7 +240,7 @@ impl Talk {
             for line in lines {
                 let number = line.line;
                 self.tell(&Tells::Line(line.into())).await?;
-                self.after = number;
+                self.visit.after = number;
             }
             if all {
                 return Some(());
@@ -200,25 +248,26 @@ impl Talk {
         }
     }
 
-    async fn hear(&mut self, text: &str, typed: &mut Option<Instant>) -> Option<()> {
+    async fn hear(&mut self, text: &str) -> Option<()> {
+        let visit = &mut *self.visit;
         match serde_json::from_str(text) {
-            Ok(Said::Message { id, text }) => {
-                let (app, visitor) = (&self.app, &self.visitor);
+            Ok(Said::Message { id, text, files }) => {
                 // What the routing says of the app may have changed since the socket was opened.
-                let app = self.chats.app(app.id.as_str()).unwrap_or_else(|| app.clone());
-                match self.chats.write(&app, visitor, (&id, &text), Timestamp::now()).await {
+                let app = visit.chats.app(visit.app.id.as_str()).unwrap_or_else(|| visit.app.clone());
+                let said = (id.as_str(), text.as_str(), files.as_slice());
+                match visit.chats.write(&app, &visit.visitor, said, Timestamp::now()).await {
                     Ok(line) => self.tell(&Tells::Ack { id: &id, line }).await,
                     Err(refused) => {
-                        let problem = problem(&self.metrics, refused);
+                        let problem = problem(&visit.metrics, refused);
                         self.tell(&Tells::Refused { id: &id, code: problem.code, detail: &problem.detail })
                             .await
                     }
                 }
             }
             Ok(Said::Typing) => {
-                if typed.is_none_or(|typed| typed.elapsed() >= TYPING_EVERY) {
-                    *typed = Some(Instant::now());
-                    self.chats.types(&self.visitor);
+                if visit.typed.is_none_or(|typed| typed.elapsed() >= TYPING_EVERY) {
+                    visit.typed = Some(Instant::now());
+                    visit.chats.types(&visit.visitor);
                 }
                 Some(())
             }
@@ -244,5 +293,24 @@ impl Talk {
         let frame = CloseFrame { code, reason: reason.into() };
         self.send(Message::Close(Some(frame))).await;
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a call gives back takes so many bytes.
+    fn bytes_of<A, F: Future>(_: fn(A) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// With its buffers, the kernel's handle and the allocator's rounding the rest of the 4 kB that an idle socket may take
+    /// (`load-tests/bench/chat_sockets.py` measures the whole).
+    #[test]
+    fn an_idle_socket_is_small() {
+        let (task, talk, visit) = (bytes_of(Talk::go_on), size_of::<Talk>(), size_of::<Visit>());
+        println!("task {task}, socket {talk}, visit {visit}");
+        assert!(task + talk + visit <= 1300, "task {task}, socket {talk}, visit {visit}");
     }
 }

@@ -33,14 +33,14 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
 /// Why something is published.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Note {
+pub(in crate::api) struct Note {
     /// 1 to 500 characters.
-    pub(super) note: String,
+    pub(in crate::api) note: String,
 }
 
 /// What was published.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct PublishedView {
+pub(in crate::api) struct PublishedView {
     /// The new revision.
     #[schema(value_type = Object)]
     revision: vestibule_config::store::Revision,
@@ -56,7 +56,7 @@ impl From<Published> for PublishedView {
 }
 
 /// Read the document that publishing the draft would make active; YAML when `Accept` asks for it.
-#[utoipa::path(get, path = "/api/v1/routing/draft", tag = "routing", responses(
+#[utoipa::path(get, path = "/api/v1/routing/draft", security(("key" = ["routing.read"])), tag = "routing", responses(
     (status = 200, description = "The whole document; its version is the ETag.", body = Object),
 ))]
 async fn read_draft(State(state): State<AppState>, headers: HeaderMap) -> ApiResult<Response> {
@@ -73,7 +73,7 @@ async fn read_draft(State(state): State<AppState>, headers: HeaderMap) -> ApiRes
 }
 
 /// Put a whole document, YAML or JSON, into the draft; what it lacks is removed.
-#[utoipa::path(put, path = "/api/v1/routing/draft", tag = "routing",
+#[utoipa::path(put, path = "/api/v1/routing/draft", security(("key" = ["routing.edit"])), tag = "routing",
     request_body(content = String, content_type = "application/yaml"),
     responses(
         (status = 204, description = "Done; the new version is the ETag."),
@@ -92,7 +92,7 @@ async fn put_draft(State(state): State<AppState>, headers: HeaderMap, body: Stri
 }
 
 /// Forget all edits.
-#[utoipa::path(delete, path = "/api/v1/routing/draft", tag = "routing", responses(
+#[utoipa::path(delete, path = "/api/v1/routing/draft", security(("key" = ["routing.edit"])), tag = "routing", responses(
     (status = 204, description = "Done; the new version is the ETag."),
     (status = 412, description = "The draft was changed by somebody else.", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -103,18 +103,18 @@ async fn discard_draft(State(state): State<AppState>, headers: HeaderMap) -> Api
 }
 
 /// List the draft's edits.
-#[utoipa::path(get, path = "/api/v1/routing/draft/changes", tag = "routing", responses(
-    (status = 200, description = "Every edited object with its new body, null when it is removed.", body = Object),
+#[utoipa::path(get, path = "/api/v1/routing/draft/changes", security(("key" = ["routing.read"])), tag = "routing", responses(
+    (status = 200, description = "Every edited object with its new `body`, null when it is removed, and its `active` one, null when there is none.", body = Object),
 ))]
 async fn list_changes(State(state): State<AppState>) -> ApiResult<Response> {
-    let draft = blocking(&state, |store| store.draft()).await?;
-    let changes: Vec<Value> =
-        draft.changes.iter().map(|(key, body)| json!({"key": key, "body": body})).collect();
+    let (draft, active) = blocking(&state, |store| store.draft_beside_active()).await?;
+    let change = |(key, body)| json!({"key": key, "body": body, "active": active.get(key)});
+    let changes: Vec<Value> = draft.changes.iter().map(change).collect();
     Ok(tagged(draft.version, axum::Json(json!({"version": draft.version, "changes": changes}))))
 }
 
 /// Read one object as the draft has it.
-#[utoipa::path(get, path = "/api/v1/routing/draft/{section}/{id}", tag = "routing",
+#[utoipa::path(get, path = "/api/v1/routing/draft/{section}/{id}", security(("key" = ["routing.read"])), tag = "routing",
     params(
         ("section" = String, Path, description = "`inboxes`, `numbers`, `entry_points`, `ivrs` …"),
         ("id" = String, Path, description = "The object's name, percent-encoded: `voice%2F%2B14155550100`"),
@@ -134,7 +134,7 @@ async fn read_object(
 }
 
 /// Put one object into the draft.
-#[utoipa::path(put, path = "/api/v1/routing/draft/{section}/{id}", tag = "routing",
+#[utoipa::path(put, path = "/api/v1/routing/draft/{section}/{id}", security(("key" = ["routing.edit"])), tag = "routing",
     params(("section" = String, Path, description = "The section"), ("id" = String, Path, description = "The object's name")),
     request_body = Object,
     responses(
@@ -155,7 +155,7 @@ async fn put_object(
 }
 
 /// Change some fields of one object in the draft (JSON merge patch, RFC 7396).
-#[utoipa::path(patch, path = "/api/v1/routing/draft/{section}/{id}", tag = "routing",
+#[utoipa::path(patch, path = "/api/v1/routing/draft/{section}/{id}", security(("key" = ["routing.edit"])), tag = "routing",
     params(("section" = String, Path, description = "The section"), ("id" = String, Path, description = "The object's name")),
     request_body = Object,
     responses(
@@ -184,7 +184,7 @@ async fn patch_object(
 }
 
 /// Remove one object in the draft.
-#[utoipa::path(delete, path = "/api/v1/routing/draft/{section}/{id}", tag = "routing",
+#[utoipa::path(delete, path = "/api/v1/routing/draft/{section}/{id}", security(("key" = ["routing.edit"])), tag = "routing",
     params(("section" = String, Path, description = "The section"), ("id" = String, Path, description = "The object's name")),
     responses(
         (status = 204, description = "Done; the new version is the ETag."),
@@ -207,7 +207,7 @@ async fn delete_object(
 }
 
 /// Say what publishing would say: of the draft, or of a document in the body.
-#[utoipa::path(post, path = "/api/v1/routing/validate", tag = "routing",
+#[utoipa::path(post, path = "/api/v1/routing/validate", security(("key" = ["routing.read"])), tag = "routing",
     request_body(content = String, content_type = "application/yaml"),
     responses((status = 200, description = "`publishable`, and the findings.", body = Object))
 )]
@@ -221,7 +221,7 @@ async fn validate_routing(State(state): State<AppState>, body: String) -> ApiRes
 }
 
 /// Publish the draft as a new revision; live calls keep the one they began with.
-#[utoipa::path(post, path = "/api/v1/routing/publish", tag = "routing", request_body = Note, responses(
+#[utoipa::path(post, path = "/api/v1/routing/publish", security(("key" = ["routing.publish"])), tag = "routing", request_body = Note, responses(
     (status = 201, description = "The new revision is active.", body = PublishedView),
     (status = 412, description = "The draft was changed by somebody else.", body = Problem, content_type = "application/problem+json"),
     (status = 422, description = "The draft has errors; nothing was changed.", body = Problem, content_type = "application/problem+json"),
@@ -237,7 +237,7 @@ async fn publish_draft(
     Ok((StatusCode::CREATED, axum::Json(PublishedView::from(published))).into_response())
 }
 
-fn key(section: &str, id: String) -> ApiResult<Key> {
+pub(super) fn key(section: &str, id: String) -> ApiResult<Key> {
     let kind = Kind::parse(section).ok_or_else(|| {
         Problem::new(
             StatusCode::NOT_FOUND,
@@ -255,7 +255,7 @@ fn no_object() -> Problem {
 }
 
 /// RFC 7396 §2.
-fn merge(target: &mut Value, patch: Value) {
+pub(in crate::api) fn merge(target: &mut Value, patch: Value) {
     let Value::Object(patch) = patch else {
         *target = patch;
         return;

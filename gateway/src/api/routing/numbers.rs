@@ -6,22 +6,31 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use vestibule_config::{
-    number::{Holding, HoldingEvent, NumberRecord, NumberState, Sms, SmsEvent},
+    number::{
+        Holding, HoldingEvent, NumberKind, NumberRecord, NumberState, SetupStep, Sms, SmsEvent, SmsUse,
+    },
     store::{AuditRow, NumberChange},
 };
-use vestibule_routing::{address::E164, id::ContactId};
+use vestibule_routing::{
+    address::{Address, E164},
+    channel::Channel,
+    id::ContactId,
+    plan::NumberVoice,
+};
 
 use super::blocking;
 use crate::{
     api::{
         AppState,
         extract::{Actor, Json, Path, Query},
+        numbers::FactsView,
         problem::{ApiResult, Problem},
     },
     journal::{Entry, Event, EventKind},
+    numbers::import::Line,
 };
 
-pub(super) fn routes() -> OpenApiRouter<AppState> {
+pub(in crate::api) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(list_numbers, add_number))
         .routes(routes!(read_number))
@@ -43,7 +52,7 @@ struct NumbersQuery {
 
 /// A number.
 #[derive(Debug, Serialize, ToSchema)]
-struct NumberView {
+pub(in crate::api) struct NumberView {
     /// The number.
     number: String,
     /// `owned_idle`, `direct_line`, `ivr_linked`, `porting`, `forwarding`, `releasing` or `released`.
@@ -58,10 +67,20 @@ struct NumberView {
     queue_ivr: Option<String>,
     /// Seconds before the Queue IVR or the music.
     queue_wait_seconds: Option<u32>,
+    /// The number's inbox, where it is not the default.
+    inbox: Option<String>,
+    /// What is known of it.
+    facts: FactsView,
+    /// Where its set-up was left: `registration`, `activate_voice`, `link_ivr`, `pick_ivr`, `link_inboxes` or `test_call`;
+    /// null when it is done.
+    #[schema(value_type = Option<String>)]
+    setup: Option<SetupStep>,
+    /// What to know of it.
+    warnings: Vec<String>,
 }
 
 /// List numbers with what is linked to them.
-#[utoipa::path(get, path = "/api/v1/numbers", tag = "numbers", params(NumbersQuery), responses(
+#[utoipa::path(get, path = "/api/v1/numbers", security(("key" = ["numbers.read"])), tag = "numbers", params(NumbersQuery), responses(
     (status = 200, description = "A page of numbers; `next` is absent at the end.", body = Object),
     (status = 400, description = "A parameter is wrong.", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -81,7 +100,7 @@ async fn list_numbers(
 }
 
 /// Read a number with the audit of its record.
-#[utoipa::path(get, path = "/api/v1/numbers/{number}", tag = "numbers",
+#[utoipa::path(get, path = "/api/v1/numbers/{number}", security(("key" = ["numbers.read"])), tag = "numbers",
     params(("number" = String, Path, description = "The number, `+14155550100`")),
     responses(
         (status = 200, description = "The number and what was done to its record.", body = Object),
@@ -112,6 +131,17 @@ struct NewNumber {
     /// Whether it can carry SMS; true when absent.
     #[serde(default = "yes")]
     sms: bool,
+    /// Whether it can carry pictures too.
+    #[serde(default)]
+    mms: bool,
+    /// The carrier account that holds it, for example `manual`; one that sells numbers takes none up.
+    carrier: Option<String>,
+    /// Its city.
+    city: Option<String>,
+    /// Its state or province.
+    region: Option<String>,
+    /// Its country, in two letters.
+    country: Option<String>,
 }
 
 fn yes() -> bool {
@@ -119,7 +149,7 @@ fn yes() -> bool {
 }
 
 /// Take up a number of a carrier of your own: its calls and messages come by a trunk and a provider that you set up.
-#[utoipa::path(post, path = "/api/v1/numbers", tag = "numbers", request_body = NewNumber, responses(
+#[utoipa::path(post, path = "/api/v1/numbers", security(("key" = ["numbers.buy"])), tag = "numbers", request_body = NewNumber, responses(
     (status = 201, description = "It has a record; voice is set up in the routing document.", body = NumberView),
     (status = 400, description = "It is no E.164 number.", body = Problem, content_type = "application/problem+json"),
     (status = 409, description = "It has a record already.", body = Problem, content_type = "application/problem+json"),
@@ -127,9 +157,15 @@ fn yes() -> bool {
 async fn add_number(
     State(state): State<AppState>,
     Actor(actor): Actor,
-    Json(NewNumber { number, sms }): Json<NewNumber>,
+    Json(new): Json<NewNumber>,
 ) -> ApiResult<(StatusCode, axum::Json<NumberView>)> {
+    let NewNumber { number, sms, mms, carrier, city, region, country } = new;
     let number = parse(&number)?;
+    if let Some(carrier) = carrier {
+        let line = Line { number, sms, mms, city, region, country };
+        let record = state.numbers.take_up(&carrier, &line, actor).await?;
+        return Ok((StatusCode::CREATED, axum::Json(view(&state, record))));
+    }
     let sms = if sms { Sms::Required } else { Sms::NotCapable };
     let record = blocking(&state, move |store| store.add_number(number, Holding::Owned, sms, &actor)).await?;
     tell(&state, EventKind::NumberChanged, &record).await?;
@@ -141,7 +177,7 @@ async fn add_number(
 /// `{"event": "submit"}`, `review_begun`, `update_asked` (with `deadline`), `approve`, `reject` (with `reasons`,
 /// `editable_until`), `suspend`, `switch_off` or `switch_on`. While it is off, messages are kept and handed to nobody; what
 /// was kept is handed on when it is switched on.
-#[utoipa::path(post, path = "/api/v1/numbers/{number}/registration", tag = "numbers", request_body = Object,
+#[utoipa::path(post, path = "/api/v1/numbers/{number}/registration", security(("key" = ["numbers.compliance"])), tag = "numbers", request_body = Object,
     params(("number" = String, Path, description = "The number, `+14155550100`")),
     responses(
         (status = 200, description = "The number as it is now.", body = NumberView),
@@ -171,7 +207,7 @@ struct HoldingChange {
 }
 
 /// Tell whether a number is held.
-#[utoipa::path(post, path = "/api/v1/numbers/{number}/holding", tag = "numbers", request_body = HoldingChange,
+#[utoipa::path(post, path = "/api/v1/numbers/{number}/holding", security(("key" = ["numbers.release"])), tag = "numbers", request_body = HoldingChange,
     params(("number" = String, Path, description = "The number, `+14155550100`")),
     responses(
         (status = 200, description = "The number as it is now.", body = NumberView),
@@ -186,6 +222,13 @@ async fn change_holding(
     Path(number): Path<String>,
     Json(HoldingChange { event }): Json<HoldingChange>,
 ) -> ApiResult<axum::Json<NumberView>> {
+    let held = parse(&number)?;
+    let record = blocking(&state, move |store| store.number(held)).await?;
+    if event == HoldingEvent::Release && record.is_some_and(|record| record.facts.carrier.is_some()) {
+        let detail = format!("{held} is held by a carrier account.");
+        let remedy = "Give it back by `POST /api/v1/numbers/{number}/release`, which says beforehand what callers notice.";
+        return Err(Problem::new(StatusCode::CONFLICT, "held_by_carrier", detail, remedy));
+    }
     let record = change(&state, actor, &number, NumberChange::Holding(event)).await?;
     tell(&state, EventKind::NumberChanged, &record).await?;
     Ok(axum::Json(view(&state, record)))
@@ -210,7 +253,7 @@ async fn tell(state: &AppState, kind: EventKind, record: &NumberRecord) -> ApiRe
     Ok(())
 }
 
-fn view(state: &AppState, record: NumberRecord) -> NumberView {
+pub(in crate::api) fn view(state: &AppState, record: NumberRecord) -> NumberView {
     let active = state.store.active().load();
     let voice = active.plan.numbers.get(&record.number);
     NumberView {
@@ -220,7 +263,43 @@ fn view(state: &AppState, record: NumberRecord) -> NumberView {
         initial_ivr: voice.and_then(|voice| voice.initial_ivr.as_ref()).map(ToString::to_string),
         queue_ivr: voice.and_then(|voice| voice.queue_ivr.as_ref()).map(ToString::to_string),
         queue_wait_seconds: voice.map(|voice| voice.queue_wait_seconds),
+        inbox: active
+            .plan
+            .entry_points
+            .get(&(Channel::Voice, Address::Number(record.number)))
+            .and_then(|entry| entry.inbox.as_ref())
+            .map(ToString::to_string),
+        warnings: warnings(&record, voice.map(|voice| &**voice)),
+        facts: FactsView::from(&record.facts),
+        setup: record.setup,
     }
+}
+
+/// What to know of a number.
+fn warnings(record: &NumberRecord, voice: Option<&NumberVoice>) -> Vec<String> {
+    let mut all = Vec::new();
+    let toll_free = NumberKind::of(record.number) == Some(NumberKind::TollFree);
+    match record.sms.use_of() {
+        SmsUse::Receives if toll_free => {
+            all.push("It is not verified: texts from it are blocked or throttled.".to_owned());
+        }
+        SmsUse::Receives => {
+            all.push("It belongs to no approved campaign: no texts may be sent from it.".to_owned());
+        }
+        SmsUse::Sends => {
+            all.push(
+                "Your website, and an IVR that offers texts, must say how customers agree to them."
+                    .to_owned(),
+            );
+        }
+        SmsUse::Off => {}
+    }
+    if let Some(wait) = voice.map(|voice| voice.queue_wait_seconds).filter(|wait| !(30..=45).contains(wait)) {
+        all.push(format!(
+            "Callers wait {wait} seconds before the Queue IVR or the music; 30 to 45 is usual."
+        ));
+    }
+    all
 }
 
 fn parse(text: &str) -> ApiResult<E164> {

@@ -61,24 +61,26 @@ struct SimulateQuery {
     revision: Option<u64>,
 }
 
-/// Say which revision is active, and how much it routes.
-#[utoipa::path(get, path = "/api/v1/routing", tag = "routing", responses(
+/// Say which revision is active, how much it routes, and how many edits of the draft are not published.
+#[utoipa::path(get, path = "/api/v1/routing", security(("key" = ["routing.read"])), tag = "routing", responses(
     (status = 200, description = "The active revision and its counts.", body = Object),
 ))]
-async fn active_routing(State(state): State<AppState>) -> axum::Json<Value> {
+async fn active_routing(State(state): State<AppState>) -> ApiResult<axum::Json<Value>> {
+    let draft_changes = blocking(&state, |store| store.draft_size()).await?;
     let active = state.store.active().load();
-    axum::Json(json!({
+    Ok(axum::Json(json!({
+        "draft_changes": draft_changes,
         "revision": active.revision,
         "numbers": active.plan.numbers.len(),
         "entry_points": active.plan.entry_points.len(),
         "inboxes": active.plan.inboxes.len(),
         "ivrs": active.plan.ivrs.len(),
         "trunks": active.trunks.iter().count(),
-    }))
+    })))
 }
 
 /// List revisions, newest first.
-#[utoipa::path(get, path = "/api/v1/routing/revisions", tag = "routing", params(RevisionsQuery), responses(
+#[utoipa::path(get, path = "/api/v1/routing/revisions", security(("key" = ["routing.read"])), tag = "routing", params(RevisionsQuery), responses(
     (status = 200, description = "A page of revisions; `next` is absent at the end.", body = Object),
     (status = 400, description = "A parameter is wrong.", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -95,7 +97,7 @@ async fn list_revisions(
 }
 
 /// Read the document of a revision; YAML when `Accept` asks for it.
-#[utoipa::path(get, path = "/api/v1/routing/revisions/{number}", tag = "routing",
+#[utoipa::path(get, path = "/api/v1/routing/revisions/{number}", security(("key" = ["routing.read"])), tag = "routing",
     params(("number" = u64, Path, description = "The revision")),
     responses(
         (status = 200, description = "The document.", body = Object),
@@ -116,7 +118,7 @@ async fn read_revision(
 }
 
 /// Restore a revision as a new one.
-#[utoipa::path(post, path = "/api/v1/routing/revisions/{number}/restore", tag = "routing",
+#[utoipa::path(post, path = "/api/v1/routing/revisions/{number}/restore", security(("key" = ["routing.publish"])), tag = "routing",
     params(("number" = u64, Path, description = "The revision to restore")),
     request_body = Note,
     responses(
@@ -136,7 +138,7 @@ async fn restore_revision(
 }
 
 /// Compare two revisions, object by object.
-#[utoipa::path(get, path = "/api/v1/routing/diff", tag = "routing", params(CompareQuery), responses(
+#[utoipa::path(get, path = "/api/v1/routing/diff", security(("key" = ["routing.read"])), tag = "routing", params(CompareQuery), responses(
     (status = 200, description = "Objects that differ, with both bodies.", body = Object),
     (status = 404, description = "No such revision.", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -149,7 +151,7 @@ async fn compare_revisions(
 }
 
 /// Say step by step what would happen to a call: `{"to": "+1…", "from": "+1…", "at": "…", "keys": {"7": "2"}}`.
-#[utoipa::path(post, path = "/api/v1/routing/simulate", tag = "routing", params(SimulateQuery),
+#[utoipa::path(post, path = "/api/v1/routing/simulate", security(("key" = ["routing.read"])), tag = "routing", params(SimulateQuery),
     request_body = Object,
     responses(
         (status = 200, description = "The steps, where it ended up, and how it ended.", body = Object),

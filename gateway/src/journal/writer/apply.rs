@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use jiff::Timestamp;
-use rusqlite::{OptionalExtension, Transaction, params};
+use rusqlite::{Transaction, params};
 
 use crate::journal::{
     ContactEnd, ContactProgress, ContactStart, ContactUpdate, Entry, Event, JournalError, Receipt, callback,
@@ -61,39 +61,6 @@ pub(in crate::journal) fn write_events(
         *seq += u64::from(count);
     }
     Ok(Receipt { first, count })
-}
-
-/// Moves a consumer's cursor if it stands at `expected`.
-pub(super) fn apply_cursor(
-    transaction: &Transaction<'_>,
-    consumer: &str,
-    expected: u64,
-    cursor: u64,
-    last: u64,
-    now: Timestamp,
-) -> rusqlite::Result<Result<(), JournalError>> {
-    let stored: Option<i64> = transaction
-        .prepare_cached("SELECT cursor FROM consumer WHERE name = ?")?
-        .query_row([consumer], |row| row.get(0))
-        .optional()?;
-    let current = stored.and_then(|cursor| u64::try_from(cursor).ok()).unwrap_or(0);
-    if current != expected {
-        return Ok(Err(JournalError::CursorMoved { expected, current }));
-    }
-    if cursor > last {
-        return Ok(Err(JournalError::CursorAhead { cursor, last }));
-    }
-    if stored.is_none() {
-        let consumers: u32 =
-            transaction.prepare_cached("SELECT count(*) FROM consumer")?.query_row([], |row| row.get(0))?;
-        if consumers >= CONSUMERS_MAX {
-            return Ok(Err(JournalError::TooManyConsumers { max: CONSUMERS_MAX }));
-        }
-    }
-    transaction
-        .prepare_cached("INSERT OR REPLACE INTO consumer(name, cursor, updated_us) VALUES(?,?,?)")?
-        .execute(params![consumer, signed(cursor), now.as_microsecond()])?;
-    Ok(Ok(()))
 }
 
 fn insert_contact(transaction: &Transaction<'_>, id: &str, start: &ContactStart) -> rusqlite::Result<usize> {
@@ -184,5 +151,3 @@ pub(in crate::journal) fn snake_case(value: &impl serde::Serialize) -> String {
 fn signed(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
-
-const CONSUMERS_MAX: u32 = 1000;

@@ -30,7 +30,10 @@ impl Mail {
                 format!("{}/{address}/{hash}", self.content.message_id)
             }
         };
-        let what = What::Message(Box::new(self.content));
+        let mut content = self.content;
+        // It was here before (RFC 5321 §6.3 leaves it to us how that is seen).
+        content.automatic |= !address.is_empty() && self.delivered_to.contains(&address);
+        let what = What::Message(Box::new(content));
         Incoming { id, channel: Channel::Email, customer: self.from, address, at: self.at, what }
     }
 }

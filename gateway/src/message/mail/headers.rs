@@ -65,6 +65,11 @@ impl Headers {
         self.all(name).find_map(|value| value.as_text()).and_then(line)
     }
 
+    /// The same of the first `max` headers of that name.
+    pub(super) fn texts(&self, name: &str, max: usize) -> Vec<String> {
+        self.all(name).take(max).filter_map(|value| value.as_text()).filter_map(line).collect()
+    }
+
     /// The ids in the header, without brackets.
     pub(crate) fn ids(&self, name: &str) -> Vec<String> {
         let Some(value) = self.all(name).next() else { return Vec::new() };

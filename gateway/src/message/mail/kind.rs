@@ -19,7 +19,7 @@ pub(super) fn automatic(headers: &Headers, return_path: Option<&str>) -> bool {
     (has("Auto-Submitted") && !says("Auto-Submitted", &["no"]))
         || says("Precedence", &["bulk", "junk", "list", "auto_reply"])
         || (has("X-Auto-Response-Suppress") && !says("X-Auto-Response-Suppress", &["none"]))
-        || ["List-Id", "X-Autoreply", "X-Autorespond"].iter().any(|name| has(name))
+        || ["List-Id", "X-Autoreply", "X-Autorespond", "X-Loop"].iter().any(|name| has(name))
         || headers.text("Return-Path").is_some_and(bounce)
         || return_path.is_some_and(|path| bounce(path.to_owned()))
         || headers.media_type() == "multipart/report"
@@ -39,11 +39,21 @@ const FORWARDERS: [&str; 9] = [
     "proton.me",
 ];
 
-/// The link, else the code, by which forwarding to us is confirmed. It is believed because of the sender's name alone:
-/// a person looks at it, and nothing opens it unasked.
+/// Whether a mail from this mailbox, signed by these domains, is a forwarder's: its own signature is on it.
+pub(super) fn is_of_forwarder(from: &str, signed_by: &[String]) -> bool {
+    let forwarder = from.rsplit_once('@').and_then(|(_, domain)| forwarder(domain));
+    forwarder.is_some_and(|forwarder| signed_by.iter().any(|domain| is_within(domain, forwarder)))
+}
+
+fn forwarder(domain: &str) -> Option<&'static str> {
+    FORWARDERS.iter().find(|known| is_within(domain, known)).copied()
+}
+
+/// The link, else the code, by which forwarding to us is confirmed, as the mail says. Whether it is the forwarder's is
+/// proven by its signature ([`is_of_forwarder`]); a person looks at it, and nothing opens it unasked.
 pub(super) fn confirmation(mail: &Mail) -> Option<String> {
     let (local, domain) = mail.from.rsplit_once('@')?;
-    let forwarder = FORWARDERS.iter().find(|known| is_within(domain, known))?;
+    let forwarder = forwarder(domain)?;
     let subject = mail.content.subject.as_deref().unwrap_or_default();
     let text = &mail.content.text;
     let google = domain == "google.com";

@@ -32,6 +32,7 @@ fn a_mail_is_read_with_its_text_its_thread_and_its_files() {
         name: Some("\u{20ac}uro.png".into()),
         media_type: "image/png".into(),
         bytes: 8,
+        winmail: false,
         content_id: Some("img@x".into()),
         data: Bytes::from_static(b"\x89PNG\r\n\x1a\n"),
         file: None,
@@ -248,4 +249,26 @@ proptest! {
         let (found, _) = parts(&body, b"b", 50);
         prop_assert!(found.iter().map(|part| part.len()).sum::<usize>() <= body.len());
     }
+}
+
+#[test]
+fn a_mail_that_was_here_before_is_in_a_circle_and_outlooks_wrapping_is_flagged() {
+    let mail = "From: a@b\r\nDelivered-To: Help@example.com\r\nContent-Type: application/ms-tnef\r\n\r\nx";
+    let told = |to: &str| {
+        let raw = mail.as_bytes();
+        let incoming = read(raw, Some("a@b")).incoming(&Envelope { id: None, to: Some(to), raw });
+        incoming.content().unwrap().clone()
+    };
+    assert!(told("help@example.com").automatic);
+    assert!(!told("sales@example.com").automatic, "forwarders write their own such headers");
+    assert!(told("help@example.com").attachments[0].winmail);
+    assert!(is_winmail("application/octet-stream", Some("WinMail.dat")));
+}
+
+#[test]
+fn what_stands_behind_a_plus_is_told_as_it_was_written() {
+    let both = |plain: &str, tag: &str| Some((plain.to_owned(), tag.to_owned()));
+    assert_eq!(tagged("<Help+Case-7@Example.com>"), both("help@example.com", "Case-7"));
+    assert_eq!(tagged("help+a+b@example.com"), both("help@example.com", "a+b"));
+    assert_eq!((tagged("help@example.com"), tagged("help+@example.com"), tagged("a+b")), (None, None, None));
 }

@@ -9,7 +9,10 @@ use ring::hmac;
 use vestibule_routing::channel::Channel;
 
 use super::{Arrived, Credentials, Incoming, Refused, form::Form, mails, other, proof, unparsed};
-use crate::message::mail::{self, Assembled, Envelope, Headers};
+use crate::message::mail::{
+    self, Assembled, Envelope, Headers,
+    authentication::{Evidence, Finding, Upstream},
+};
 
 /// How old a signature may be: the provider's last repetition comes after 8 hours.
 const AGE_MAX: SignedDuration = SignedDuration::from_hours(9);
@@ -60,16 +63,16 @@ pub(super) fn read(arrived: &Arrived<'_>) -> Vec<Incoming> {
     }
     if let Some(raw) = form.bytes("body-mime") {
         let envelope = Envelope { id: None, to: to.as_deref(), raw };
-        return vec![mail::read(raw, sender.as_deref()).incoming(&envelope)];
+        let mut mail = mail::read(raw, sender.as_deref());
+        // The provider's own headers stand in the form, and not in the mail, which its writer made.
+        mail.content.evidence = Some(Evidence::of(raw, upstream(&listed(&form))));
+        return vec![mail.incoming(&envelope)];
     }
     let (text, html) = (form.text("body-plain"), form.text("body-html"));
-    let listed = form
-        .text("message-headers")
-        .and_then(|json| serde_json::from_str::<Vec<(String, String)>>(&json).ok());
-    if (text.is_none() && html.is_none() && listed.is_none()) || to.is_none() {
+    let listed = listed(&form);
+    if (text.is_none() && html.is_none() && listed.is_empty()) || to.is_none() {
         return unparsed(Channel::Email, arrived);
     }
-    let listed = listed.unwrap_or_default();
     let single = ["From", "To", "Subject", "Date", "Message-Id", "In-Reply-To", "References"];
     // The list is not there when the route stores the mail first; some headers are fields as well.
     let single = single.map(|name| (name, form.text(name).or_else(|| form.text(&name.to_lowercase()))));
@@ -88,8 +91,38 @@ pub(super) fn read(arrived: &Arrived<'_>) -> Vec<Incoming> {
     let token = form.text("token").unwrap_or_default();
     let mut mail = mail::assembled(&headers, sender.as_deref(), parts, token.as_bytes());
     mail.content.media = form.text("attachments").map(|json| stored(&json)).unwrap_or_default();
+    mail.content.evidence = Some(Evidence::of(&[], upstream(&listed)));
     let envelope = Envelope { id: None, to: to.as_deref(), raw: token.as_bytes() };
     vec![mail.incoming(&envelope)]
+}
+
+/// The headers that the provider lists, its own among them.
+fn listed(form: &Form<'_>) -> Vec<(String, String)> {
+    let json = form.text("message-headers");
+    json.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default()
+}
+
+/// What the provider found out. Whoever wrote the mail may have put such headers into it: the last one counts, which the
+/// provider added.
+fn upstream(listed: &[(String, String)]) -> Upstream {
+    let said = |name: &str| {
+        listed
+            .iter()
+            .rev()
+            .find(|(known, _)| known.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
+    };
+    let mut upstream = Upstream {
+        spf: said("X-Mailgun-Spf").and_then(|word| Finding::told(word, None)),
+        dkim: said("X-Mailgun-Dkim-Check-Result").and_then(|word| Finding::told(word, None)),
+        spam: said("X-Mailgun-Sflag").map(|flag| flag.trim().eq_ignore_ascii_case("yes")),
+        ..Upstream::default()
+    };
+    // The flag is the provider's own reading of its score.
+    let flag = upstream.spam;
+    upstream.scored(said("X-Mailgun-Sscore").unwrap_or_default());
+    upstream.spam = flag.or(upstream.spam);
+    upstream
 }
 
 /// Files that the provider keeps, and names by link.

@@ -12,9 +12,12 @@ pub(super) fn attachment(
     let cid = content_id.map(|id| id.trim().trim_start_matches('<').trim_end_matches('>'));
     let bare = media_type.unwrap_or_default().split(';').next().unwrap_or_default().trim();
     let media_type = if bare.is_empty() { "application/octet-stream" } else { bare };
+    let name = name.and_then(mail::file_name);
+    let media_type = media_type.chars().take(127).collect::<String>().to_ascii_lowercase();
     Attachment {
-        name: name.and_then(mail::file_name),
-        media_type: media_type.chars().take(127).collect::<String>().to_ascii_lowercase(),
+        winmail: mail::is_winmail(&media_type, name.as_deref()),
+        name,
+        media_type,
         bytes: data.len(),
         content_id: cid.filter(|id| !id.is_empty() && id.len() <= 500).map(str::to_owned),
         data: data.into(),

@@ -8,7 +8,10 @@ use vestibule_routing::channel::Channel;
 use super::{Arrived, Credentials, Incoming, Refused, mails, proof, unparsed};
 use crate::message::{
     Attachment,
-    mail::{self, Assembled, Envelope, Headers},
+    mail::{
+        self, Assembled, Envelope, Headers,
+        authentication::{Evidence, Finding, Upstream},
+    },
 };
 
 pub(super) fn verify(arrived: &Arrived<'_>, credentials: &Credentials<'_>) -> Result<(), Refused> {
@@ -80,14 +83,35 @@ pub(super) fn read(arrived: &Arrived<'_>) -> Vec<Incoming> {
     let to = body.original_recipient.as_deref().filter(|to| !to.is_empty());
     let to = to.or_else(|| body.to_full.first().map(|mailbox| mailbox.email.as_str()));
     let envelope = Envelope { id: Some(&body.message_id), to, raw: arrived.body };
-    let mail = match body.raw_email.as_deref().filter(|raw| !raw.is_empty()) {
-        Some(raw) => mail::read(raw.as_bytes(), None),
-        None => body.assembled(),
-    };
+    let whole = body.raw_email.as_deref().unwrap_or_default();
+    let mut mail = if whole.is_empty() { body.assembled() } else { mail::read(whole.as_bytes(), None) };
+    mail.content.evidence = Some(Evidence::of(whole.as_bytes(), body.upstream()));
     vec![mail.incoming(&envelope)]
 }
 
 impl Body {
+    /// What the provider found out: the first header of each name is its own, those of the mail follow.
+    fn upstream(&self) -> Upstream {
+        let said = |name: &str| {
+            self.headers
+                .iter()
+                .find(|header| header.name.eq_ignore_ascii_case(name))
+                .map(|header| header.value.trim())
+        };
+        let word = |text: &str| {
+            text.split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default().to_owned()
+        };
+        let mut upstream = Upstream {
+            spf: said("Received-SPF").and_then(|text| Finding::told(&word(text), None)),
+            spam: said("X-Spam-Status").map(|text| word(text).eq_ignore_ascii_case("yes")),
+            ..Upstream::default()
+        };
+        let flag = upstream.spam;
+        upstream.scored(said("X-Spam-Score").unwrap_or_default());
+        upstream.spam = flag.or(upstream.spam);
+        upstream
+    }
+
     fn assembled(&self) -> mail::Mail {
         let given = self.headers.iter().map(|header| (header.name.as_str(), header.value.as_str()));
         // These stand in fields of their own, and not among the headers.

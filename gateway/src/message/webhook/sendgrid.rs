@@ -10,7 +10,10 @@ use serde::Deserialize;
 use vestibule_routing::channel::Channel;
 
 use super::{Arrived, Credentials, Incoming, Refused, form::Form, header, mails, proof, unparsed};
-use crate::message::mail::{self, Assembled, Envelope, Headers};
+use crate::message::mail::{
+    self, Assembled, Envelope, Headers,
+    authentication::{AuthResult, Evidence, Finding, Upstream},
+};
 
 /// How old a signature may be: whether repetitions are signed anew is not said.
 const AGE_MAX: SignedDuration = SignedDuration::from_hours(4 * 24);
@@ -64,12 +67,38 @@ pub(super) fn read(arrived: &Arrived<'_>) -> Vec<Incoming> {
         (None, Some(head)) => (assembled(&form, head, sender), head),
         (None, None) => return unparsed(Channel::Email, arrived),
     };
+    let mut mail = mail;
+    let whole = form.bytes("email").unwrap_or_default();
+    mail.content.evidence = Some(Evidence::of(whole, upstream(&form)));
     // One mail to several of our mailboxes is a message at each of them.
     let told = |to: Option<&str>| mail.clone().incoming(&Envelope { id: None, to, raw });
     if route.to.is_empty() {
         return vec![told(None)];
     }
     route.to.iter().take(RECIPIENTS_MAX).map(|to| told(Some(to))).collect()
+}
+
+/// What the provider found out: it saw the sender's server.
+fn upstream(form: &Form<'_>) -> Upstream {
+    let mut upstream = Upstream {
+        spf: form.text("SPF").and_then(|word| Finding::told(&word, None)),
+        dkim: form.text("dkim").and_then(|told| signature(&told)),
+        ..Upstream::default()
+    };
+    upstream.scored(&form.text("spam_score").unwrap_or_default());
+    upstream
+}
+
+/// The provider's form of it: `{@example.org : pass}`, one for each signature.
+fn signature(told: &str) -> Option<Finding> {
+    let bare = told.trim().trim_start_matches('{').trim_end_matches('}');
+    let findings = bare.split(',').filter_map(|one| {
+        let (domain, word) = one.split_once(':')?;
+        Finding::told(word, Some(domain.trim().trim_start_matches('@')))
+    });
+    let mut findings: Vec<Finding> = findings.take(10).collect();
+    findings.sort_by_key(|finding| finding.result != AuthResult::Pass);
+    findings.into_iter().next()
 }
 
 /// Most recipients of one mail.

@@ -15,7 +15,10 @@ use serde::Deserialize;
 use vestibule_routing::channel::Channel;
 
 use super::{Arrived, Credentials, Incoming, Refused, other, proof, unparsed};
-use crate::message::mail::{self, Envelope};
+use crate::message::mail::{
+    self, Envelope,
+    authentication::{Evidence, Finding, Upstream},
+};
 
 /// How old a signature may be: repetitions go on for an hour at most.
 const AGE_MAX: SignedDuration = SignedDuration::from_hours(2);
@@ -156,6 +159,38 @@ struct Receipt {
     recipients: Vec<String>,
     #[serde(default)]
     action: Action,
+    #[serde(rename = "spamVerdict", default)]
+    spam: Verdict,
+    #[serde(rename = "virusVerdict", default)]
+    virus: Verdict,
+    #[serde(rename = "spfVerdict", default)]
+    spf: Verdict,
+    #[serde(rename = "dkimVerdict", default)]
+    dkim: Verdict,
+    #[serde(rename = "dmarcVerdict", default)]
+    dmarc: Verdict,
+}
+
+#[derive(Default, Deserialize)]
+struct Verdict {
+    #[serde(default)]
+    status: String,
+}
+
+impl Receipt {
+    /// What the provider found out.
+    fn upstream(&self) -> Upstream {
+        let fails = |verdict: &Verdict| verdict.status.eq_ignore_ascii_case("fail");
+        let told = |verdict: &Verdict| Finding::told(&verdict.status, None);
+        Upstream {
+            spf: told(&self.spf),
+            dkim: told(&self.dkim),
+            dmarc: told(&self.dmarc),
+            spam: Some(fails(&self.spam)),
+            score: None,
+            virus: fails(&self.virus),
+        }
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -174,7 +209,8 @@ impl Told {
             Some(_) => Cow::Owned(mail::base64(content.as_bytes())),
             None => Cow::Borrowed(content.as_bytes()),
         };
-        let mail = mail::read(&raw, about.source.as_deref());
+        let mut mail = mail::read(&raw, about.source.as_deref());
+        mail.content.evidence = Some(Evidence::of(&raw, self.receipt.upstream()));
         // The rule's recipients are ours; `destination` has everybody's.
         let recipients =
             if self.receipt.recipients.is_empty() { &about.destination } else { &self.receipt.recipients };

@@ -1,31 +1,22 @@
 //! Questions to the name service: NAPTR, SRV, A and AAAA records, kept for as long as each says, within bounds.
 
-use std::{io, net::IpAddr, time::Duration};
+use std::{io, net::IpAddr};
 
 use hickory_resolver::{
     TokioResolver,
-    config::{LookupIpStrategy, NameServerConfig, ResolverConfig, ResolverOpts},
-    name_server::TokioConnectionProvider,
-    proto::{
-        rr::{RData, RecordType, rdata::NAPTR},
-        xfer::Protocol,
+    proto::rr::{
+        RData, RecordType,
+        rdata::{NAPTR, SRV},
     },
 };
 use rand::Rng;
 use sip_proto::endpoint::Transport;
 use vestibule_config::settings::DnsServer;
 
-/// How long one server may take for one answer; a lost one is asked for once more.
-const ANSWER_WITHIN: Duration = Duration::from_millis(700);
+use crate::names::{self, whole};
 
 /// Answers that are kept.
-const ANSWERS_MAX: usize = 4096;
-
-/// The longest time for which an answer is kept, whatever it says.
-const ANSWER_KEPT_MAX: Duration = Duration::from_secs(3600);
-
-/// The longest time for which it is kept that there is no such record.
-const ABSENCE_KEPT_MAX: Duration = Duration::from_secs(60);
+const ANSWERS_MAX: u64 = 4096;
 
 /// SRV records of one name that are looked at.
 const SERVERS_MAX: usize = 32;
@@ -49,32 +40,11 @@ pub(super) struct Server {
 impl Dns {
     /// Asks these servers, or those that the system names when there are none.
     pub(super) fn new(servers: &[DnsServer]) -> Self {
-        let builder = if servers.is_empty() {
-            match TokioResolver::builder_tokio() {
-                Ok(builder) => builder,
-                Err(error) => {
-                    tracing::warn!(%error, "the system names no name server: SRV records are not asked for");
-                    return Self::of_the_system();
-                }
-            }
-        } else {
-            let mut config = ResolverConfig::new();
-            for server in servers {
-                config.add_name_server(NameServerConfig::new(server.0, Protocol::Udp));
-                config.add_name_server(NameServerConfig::new(server.0, Protocol::Tcp));
-            }
-            TokioResolver::builder_with_config(config, TokioConnectionProvider::default())
-        };
-        let mut options = ResolverOpts::default();
-        options.timeout = ANSWER_WITHIN;
-        options.attempts = 1;
-        // Room for long lists of servers without a second question over TCP.
-        options.edns0 = true;
-        options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
-        options.cache_size = ANSWERS_MAX;
-        options.positive_max_ttl = Some(ANSWER_KEPT_MAX);
-        options.negative_max_ttl = Some(ABSENCE_KEPT_MAX);
-        Self { resolver: Some(builder.with_options(options).build()) }
+        let resolver = names::resolver(servers, ANSWERS_MAX);
+        if resolver.is_none() {
+            tracing::warn!("SRV records are not asked for: hosts are looked up as the system does");
+        }
+        Self { resolver }
     }
 
     /// The system's own look-up.
@@ -88,29 +58,34 @@ impl Dns {
         let Some(resolver) = &self.resolver else { return Vec::new() };
         let Ok(found) = resolver.lookup(whole(domain), RecordType::NAPTR).await else { return Vec::new() };
         let mut records: Vec<&NAPTR> = found
+            .answers()
             .iter()
-            .filter_map(|data| match data {
+            .filter_map(|answer| match &answer.data {
                 RData::NAPTR(record) => Some(record),
                 _ => None,
             })
-            .filter(|record| record.flags().eq_ignore_ascii_case(b"s"))
+            .filter(|record| record.flags.eq_ignore_ascii_case(b"s"))
             .collect();
-        records.sort_by_key(|record| (record.order(), record.preference()));
+        records.sort_by_key(|record| (record.order, record.preference));
         let service =
-            |record: &&NAPTR| Some((transport_of(record.services())?, record.replacement().to_string()));
+            |record: &&NAPTR| Some((transport_of(&record.services)?, record.replacement.to_string()));
         records.iter().filter_map(service).collect()
     }
 
     /// The SRV records of a service; none when there are none. Empty: it is decidedly not offered (RFC 2782).
     pub(super) async fn servers(&self, service: &str) -> Option<Vec<Server>> {
         let found = self.resolver.as_ref()?.srv_lookup(whole(service)).await.ok()?;
-        let server = |record: &hickory_resolver::proto::rr::rdata::SRV| Server {
-            priority: record.priority(),
-            weight: record.weight(),
-            host: record.target().to_string(),
-            port: record.port(),
+        let server = |record: &SRV| Server {
+            priority: record.priority,
+            weight: record.weight,
+            host: record.target.to_string(),
+            port: record.port,
         };
-        Some(found.iter().take(SERVERS_MAX).map(server).filter(|server| server.host != ".").collect())
+        let records = found.answers().iter().filter_map(|answer| match &answer.data {
+            RData::SRV(record) => Some(record),
+            _ => None,
+        });
+        Some(records.take(SERVERS_MAX).map(server).filter(|server| server.host != ".").collect())
     }
 
     /// The addresses of a host.
@@ -123,11 +98,6 @@ impl Dns {
             None => Ok(tokio::net::lookup_host((host, 0)).await?.map(|address| address.ip()).collect()),
         }
     }
-}
-
-/// A name with a dot in it is whole: nothing is put behind it. A name without one may be of the system's domain.
-fn whole(name: &str) -> String {
-    if name.contains('.') && !name.ends_with('.') { format!("{name}.") } else { name.to_owned() }
 }
 
 /// The transport of a NAPTR record's service (RFC 3263 §4.1).

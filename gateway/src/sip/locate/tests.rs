@@ -1,44 +1,14 @@
 use std::{collections::HashMap, net::Ipv4Addr};
 
-use hickory_resolver::proto::{
-    op::{Message, MessageType, ResponseCode},
-    rr::{
-        Name, RData, Record, RecordType,
-        rdata::{A, NAPTR, SRV},
-    },
+use hickory_resolver::proto::rr::{
+    Name, RData,
+    rdata::{A, NAPTR, SRV},
 };
 use rand::SeedableRng;
 use tokio::net::UdpSocket;
 
 use super::{dns::Server, *};
-
-/// A name server on loopback that knows these records.
-async fn name_server(records: &[(&str, RData)]) -> settings::DnsServer {
-    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    let address = socket.local_addr().unwrap();
-    let mut known: HashMap<(Name, RecordType), Vec<RData>> = HashMap::new();
-    for (name, data) in records {
-        known.entry((Name::from_ascii(name).unwrap(), data.record_type())).or_default().push(data.clone());
-    }
-    tokio::spawn(async move {
-        let mut buffer = [0; 4096];
-        while let Ok((length, peer)) = socket.recv_from(&mut buffer).await {
-            let asked = Message::from_vec(&buffer[..length]).unwrap();
-            let query = asked.queries()[0].clone();
-            let key = (query.name().to_lowercase(), query.query_type());
-            let exists = known.keys().any(|(name, _)| *name == key.0);
-            let mut answer = Message::new();
-            answer.set_id(asked.id()).set_message_type(MessageType::Response).set_recursion_available(true);
-            answer.set_response_code(if exists { ResponseCode::NoError } else { ResponseCode::NXDomain });
-            answer.add_query(query.clone());
-            for data in known.get(&key).into_iter().flatten() {
-                answer.add_answer(Record::from_rdata(query.name().clone(), 60, data.clone()));
-            }
-            socket.send_to(&answer.to_vec().unwrap(), peer).await.unwrap();
-        }
-    });
-    settings::DnsServer(address)
-}
+use crate::names::testing::name_server;
 
 fn name(text: &str) -> Name {
     Name::from_ascii(text).unwrap()

@@ -236,7 +236,8 @@ fn read_pair(place: &Place, provider: &CryptoProvider) -> Result<Pair, TlsError>
     Ok(Pair { names, expires_seconds, key: Arc::new(key) })
 }
 
-fn read_authorities(path: &Path) -> Result<RootCertStore, TlsError> {
+/// The authorities in a file.
+pub(crate) fn read_authorities(path: &Path) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
     for certificate in read_certificates(path)? {
         roots.add(certificate).map_err(|cause| TlsError::Unusable { path: path.to_owned(), cause })?;

@@ -13,7 +13,7 @@ fn standing(address: &str) -> Standing {
 }
 
 fn session() -> Session<'static> {
-    Session::new("mx.example.com", BOUNDS, true)
+    Session::new("mx.example.com", IpAddr::from([192, 0, 2, 1]), BOUNDS, true)
 }
 
 fn code(next: &Next) -> u16 {
@@ -155,4 +155,27 @@ proptest::proptest! {
             proptest::prop_assert!(session.errors <= BOUNDS.errors_max);
         }
     }
+}
+
+#[test]
+fn an_address_that_is_not_proven_has_a_mail_by_itself() {
+    let unproven = |address: &str| match address {
+        "new@example.com" => Standing::Unproven,
+        "later@example.com" => Standing::Unrecorded,
+        _ => Standing::Known,
+    };
+    let told = |lines: &[&str]| {
+        let mut session = session();
+        let line = |line: &&str| code(&session.line(format!("{line}\r\n").as_bytes(), &unproven));
+        let codes: Vec<u16> = lines.iter().map(line).collect();
+        (codes, session.ended())
+    };
+    let begin = ["EHLO a", "MAIL FROM:<a@b>"];
+    let (new, known) = ("RCPT TO:<new@example.com>", "RCPT TO:<help@example.com>");
+    let (codes, envelope) = told(&[begin[0], begin[1], new, known, new, "DATA"]);
+    assert_eq!(codes, [250, 250, 250, 452, 452, 354]);
+    assert!(envelope.unproven && envelope.recipients == ["new@example.com"]);
+    let (codes, envelope) = told(&[begin[0], begin[1], known, new, "RCPT TO:<later@example.com>"]);
+    assert_eq!(codes, [250, 250, 250, 452, 451]);
+    assert!(!envelope.unproven);
 }

@@ -76,6 +76,17 @@ labels! {
         /// 6xx, and what is no status.
         GlobalError = "6xx",
     }
+    /// What became of a sign-in.
+    SignIn {
+        /// Somebody signed in.
+        Done = "done",
+        /// Login and password do not fit.
+        Wrong = "wrong",
+        /// Too many attempts failed before.
+        Throttled = "throttled",
+        /// Too many at once, or the store failed.
+        Failed = "failed",
+    }
     /// Why a SIP request was refused before a transaction was made.
     SipRejection {
         /// The source is on no trunk's list.
@@ -128,6 +139,28 @@ labels! {
         /// They did not answer in time.
         TimedOut = "timed_out",
     }
+    /// What came of a request to a carrier.
+    CarrierResult {
+        /// It did what it was asked.
+        Done = "done",
+        /// It refused, or does not do that.
+        Refused = "refused",
+        /// It was asked too often.
+        Later = "later",
+        /// It was not reached, too slow, or not understood.
+        Unknown = "unknown",
+    }
+    /// What became of the purchase of a number.
+    PurchaseResult {
+        /// It is ours.
+        Bought = "bought",
+        /// The carrier refused.
+        Refused = "refused",
+        /// The carrier knows nothing of it.
+        NotBought = "not_bought",
+        /// It turned up when it was given up already.
+        Late = "late",
+    }
     /// What became of calling somebody back.
     CallbackResult {
         /// They answered and pressed the key.
@@ -165,6 +198,23 @@ labels! {
         Refused = "refused",
         /// It could not be kept now; its sender keeps it.
         NotKept = "not_kept",
+        /// It helps to verify an address, and is kept for that.
+        Proof = "proof",
+        /// It is for an address that is not verified; its sender keeps it.
+        Unproven = "unproven",
+    }
+    /// How it was found out where a mail comes from.
+    Authenticated {
+        /// By the name service.
+        Done = "done",
+        /// Not in time; some or all of it is `temperror`.
+        TimedOut = "timed_out",
+        /// Too many others were being looked at.
+        Busy = "busy",
+        /// A fault in the gateway.
+        Fault = "fault",
+        /// Nobody was asked: switched off, or the provider took the mail apart.
+        NotAsked = "not_asked",
     }
     /// What became of a text that an IVR was to send.
     SmsResult {
@@ -181,6 +231,15 @@ labels! {
         /// The carrier did not answer, or not so that it is understood.
         Unknown = "unknown",
     }
+    /// What became of an attempt to fetch a file of a message.
+    MessageMediaResult {
+        /// It is kept.
+        Stored = "stored",
+        /// It failed, and is tried again.
+        Again = "again",
+        /// It failed, and was given up.
+        Failed = "failed",
+    }
     /// Why a visitor of a page was refused.
     ChatRefusal {
         /// The page's origin is none of the chat app's.
@@ -193,6 +252,8 @@ labels! {
         Rate = "rate",
         /// A message of a wrong form.
         Message = "message",
+        /// A file that is not taken, or not there.
+        File = "file",
         /// The chat was not open.
         NotOpen = "not_open",
         /// It could not be made durable.
@@ -272,8 +333,14 @@ pub(super) fn reference() -> String {
     values::<CallbackResult>("`result` of `vestibule_callback_attempts_total`", &mut page);
     values::<DeliveryResult>("`result` of `vestibule_deliveries_total`", &mut page);
     values::<WebhookResult>("`result` of `vestibule_webhook_requests_total`", &mut page);
+    values::<MailResult>("`result` of `vestibule_smtp_mails_total`", &mut page);
+    values::<Authenticated>("`result` of `vestibule_mail_authentications_total`", &mut page);
     values::<SmsResult>("`result` of `vestibule_texts_total`", &mut page);
+    values::<MessageMediaResult>("`result` of `vestibule_message_media_fetches_total`", &mut page);
+    values::<CarrierResult>("`result` of `vestibule_carrier_requests_total`", &mut page);
+    values::<PurchaseResult>("`result` of `vestibule_number_purchases_total`", &mut page);
     values::<ChatRefusal>("`reason` of `vestibule_chat_refused_total`", &mut page);
+    values::<SignIn>("`result` of `vestibule_sign_ins_total`", &mut page);
     page.push_str(
         "| `side`, `reason` of `vestibule_calls_ended_total` | side and reason of a contact's outcome |\n",
     );

@@ -79,7 +79,8 @@ fn content(message: &Value) -> Content {
     match kind {
         "text" => said(json::string(message, "/text/body")),
         "image" | "video" | "audio" | "document" | "sticker" => {
-            let link = json::string(message, &at("url")).or_else(|| json::string(message, &at("id")));
+            // A link lapses after minutes; by the id a new one is had as long as the file is there.
+            let link = json::string(message, &at("id")).or_else(|| json::string(message, &at("url")));
             let media = link.map(|link| MediaLink {
                 link,
                 media_type: json::string(message, &at("mime_type")),
