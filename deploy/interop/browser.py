@@ -71,7 +71,22 @@ class Browser:
         return roots
 
     def inside(self, selector, function="function() { return this.textContent; }"):
-        """What a function gives for each element of the shadow trees that the selector names."""
+        """What a function gives for each element of the shadow trees that the selector names.
+
+        The page goes on while it is looked at: when a node is gone by the time it is asked, the look begins anew. The
+        function may run again then, so one that acts should be for a page at rest.
+        """
+        from selenium.common.exceptions import WebDriverException
+        for attempt in range(10):
+            try:
+                return self._inside_once(selector, function)
+            except WebDriverException as error:
+                gone = ("No node", "Could not find", "Cannot find", "does not belong to the document", "not been pushed")
+                if attempt == 9 or not any(words in str(error) for words in gone):
+                    raise
+                time.sleep(0.05)
+
+    def _inside_once(self, selector, function):
         found = []
         for root in self._roots():
             for node in self._cdp("DOM.querySelectorAll", nodeId=root, selector=selector)["nodeIds"]:

@@ -27,18 +27,25 @@ async fn an_edit_is_judged_and_simulated_without_being_kept() {
     assert_eq!(said["publishable"], false);
     assert!(said["diagnostics"].as_array().unwrap().iter().any(|one| one["code"] == "R-1201"));
 
-    ivr["nodes"]["greeting"]["next"] = json!("exit_sales");
+    let simulate = "/api/v1/ivrs/ivr_main/simulate";
     let call = json!({"call": {"from": "+12125550199"}, "document": ivr});
-    let (status, said) = gateway.ask("POST", "/api/v1/ivrs/ivr_main/simulate", Some(call)).await;
+    let (status, said) = gateway.ask("POST", simulate, Some(call)).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{said}");
+
+    ivr["nodes"]["greeting"]["next"] = json!("menu");
+    ivr["nodes"]["menu"]["choices"]["1"] = json!("exit_general");
+    ivr["nodes"]["menu"]["default"] = json!("exit_sales");
+    let call = json!({"call": {"from": "+12125550199", "keys": {"3": "1"}}, "document": ivr});
+    let (status, said) = gateway.ask("POST", simulate, Some(call)).await;
     assert_eq!(status, StatusCode::OK, "{said}");
-    assert_eq!(said["simulation"]["exit"], "exit_sales");
+    assert_eq!(said["simulation"]["exit"], "exit_general");
     let path = said["simulation"]["path"].as_array().unwrap();
     assert_eq!(
         path.iter().map(|visit| visit["node"].as_str().unwrap()).collect::<Vec<_>>(),
-        ["start", "greeting", "exit_sales"]
+        ["start", "greeting", "menu", "exit_general"]
     );
 
-    assert_eq!(main_ivr(&gateway).await["nodes"]["greeting"]["next"], "menu", "the draft was changed");
+    assert_eq!(main_ivr(&gateway).await["nodes"]["menu"]["choices"]["1"], "exit_sales", "the draft was changed");
     let (_, changes) = gateway.get("/api/v1/routing/draft/changes").await;
     assert_eq!(changes["changes"], json!([]));
 }

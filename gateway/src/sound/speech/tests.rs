@@ -48,7 +48,8 @@ fn a_text_is_spoken_once_and_then_kept() {
 fn what_cannot_be_played_is_not_kept() {
     let (_folder, _, cache) = sound();
     for command in [&["true"][..], &["cat"], &["echo", "RIFF"]] {
-        assert!(matches!(spoken(&tts(command), &cache, "x", "v"), Err(SoundError::Wav(_))), "{command:?}");
+        let said = spoken(&tts(command), &cache, "x", "v");
+        assert!(matches!(said, Err(SoundError::Wav(_) | SoundError::Compressed(_))), "{command:?}: {said:?}");
     }
     assert_eq!(kept(&cache), 0);
 }
