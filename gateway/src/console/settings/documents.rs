@@ -348,7 +348,8 @@ fn laid_over(section: &Section, mut body: Value, form: &Form) -> Value {
     body
 }
 
-/// Puts a value at a path; null takes it away, and objects that are empty then.
+/// Puts a value at a path; null takes it away, and objects that are empty then. An object of which only ticks are left
+/// that were taken away is as good as empty: a form shows those ticks even where there is no such object.
 fn put(fields: &mut Map<String, Value>, path: &str, value: Value) {
     let Some((step, rest)) = path.split_once('.') else {
         if value.is_null() {
@@ -364,7 +365,7 @@ fn put(fields: &mut Map<String, Value>, path: &str, value: Value) {
     let inner = fields.entry(step).or_insert_with(|| Value::Object(Map::new()));
     if let Value::Object(inner) = inner {
         put(inner, rest, value);
-        if inner.is_empty() {
+        if inner.values().all(|left| *left == Value::Bool(false)) {
             fields.remove(step);
         }
     }
@@ -482,6 +483,11 @@ mod tests {
             json!({"name": "New", "allowed": ["192.0.2.0/24"], "concurrent_max": 9,
                    "digest": {"user": "u", "secret": "env:S", "algorithms": ["md5"]}})
         );
+        let with_ping = "name=New&allowed=192.0.2.0%2F24&outbound.target=sip%3Aa";
+        let after = laid_over(trunks, after, &Form::read(with_ping.as_bytes()));
+        assert_eq!(after["outbound"], json!({"target": "sip:a", "ping": false}));
+        let after = laid_over(trunks, after, &Form::read(b"name=New&allowed=192.0.2.0%2F24&outbound.target="));
+        assert_eq!(after.get("outbound"), None, "{after}");
     }
 
     #[test]
