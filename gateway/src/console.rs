@@ -12,6 +12,7 @@ pub mod ask;
 mod assets;
 mod contacts;
 mod draft;
+mod entry_points;
 mod form;
 mod guard;
 mod inboxes;
@@ -22,6 +23,8 @@ mod revisions;
 mod session;
 mod settings;
 mod shell;
+mod upload;
+mod uses;
 mod words;
 
 use std::sync::Arc;
@@ -38,6 +41,7 @@ use tokio::sync::Semaphore;
 use crate::api::AppState;
 
 pub use ask::Refused;
+pub(crate) use upload::bytes_max as form_bytes_max;
 
 /// What all pages work with; cheap to clone.
 #[derive(Clone, Debug)]
@@ -58,6 +62,7 @@ pub fn routes(state: &AppState) -> Router<AppState> {
         .merge(session::routes())
         .merge(live::routes())
         .merge(contacts::routes())
+        .merge(entry_points::routes())
         .merge(inboxes::routes())
         .merge(ivrs::routes())
         .merge(settings::routes())

@@ -23,13 +23,18 @@ use vestibule_routing::channel::Channel;
 const HOSTILE: &str = "<img src=x onerror=\"document.title='owned'\"></script><script>alert(1)</script>'&";
 
 /// Every page that can be read without naming anything.
-const PAGES: [&str; 22] = [
+const PAGES: [&str; 27] = [
     "/console/live",
     "/console/contacts",
     "/console/contacts?q=nobody&channel=voice&state=ended&outcome=completed&since=24h",
     "/console/inboxes",
     "/console/inboxes/new",
     "/console/inboxes/ib_general",
+    "/console/entry-points",
+    "/console/entry-points?channel=voice&armed=yes&exception=no&text=415",
+    "/console/entry-points/voice/%2B14155550100",
+    "/console/entry-points/ivr/ivr_main%2Fexit_sales",
+    "/console/entry-points/import",
     "/console/ivrs",
     "/console/ivrs/ivr_main",
     "/console/revisions",

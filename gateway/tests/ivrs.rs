@@ -45,7 +45,11 @@ async fn an_edit_is_judged_and_simulated_without_being_kept() {
         ["start", "greeting", "menu", "exit_general"]
     );
 
-    assert_eq!(main_ivr(&gateway).await["nodes"]["menu"]["choices"]["1"], "exit_sales", "the draft was changed");
+    assert_eq!(
+        main_ivr(&gateway).await["nodes"]["menu"]["choices"]["1"],
+        "exit_sales",
+        "the draft was changed"
+    );
     let (_, changes) = gateway.get("/api/v1/routing/draft/changes").await;
     assert_eq!(changes["changes"], json!([]));
 }

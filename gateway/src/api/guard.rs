@@ -221,6 +221,10 @@ pub(super) async fn limit_body(State(state): State<AppState>, request: Request, 
         (STRANGER_BYTES_MAX, "Send a key, or sign in: nothing that can be asked for without has such a body.")
     } else if prompts::is_upload(request.uri().path()) {
         (prompts::UPLOAD_BYTES_MAX, "Upload a shorter recording, or send it whole.")
+    } else if let Some(bytes_max) =
+        crate::console::form_bytes_max(request.uri().path(), prompts::UPLOAD_BYTES_MAX)
+    {
+        (bytes_max, "Choose a shorter recording, or send it whole.")
     } else if files::is_upload(&request) {
         (state.uploads.bytes_max(), "Send a smaller file, or raise chat.file_bytes_max.")
     } else if puts_document(&request) {

@@ -48,7 +48,7 @@ impl Refused {
         Self { status, code: code.into(), detail: detail.into(), remedy: remedy.into(), more: Value::Null }
     }
 
-    fn unreadable(what: &dyn std::fmt::Display) -> Self {
+    pub(super) fn unreadable(what: &dyn std::fmt::Display) -> Self {
         let detail = format!("The gateway's own API gave an answer that this page cannot read: {what}.");
         Self::new(500, "answer_unreadable", detail, "Report it with the gateway's log.")
     }

@@ -9,6 +9,7 @@ use super::{Console, Refused, ask::Desk, assets, page::Flash};
 pub(super) enum Section {
     Live,
     Contacts,
+    EntryPoints,
     Ivrs,
     Inboxes,
     Settings,
@@ -16,9 +17,10 @@ pub(super) enum Section {
 
 /// The menu, in its order: section, words, address, icon, and the key that leads there after `g`. A section stands
 /// here once it has a page.
-const MENU: [(Section, &str, &str, &str, char); 5] = [
+const MENU: [(Section, &str, &str, &str, char); 6] = [
     (Section::Live, "Live", "/console/live", "pulse", 'l'),
     (Section::Contacts, "Contacts", "/console/contacts", "list", 'c'),
+    (Section::EntryPoints, "Entry points", "/console/entry-points", "door", 'e'),
     (Section::Ivrs, "IVRs", "/console/ivrs", "branch", 'i'),
     (Section::Inboxes, "Inboxes", "/console/inboxes", "inbox", 'b'),
     (Section::Settings, "Settings", "/console/settings", "gear", 's'),
