@@ -486,7 +486,8 @@ mod tests {
         let with_ping = "name=New&allowed=192.0.2.0%2F24&outbound.target=sip%3Aa";
         let after = laid_over(trunks, after, &Form::read(with_ping.as_bytes()));
         assert_eq!(after["outbound"], json!({"target": "sip:a", "ping": false}));
-        let after = laid_over(trunks, after, &Form::read(b"name=New&allowed=192.0.2.0%2F24&outbound.target="));
+        let after =
+            laid_over(trunks, after, &Form::read(b"name=New&allowed=192.0.2.0%2F24&outbound.target="));
         assert_eq!(after.get("outbound"), None, "{after}");
     }
 
