@@ -137,6 +137,12 @@ async fn fill(gateway: &Gateway) -> Vec<api::live::LiveEntry> {
     stages.into_iter().map(enter).collect()
 }
 
+/// What stands behind words, until a letter.
+fn between(text: &str, before: &str, until: char) -> String {
+    let (_, rest) = text.split_once(before).expect("the page has no such words");
+    rest.chars().take_while(|letter| *letter != until).collect()
+}
+
 fn is_a_page(path: &str, answer: &Answer) {
     let policy = answer.headers[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
     assert!(policy.starts_with("default-src 'none'; script-src 'self'; style-src 'self';"), "{path}");
@@ -254,8 +260,7 @@ async fn forms_of_other_sites_are_refused() {
 async fn files_of_the_console_are_kept_by_their_hash() {
     let gateway = Gateway::new();
     let door = open(&gateway, "", "/console/sign-in").await.text;
-    let start = door.find("/console/assets/").unwrap();
-    let style: String = door[start..].chars().take_while(|letter| *letter != '"').collect();
+    let style = format!("/console/assets/{}", between(&door, "/console/assets/", '"'));
     let folder = style.rsplit_once('/').unwrap().0.to_owned();
     for (name, kind) in [
         ("console.css", "text/css"),
@@ -296,8 +301,7 @@ async fn an_inbox_is_added_corrected_and_published_by_forms() {
         submit(&gateway, who, "/console/inboxes/new", &[("name", "Night"), ("sla_minutes", "30")]).await;
     assert_eq!((right.status.as_u16(), right.goes_to()), (303, "/console/inboxes/ib_night?saved=1"));
     let page = open(&gateway, &gateway.key, "/console/inboxes/ib_night").await.text;
-    let at = page.find("name=\"was\" value=\"").unwrap() + 18;
-    let was: String = page[at..].chars().take_while(|letter| *letter != '"').collect();
+    let was = between(&page, "name=\"was\" value=\"", '"');
     let fields = [("name", "Night shift"), ("sla_minutes", "45"), ("was", was.as_str())];
     assert_eq!(submit(&gateway, who, "/console/inboxes/ib_night", &fields).await.status, 303);
     // Somebody else had the older page open.
@@ -306,8 +310,7 @@ async fn an_inbox_is_added_corrected_and_published_by_forms() {
     assert!(late.text.contains("Somebody else changed this"), "{}", late.text);
     let review = open(&gateway, &gateway.key, "/console/revisions").await.text;
     assert!(review.contains("ib_night") && review.contains("No call is in progress"), "{review}");
-    let at = review.find("name=\"version\" value=\"").unwrap() + 22;
-    let version: String = review[at..].chars().take_while(char::is_ascii_digit).collect();
+    let version = between(&review, "name=\"version\" value=\"", '"');
     let without_note =
         submit(&gateway, who, "/console/revisions/publish", &[("version", &version), ("note", "")]).await;
     assert_eq!(without_note.status, 422);

@@ -191,6 +191,7 @@ impl Gateway {
         Self::open(folder, Some(key), None)
     }
 
+    #[allow(clippy::too_many_lines, reason = "every part of the process, one after the other")]
     fn open(folder: tempfile::TempDir, key: Option<String>, lookup: Option<Lookup>) -> Self {
         let metrics = Metrics::new().unwrap();
         let options = Options::new(folder.path().join("journal.sqlite"));

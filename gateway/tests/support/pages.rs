@@ -40,9 +40,8 @@ impl Answer {
     /// The value of a hidden field.
     pub fn field(&self, name: &str) -> String {
         let before = format!("name=\"{name}\" value=\"");
-        let at =
-            self.text.find(&before).unwrap_or_else(|| panic!("no {name} in {}", self.text)) + before.len();
-        let value: String = self.text[at..].chars().take_while(|letter| *letter != '"').collect();
+        let (_, rest) = self.text.split_once(&before).expect("the page has no such field");
+        let value: String = rest.chars().take_while(|letter| *letter != '"').collect();
         value.replace("&#34;", "\"").replace("&#38;", "&")
     }
 
