@@ -11,6 +11,7 @@ use std::{
 
 use serde::Deserialize;
 
+mod audit;
 mod identity;
 mod layers;
 mod listener;
@@ -18,6 +19,7 @@ mod mail;
 mod message_media;
 mod target;
 
+pub use audit::Audit;
 pub use identity::{Identity, PublicUrl};
 pub use layers::{DEFAULTS, Loaded, Overrides, SettingsError, Source, Sources};
 pub use listener::{Listener, Transport};
@@ -57,6 +59,8 @@ pub struct Settings {
     pub mail: Mail,
     /// Users, keys and sessions.
     pub identity: Identity,
+    /// The audit log.
+    pub audit: Audit,
     /// Waiting in queues.
     pub queue: Queue,
     /// Whom contacts may be handed to.

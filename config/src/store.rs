@@ -46,7 +46,10 @@ mod try_out;
 mod usage;
 
 pub use acts::{Live, Reader};
-pub use audit::{AuditRow, Line as AuditLine};
+pub use audit::{
+    Acting, AuditEnd, AuditFault, AuditFaultKind, AuditFilter, AuditFindings, AuditKeys, AuditRow,
+    Line as AuditLine, acting, verify as verify_audit,
+};
 pub use difference::{ValueDifference, differences};
 pub use drafted::Drafted;
 pub use entry_points::{EntryPointFilter, EntryPointRow};
@@ -117,6 +120,7 @@ pub struct Store {
     recordings: Recordings,
     prepare: Prepare,
     drafted: drafted::Kept,
+    audit_keys: OnceLock<AuditKeys>,
     /// What each number's registration means, so that messages need not wait for the database.
     sms: RwLock<HashMap<E164, SmsUse>>,
     /// What mail is taken for, likewise.
@@ -154,6 +158,16 @@ pub enum StoreError {
         "the configuration store has version {found}, and this program knows {known}; start the newer program"
     )]
     TooNew {
+        /// Its version.
+        found: i64,
+        /// Ours.
+        known: i64,
+    },
+    /// The database was written by another version, and may not be changed here.
+    #[error(
+        "the configuration store has version {found}, and this program knows {known}; start the gateway once with this program"
+    )]
+    OtherVersion {
         /// Its version.
         found: i64,
         /// Ours.
@@ -304,6 +318,7 @@ impl Store {
             recordings,
             prepare: Prepare::default(),
             drafted: drafted::Kept::default(),
+            audit_keys: OnceLock::new(),
             sms: RwLock::default(),
             mail: mail::Known::default(),
         };

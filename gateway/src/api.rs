@@ -4,6 +4,7 @@
 //! endpoints are modules with a `routes()`; [`router`] merges them.
 
 pub mod ask;
+mod audit;
 pub mod blocked;
 pub mod callbacks;
 pub mod carriers;
@@ -43,6 +44,7 @@ pub mod webhooks;
 mod access;
 mod acts;
 mod guard;
+mod noted;
 
 use axum::{Router, extract::DefaultBodyLimit, middleware, routing::get};
 use utoipa::openapi::{
@@ -199,9 +201,14 @@ fn guarded(state: &AppState) -> Router<AppState> {
     let (known, _) = described().split_for_parts();
     let (strangers, _) = open().split_for_parts();
     known
+        .layer(middleware::from_fn_with_state(state.clone(), noted::note))
         .layer(middleware::from_fn_with_state(state.clone(), idempotency::once))
         .layer(middleware::from_fn_with_state(state.clone(), guard::allow))
-        .merge(strangers.layer(middleware::from_fn_with_state(state.clone(), guard::ours_only)))
+        .merge(
+            strangers
+                .layer(middleware::from_fn_with_state(state.clone(), noted::note))
+                .layer(middleware::from_fn_with_state(state.clone(), guard::ours_only)),
+        )
 }
 
 /// The description of the API, as served at `/api/v1/openapi.json` and kept in `gateway/openapi.json`.
@@ -284,6 +291,7 @@ fn described() -> OpenApiRouter<AppState> {
         .merge(test_numbers::routes())
         .merge(prompts::routes())
         .merge(identity::routes())
+        .merge(audit::routes())
 }
 
 /// The endpoints under `/api/v1` that ask for no key.

@@ -124,11 +124,14 @@ impl Running {
 async fn start(settings: &Settings, runtime: &Runtime) -> anyhow::Result<Running> {
     let metrics = Metrics::new().context("the metric families could not be registered")?;
     let providers = Providers::default();
-    let services = open_services(settings, runtime, (&metrics, &providers)).await?;
+    let vault = Vault::of(settings)?;
+    let routing = open_store(settings, &vault)?;
+    let services = open_services(settings, runtime, routing, (&metrics, &providers)).await?;
     let gate = follow_routing(settings, &services.routing, (&services.sounds, &providers));
-    let (identity, new_key) = Identity::open(&settings.data_dir, &settings.identity)?;
+    let (identity, new_key) =
+        Identity::open(&settings.data_dir, &settings.identity, Some(vault.audit_keys()))?;
     let capture = Capture::new(settings.sip.limits.capture_bytes_max);
-    let state = state_of(&services, (identity.clone(), capture.clone()), providers, settings)?;
+    let state = state_of(&services, (identity.clone(), capture.clone(), vault), providers, settings)?;
     let (intake, deliveries, chats) = (state.intake.clone(), state.deliveries.clone(), state.chats.clone());
     let files = (state.files.clone(), state.mails.clone());
     let uploads = state.uploads.clone();
@@ -159,8 +162,9 @@ async fn start(settings: &Settings, runtime: &Runtime) -> anyhow::Result<Running
     background.spawn(consumers::go_on(journal.clone(), metrics.clone()));
     background.spawn(identity::go_on(identity.clone(), metrics.clone()));
     background.spawn(numbers.go_on());
+    let (kept, audit) = ((recordings, files, uploads), metrics.audit.clone());
     background.spawn(measure::go_on(media, queues, metrics));
-    background.spawn(housekeeping::go_on(store.clone(), (recordings, files, uploads), settings.clone()));
+    background.spawn(housekeeping::go_on(store.clone(), kept, settings.clone(), audit));
     readiness.set(Phase::Ready);
     greet(settings, &store, &sip_addresses, (http_address, mail_address), new_key.as_ref());
     identity::invite(settings, &identity, http_address)?;
@@ -171,9 +175,10 @@ async fn start(settings: &Settings, runtime: &Runtime) -> anyhow::Result<Running
 async fn open_services(
     settings: &Settings,
     runtime: &Runtime,
+    routing: Store,
     (metrics, providers): (&Metrics, &Providers),
 ) -> anyhow::Result<Services> {
-    let routing = Arc::new(open_store(settings)?);
+    let routing = Arc::new(routing);
     let (journal, repeats) = open_journal(settings, metrics)?;
     let queues = Queues::default();
     let locator = Locator::new(settings);
@@ -212,7 +217,7 @@ async fn open_services(
 /// What the API works with.
 fn state_of(
     services: &Services,
-    (identity, capture): (Identity, Capture),
+    (identity, capture, vault): (Identity, Capture, Vault),
     providers: Providers,
     settings: &Settings,
 ) -> anyhow::Result<AppState> {
@@ -245,7 +250,7 @@ fn state_of(
     let works = (intake.clone(), uploads.clone(), services.availability.clone());
     let chats = Chats::open(&settings.data_dir, routing, journal, works, settings.chat);
     Ok(AppState {
-        numbers: open_numbers(settings, services)?,
+        numbers: open_numbers(settings, vault, services)?,
         test_calls: TestCalls::new(feed.clone(), services.live.clone()),
         feed,
         deliveries,
@@ -282,9 +287,7 @@ fn state_of(
 }
 
 /// Numbers, with the keys that the secrets of carriers are sealed with.
-fn open_numbers(settings: &Settings, services: &Services) -> anyhow::Result<Numbers> {
-    let default = || settings.data_dir.join("master-key");
-    let vault = Vault::open(&settings.secrets.master_key_file.clone().unwrap_or_else(default))?;
+fn open_numbers(settings: &Settings, vault: Vault, services: &Services) -> anyhow::Result<Numbers> {
     let kept = (services.routing.clone(), services.journal.clone());
     Numbers::new(kept, vault, settings.carriers, services.metrics.carrier.clone())
 }

@@ -19,8 +19,9 @@ use vestibule_config::{
     store::Store,
 };
 
-use crate::app;
+use crate::{app, vault::Vault};
 
+mod audit_tools;
 mod identity_tools;
 mod routing_tools;
 
@@ -79,6 +80,9 @@ enum CommandLine {
     /// Make, list and revoke API keys.
     #[command(subcommand)]
     Keys(identity_tools::KeysCommand),
+    /// Look whether the audit log is as it was written, and sign it anew.
+    #[command(subcommand)]
+    Audit(audit_tools::AuditCommand),
     /// Print the description of the control API.
     Openapi,
     /// Ask a running gateway whether it takes calls; exit code 0 when it does.
@@ -102,6 +106,7 @@ pub fn run() -> ExitCode {
         CommandLine::Test { document } => routing_tools::test(&loaded.settings, document),
         CommandLine::SignInLink { user } => identity_tools::sign_in_link(&loaded.settings, user.as_deref()),
         CommandLine::Keys(command) => identity_tools::keys(&loaded.settings, command),
+        CommandLine::Audit(command) => audit_tools::run(&loaded.settings, command),
         CommandLine::Openapi => openapi(),
         CommandLine::Health => Ok(health(loaded.settings.http.listen)),
     };
@@ -182,7 +187,7 @@ fn read_document(path: &std::path::Path) -> anyhow::Result<String> {
 }
 
 /// The store of the data folder; seeded when it is empty.
-pub(crate) fn open_store(settings: &Settings) -> anyhow::Result<Store> {
+pub(crate) fn open_store(settings: &Settings, vault: &Vault) -> anyhow::Result<Store> {
     std::fs::create_dir_all(&settings.data_dir)
         .with_context(|| format!("cannot make the data folder {}", settings.data_dir.display()))?;
     let kinds = crate::carrier::kinds();
@@ -190,6 +195,7 @@ pub(crate) fn open_store(settings: &Settings) -> anyhow::Result<Store> {
     let options =
         vestibule_config::store::Options { provider_kinds: kinds, event_types: types, ..settings.into() };
     let store = Store::open(&settings.data_dir, options)?;
+    store.sign_audit_with(vault.audit_keys())?;
     seed_sample(settings, &store)?;
     Ok(store)
 }

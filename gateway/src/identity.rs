@@ -29,7 +29,7 @@ use std::{
 use jiff::{SignedDuration, Timestamp};
 use vestibule_config::{
     settings,
-    store::{IdentityStore, RecordChange, StoreError},
+    store::{AuditKeys, AuditLine, IdentityStore, RecordChange, StoreError},
 };
 
 pub use self::{
@@ -40,6 +40,9 @@ pub use self::{
     sessions::{From, NewSession, SessionView},
     users::{UserChange, UserView, UserWanted},
 };
+use crate::acting;
+
+pub(crate) use self::directory::NOBODY;
 use self::{
     directory::{Changes, Directory},
     password::Passwords,
@@ -161,12 +164,20 @@ fn names(permissions: Permissions) -> String {
 type Result<T> = std::result::Result<T, IdentityError>;
 
 impl Identity {
-    /// Opens what is kept in a data folder, and makes the first key when there has been none yet.
+    /// Opens what is kept in a data folder, and makes the first key when there has been none yet. Lines of the audit log are
+    /// signed with `audit_keys`.
     ///
     /// # Errors
     /// Something there cannot be read or written, or is damaged.
-    pub fn open(folder: &Path, settings: &settings::Identity) -> Result<(Self, Option<FirstKey>)> {
-        let store = IdentityStore::open(folder)?;
+    pub fn open(
+        folder: &Path,
+        settings: &settings::Identity,
+        audit_keys: Option<AuditKeys>,
+    ) -> Result<(Self, Option<FirstKey>)> {
+        let mut store = IdentityStore::open(folder)?;
+        if let Some(keys) = audit_keys {
+            store.sign_audit_with(keys)?;
+        }
         let (version, records) = store.load()?;
         let window = Duration::from_secs(settings.failures_window_minutes.saturating_mul(60));
         let remembered = settings.failures_remembered_max;
@@ -284,6 +295,11 @@ impl Identity {
         Err(IdentityError::Busy)
     }
 
+    /// Tells the audit log of something that changes no record.
+    async fn tell(&self, actor: String, line: AuditLine) -> Result<()> {
+        self.blocking(move |identity| Ok(identity.store().note(&actor, &[line])?)).await
+    }
+
     fn store(&self) -> std::sync::MutexGuard<'_, IdentityStore> {
         self.shared.store.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -302,7 +318,9 @@ impl Identity {
         work: impl FnOnce(&Self) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let identity = self.clone();
-        tokio::task::spawn_blocking(move || work(&identity)).await.map_err(|_| IdentityError::Busy)?
+        tokio::task::spawn_blocking(acting::carried(move || work(&identity)))
+            .await
+            .map_err(|_| IdentityError::Busy)?
     }
 }
 

@@ -6,6 +6,7 @@
 //! ```
 //! `app` builds everything and stops it in order; edges know the hub, the hub knows only legs.
 
+mod acting;
 pub mod api;
 pub mod app;
 pub mod availability;

@@ -25,6 +25,7 @@ use vestibule_config::{
 use vestibule_routing::{address::E164, id::ContactId};
 
 use crate::{
+    acting,
     carrier::{
         accounts::{self, Surroundings},
         contract::{Carrier, NotDone},
@@ -219,7 +220,7 @@ impl Numbers {
         work: impl FnOnce(&Arc<Store>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, NumbersError> {
         let store = self.inner.store.clone();
-        match tokio::task::spawn_blocking(move || work(&store)).await {
+        match tokio::task::spawn_blocking(acting::carried(move || work(&store))).await {
             Ok(result) => Ok(result?),
             Err(_) => Err(NumbersError::Fault),
         }

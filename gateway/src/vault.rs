@@ -15,12 +15,16 @@ use std::{
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use sha2::{Digest as _, Sha256};
-use vestibule_config::store::{Store, StoreError};
+use vestibule_config::{
+    settings::Settings,
+    store::{AuditKeys, Store, StoreError},
+};
 
 /// What secrets are sealed with; cheap to clone.
 #[derive(Clone)]
 pub struct Vault {
     keys: Arc<RwLock<Vec<MasterKey>>>,
+    audit: AuditKeys,
     path: Arc<Path>,
 }
 
@@ -57,6 +61,15 @@ pub enum VaultError {
 }
 
 impl Vault {
+    /// The keys of this gateway.
+    ///
+    /// # Errors
+    /// [`VaultError`].
+    pub fn of(settings: &Settings) -> Result<Self, VaultError> {
+        let named = settings.secrets.master_key_file.clone();
+        Self::open(&named.unwrap_or_else(|| settings.data_dir.join("master-key")))
+    }
+
     /// Reads the keys; makes the first one when there is no such file.
     ///
     /// # Errors
@@ -82,7 +95,13 @@ impl Vault {
         if keys.is_empty() {
             return Err(VaultError::Empty(path.to_owned()));
         }
-        Ok(Self { keys: Arc::new(RwLock::new(keys)), path: path.into() })
+        let audit = AuditKeys::new(keys.iter().map(MasterKey::for_audit).collect());
+        Ok(Self { keys: Arc::new(RwLock::new(keys)), audit, path: path.into() })
+    }
+
+    /// What the head of the audit log is signed with: keys made from these, which change with them.
+    pub fn audit_keys(&self) -> AuditKeys {
+        self.audit.clone()
     }
 
     /// Seals a secret under a name with the newest key.
@@ -128,10 +147,12 @@ impl Vault {
             // On the disk before anything is sealed with it.
             write_private(&self.path, &(lines.join("\n") + "\n"))?;
             keys.insert(0, fresh);
+            self.audit.set(keys.iter().map(MasterKey::for_audit).collect());
         }
         let count = self.reseal(store, actor)?;
         let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
         keys.truncate(KEYS_KEPT);
+        self.audit.set(keys.iter().map(MasterKey::for_audit).collect());
         let lines: Vec<&str> = keys.iter().map(|key| key.text.as_str()).collect();
         write_private(&self.path, &(lines.join("\n") + "\n"))?;
         Ok(count)
@@ -166,6 +187,11 @@ impl MasterKey {
         id.copy_from_slice(Sha256::digest(bytes).get(..ID_BYTES)?);
         let key = LessSafeKey::new(UnboundKey::new(&CHACHA20_POLY1305, &bytes).ok()?);
         Some(Self { id, text: text.to_owned(), key })
+    }
+
+    /// A key for another use than sealing, from which this one cannot be found out.
+    fn for_audit(&self) -> [u8; 32] {
+        Sha256::new().chain_update(b"vestibule audit head\0").chain_update(&self.text).finalize().into()
     }
 
     /// The form, the key's id, the nonce, then what is sealed. Secrets are few: random nonces of 96 bits do not meet.

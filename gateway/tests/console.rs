@@ -23,7 +23,7 @@ use vestibule_routing::channel::Channel;
 const HOSTILE: &str = "<img src=x onerror=\"document.title='owned'\"></script><script>alert(1)</script>'&";
 
 /// Every page that can be read without naming anything.
-const PAGES: [&str; 27] = [
+const PAGES: [&str; 31] = [
     "/console/live",
     "/console/contacts",
     "/console/contacts?q=nobody&channel=voice&state=ended&outcome=completed&since=24h",
@@ -44,6 +44,10 @@ const PAGES: [&str; 27] = [
     "/console/settings/roles",
     "/console/settings/users",
     "/console/settings/keys",
+    "/console/settings/audit",
+    "/console/settings/audit?actor=system&object=revision%2F1&since=2026-01-01",
+    "/console/settings/audit/verify",
+    "/console/settings/audit/1",
     "/console/settings/trunks",
     "/console/settings/trunks/tr_local",
     "/console/settings/providers/sample",

@@ -230,7 +230,7 @@ async fn over_https_the_cookie_is_for_the_host_alone_and_no_other_is_believed() 
     let mut settings = Gateway::settings();
     settings.identity.public_url = Some("https://gateway.example.net".parse().unwrap());
     let mut gateway = Gateway::new();
-    gateway.state.identity = Identity::open(gateway.folder.path(), &settings.identity).unwrap().0;
+    gateway.state.identity = Identity::open(gateway.folder.path(), &settings.identity, None).unwrap().0;
     let link = gateway.state.identity.first_link(Timestamp::now()).unwrap().unwrap();
     let chosen = json!({"token": link.token, "login": "ann", "password": PASSWORD});
     let (_, cookie, _) = post(&gateway, "/api/v1/sign-in-links/use", chosen).await;
@@ -541,7 +541,7 @@ async fn the_first_key_is_kept_as_a_hash_and_its_files_are_the_owners() {
         }
     }
     let settings = Gateway::settings().identity;
-    let (again, made) = Identity::open(gateway.folder.path(), &settings).unwrap();
+    let (again, made) = Identity::open(gateway.folder.path(), &settings, None).unwrap();
     assert!(made.is_none(), "a second start makes no second key");
     let caller = again.caller(&Credentials::Key(&gateway.key), Timestamp::now()).unwrap();
     assert_eq!((caller.name.as_str(), caller.permissions), ("first", Permissions::all()));
@@ -556,23 +556,26 @@ fn keys_of_earlier_versions_are_taken_over_once() {
     let earlier = json!([{"name": "first", "created": "2026-01-01T00:00:00Z", "sha256": sha256}]);
     std::fs::write(&hashes, earlier.to_string()).unwrap();
     let settings = Gateway::settings().identity;
-    let (identity, made) = Identity::open(folder.path(), &settings).unwrap();
+    let (identity, made) = Identity::open(folder.path(), &settings, None).unwrap();
     assert!(made.is_none() && !hashes.exists());
     let keys = identity.keys(None, 10);
     assert_eq!((keys[0].name.as_str(), keys[0].roles.as_slice()), ("first", &[ADMINISTRATOR.to_owned()][..]));
     identity.revoke_key(&Caller::operator(), &keys[0].id).unwrap();
-    let (identity, made) = Identity::open(folder.path(), &settings).unwrap();
+    let (identity, made) = Identity::open(folder.path(), &settings, None).unwrap();
     assert!(made.is_none() && identity.keys(None, 10).is_empty(), "what was revoked stays so");
     std::fs::write(&hashes, "[{]").unwrap();
-    assert!(Identity::open(folder.path(), &settings).is_err(), "damaged keys must not be replaced silently");
+    assert!(
+        Identity::open(folder.path(), &settings, None).is_err(),
+        "damaged keys must not be replaced silently"
+    );
 }
 
 #[test]
 fn two_processes_see_what_the_other_changed() {
     let folder = tempfile::tempdir().unwrap();
     let settings = Gateway::settings().identity;
-    let gateway = Identity::open(folder.path(), &settings).unwrap().0;
-    let cli = Identity::open(folder.path(), &settings).unwrap().0;
+    let gateway = Identity::open(folder.path(), &settings, None).unwrap().0;
+    let cli = Identity::open(folder.path(), &settings, None).unwrap().0;
     let (operator, now) = (Caller::operator(), Timestamp::now());
     let named = |name: &str| KeyWanted { name: name.into(), ..KeyWanted::default() };
     let user = |login: &str| UserWanted { login: login.into(), name: login.into(), roles: Vec::new() };

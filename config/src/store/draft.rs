@@ -2,10 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 use serde_json::Value;
 
-use super::{Draft, Reader, Store, StoreError, objects};
+use super::{
+    Draft, Reader, Store, StoreError,
+    audit::{Line, shown},
+    objects,
+};
 use crate::{
     diagnostic::Diagnostic,
     document::{self, Key, Kind, RawDocument},
@@ -85,10 +89,14 @@ impl Store {
         let changes = BTreeMap::from([(key.clone(), body.cloned())]);
         super::read_changes(&changes)?;
         let mut connection = self.lock();
-        let transaction = connection.transaction()?;
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let version = begin(&transaction, expected)?;
         let base = objects::newest_revision(&transaction)?;
+        let before = drafted(&transaction, key)?;
         put(&transaction, key, body, base)?;
+        if before.as_ref() != body {
+            self.tell_of_caller(&transaction, &edited(key, before, body.cloned()))?;
+        }
         transaction.commit()?;
         Ok(version)
     }
@@ -120,10 +128,11 @@ impl Store {
             document.iter().map(|(key, body)| (key.clone(), Some(body.clone()))).collect();
         super::read_changes(&wanted)?;
         let mut connection = self.lock();
-        let transaction = connection.transaction()?;
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let version = begin(&transaction, expected)?;
         let base = objects::newest_revision(&transaction)?;
         let published = objects::document_at(&transaction, base)?;
+        let before = shown::edits(&transaction)?;
         transaction.execute("DELETE FROM draft", [])?;
         for (key, body) in document.iter().filter(|(key, body)| published.get(*key) != Some(*body)) {
             put(&transaction, key, Some(body), base)?;
@@ -131,6 +140,8 @@ impl Store {
         for key in published.keys().filter(|key| !document.contains_key(*key)) {
             put(&transaction, key, None, base)?;
         }
+        let edits = shown::edits(&transaction)?;
+        self.tell_of_caller(&transaction, &draft_line("draft.replaced", Some(before), Some(edits)))?;
         transaction.commit()?;
         Ok(version)
     }
@@ -141,12 +152,16 @@ impl Store {
     /// The store fails.
     pub fn forget_edit(&self, key: &Key) -> Result<(), StoreError> {
         let mut connection = self.lock();
-        let transaction = connection.transaction()?;
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let before = drafted(&transaction, key)?;
         let gone = transaction
             .prepare_cached("DELETE FROM draft WHERE kind = ?1 AND id = ?2")?
             .execute(params![key.kind.as_str(), key.id])?;
         if gone > 0 {
             begin(&transaction, None)?;
+            let after = objects::live(&transaction, key)?;
+            let line = Line { action: "draft.edit_forgotten", ..edited(key, before, after) };
+            self.tell_of_caller(&transaction, &line)?;
         }
         transaction.commit()?;
         Ok(())
@@ -180,13 +195,17 @@ impl Store {
         change: impl Fn(&Reader<'_>) -> Result<BTreeMap<Key, Option<Value>>, StoreError>,
     ) -> Result<u64, StoreError> {
         let mut connection = self.lock();
-        let transaction = connection.transaction()?;
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let changes = change(&Reader::new(&transaction))?;
         super::read_changes(&changes)?;
         let version = begin(&transaction, None)?;
         let base = objects::newest_revision(&transaction)?;
         for (key, body) in &changes {
+            let before = drafted(&transaction, key)?;
             put(&transaction, key, body.as_ref(), base)?;
+            if before != *body {
+                self.tell_of_caller(&transaction, &edited(key, before, body.clone()))?;
+            }
         }
         transaction.commit()?;
         Ok(version)
@@ -198,9 +217,13 @@ impl Store {
     /// Another version of the draft than `expected`, or the store fails.
     pub fn discard_draft(&self, expected: Option<u64>) -> Result<u64, StoreError> {
         let mut connection = self.lock();
-        let transaction = connection.transaction()?;
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let version = begin(&transaction, expected)?;
-        transaction.execute("DELETE FROM draft", [])?;
+        let before = shown::edits(&transaction)?;
+        let gone = transaction.execute("DELETE FROM draft", [])?;
+        if gone > 0 {
+            self.tell_of_caller(&transaction, &draft_line("draft.discarded", Some(before), None))?;
+        }
         transaction.commit()?;
         Ok(version)
     }
@@ -242,6 +265,26 @@ impl Store {
             Err(other) => Err(other),
         }
     }
+}
+
+/// One object as the draft has it.
+fn drafted(connection: &Connection, key: &Key) -> Result<Option<Value>, StoreError> {
+    let edit: Option<Option<String>> = connection
+        .prepare_cached("SELECT body FROM draft WHERE kind = ?1 AND id = ?2")?
+        .query_row(params![key.kind.as_str(), key.id], |row| row.get(0))
+        .optional()?;
+    match edit {
+        Some(body) => Ok(body.and_then(|text| serde_json::from_str(&text).ok())),
+        None => objects::live(connection, key),
+    }
+}
+
+fn edited(key: &Key, before: Option<Value>, after: Option<Value>) -> Line {
+    Line { action: "draft.edited", subject: key.to_string(), before, after }
+}
+
+fn draft_line(action: &'static str, before: Option<Value>, after: Option<Value>) -> Line {
+    Line { action, subject: "draft".to_owned(), before, after }
 }
 
 /// Reads the draft.

@@ -46,6 +46,7 @@ pub struct Record {
 #[derive(Debug)]
 pub struct IdentityStore {
     connection: Connection,
+    audit_keys: Option<audit::AuditKeys>,
 }
 
 impl IdentityStore {
@@ -54,7 +55,29 @@ impl IdentityStore {
     /// # Errors
     /// The file cannot be opened, or is newer than this program.
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
-        Ok(Self { connection: schema::open(&folder.join("config.db"))? })
+        Ok(Self { connection: schema::open(&folder.join("config.db"))?, audit_keys: None })
+    }
+
+    /// Signs the head of the audit log with these keys from now on; as [`Store::sign_audit_with`](super::Store::sign_audit_with).
+    ///
+    /// # Errors
+    /// The store fails.
+    pub fn sign_audit_with(&mut self, keys: audit::AuditKeys) -> Result<(), StoreError> {
+        audit::begin_signing(&mut self.connection, &keys)?;
+        self.audit_keys = Some(keys);
+        Ok(())
+    }
+
+    /// Adds lines for what is no change of a record: somebody who could not sign in.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub fn note(&mut self, actor: &str, lines: &[audit::Line]) -> Result<(), StoreError> {
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        for line in lines {
+            audit::append(&transaction, audit::By { actor, keys: self.audit_keys.as_ref() }, line)?;
+        }
+        Ok(transaction.commit()?)
     }
 
     /// Counts changes.
@@ -105,7 +128,7 @@ impl IdentityStore {
             write(&transaction, change)?;
         }
         for line in lines {
-            audit::append(&transaction, actor, line)?;
+            audit::append(&transaction, audit::By { actor, keys: self.audit_keys.as_ref() }, line)?;
         }
         transaction.execute("UPDATE identity_version SET version = version + 1", [])?;
         transaction.commit()?;

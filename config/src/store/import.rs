@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::TransactionBehavior;
-use serde_json::Value;
+use serde_json::{Value, json};
 use vestibule_routing::address::E164;
 
 use super::{
-    CHUNK, Numbers, Published, Revision, Store, StoreError, draft, invalid, numbers, objects, publish,
-    read_changes,
+    CHUNK, Numbers, Published, Revision, Store, StoreError, audit::shown, draft, invalid, numbers, objects,
+    publish, read_changes,
 };
 use crate::{
     active::ActiveRouting,
@@ -97,6 +97,7 @@ impl Store {
         };
         objects::insert_revision(&transaction, &revision)?;
         objects::prune(&transaction, &revision, self.options.revisions_kept_max)?;
+        self.tell(&transaction, author, &shown::published(&revision, json!([])))?;
         transaction.commit()?;
         self.active.swap(ActiveRouting::new(revision.number, compiled));
         Ok(Some(Published { revision, warnings }))

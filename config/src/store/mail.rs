@@ -9,7 +9,10 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Store, StoreError, audit};
+use super::{
+    Store, StoreError,
+    audit::{self, By},
+};
 use crate::mail::{
     DomainRecord, DomainState, Look, MailStanding, MailboxEvent, MailboxRecord, MailboxState, domain_name,
 };
@@ -108,7 +111,7 @@ impl Store {
         let after = before.after(look, Timestamp::now());
         let changed = after.state != before.state;
         // A look that changes nothing is no act of anybody.
-        let audit = changed.then_some(("mail_domain.checked", actor));
+        let audit = changed.then_some(("mail_domain.checked", self.by(actor)));
         write(&transaction, Some(&before), &after, audit)?;
         transaction.commit()?;
         drop(connection);
@@ -131,7 +134,7 @@ impl Store {
         if used {
             return Err(StoreError::MailDomainUsed(domain.to_owned()));
         }
-        remove::<DomainRecord>(&transaction, domain, "mail_domain.removed", actor)?;
+        remove::<DomainRecord>(&transaction, domain, "mail_domain.removed", self.by(actor))?;
         transaction.commit()?;
         self.mail.domains.write().unwrap_or_else(PoisonError::into_inner).remove(domain);
         Ok(())
@@ -182,7 +185,7 @@ impl Store {
         let transaction = rusqlite::Transaction::new_unchecked(&connection, TransactionBehavior::Immediate)?;
         let before: MailboxRecord = required(&transaction, address)?;
         let Some((after, action)) = before.after(event, Timestamp::now()) else { return Ok(None) };
-        write(&transaction, Some(&before), &after, Some((action, actor)))?;
+        write(&transaction, Some(&before), &after, Some((action, self.by(actor))))?;
         transaction.commit()?;
         drop(connection);
         self.note_mailbox(&after);
@@ -196,7 +199,7 @@ impl Store {
     pub fn remove_mailbox(&self, address: &str, actor: &str) -> Result<(), StoreError> {
         let connection = self.lock();
         let transaction = rusqlite::Transaction::new_unchecked(&connection, TransactionBehavior::Immediate)?;
-        remove::<MailboxRecord>(&transaction, address, "mailbox.removed", actor)?;
+        remove::<MailboxRecord>(&transaction, address, "mailbox.removed", self.by(actor))?;
         transaction.commit()?;
         self.mail.mailboxes.write().unwrap_or_else(PoisonError::into_inner).remove(address);
         Ok(())
@@ -269,7 +272,7 @@ impl Store {
         if read::<R>(&transaction, record.id())?.is_some() {
             return Err(StoreError::MailRecordExists(record.id().to_owned()));
         }
-        write(&transaction, None, &record, Some((action, actor)))?;
+        write(&transaction, None, &record, Some((action, self.by(actor))))?;
         transaction.commit()?;
         Ok(())
     }
@@ -298,11 +301,11 @@ fn remove<R: Record>(
     connection: &Connection,
     id: &str,
     action: &'static str,
-    actor: &str,
+    by: By<'_>,
 ) -> Result<(), StoreError> {
     let before: R = required(connection, id)?;
     connection.prepare_cached(&format!("DELETE FROM {} WHERE id = ?1", R::TABLE))?.execute([id])?;
-    note(connection, id, (Some(&before), None), (action, actor))
+    note(connection, id, (Some(&before), None), (action, by))
 }
 
 /// Writes a record, and who did what where somebody did.
@@ -310,7 +313,7 @@ fn write<R: Record>(
     connection: &Connection,
     before: Option<&R>,
     after: &R,
-    act: Option<(&'static str, &str)>,
+    act: Option<(&'static str, By<'_>)>,
 ) -> Result<(), StoreError> {
     connection
         .prepare_cached(&format!("INSERT OR REPLACE INTO {} (id, record) VALUES (?1, ?2)", R::TABLE))?
@@ -325,7 +328,7 @@ fn note<R: Record>(
     connection: &Connection,
     subject: &str,
     (before, after): (Option<&R>, Option<&R>),
-    (action, actor): (&'static str, &str),
+    (action, by): (&'static str, By<'_>),
 ) -> Result<(), StoreError> {
     let value = |record: &R| {
         let mut value = serde_json::to_value(record).unwrap_or_default();
@@ -341,7 +344,7 @@ fn note<R: Record>(
         before: before.map(value),
         after: after.map(value),
     };
-    audit::append(connection, actor, &line)
+    audit::append(connection, by, &line)
 }
 
 fn parse<R: Record>(text: &str) -> Result<R, StoreError> {

@@ -5,7 +5,10 @@ use std::sync::PoisonError;
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 use vestibule_routing::address::E164;
 
-use super::{Numbers, Store, StoreError, audit};
+use super::{
+    Numbers, Store, StoreError,
+    audit::{self, By},
+};
 use crate::{
     carrier::Record,
     diagnostic::Code,
@@ -63,7 +66,7 @@ impl Store {
             return Err(StoreError::NumberExists(number));
         }
         let record = NumberRecord::new(number, holding, sms, NumberFacts::default());
-        write(&transaction, None, &record, "number.added", actor)?;
+        write(&transaction, None, &record, "number.added", self.by(actor))?;
         transaction.commit()?;
         self.note_sms(&record);
         Ok(record)
@@ -91,9 +94,9 @@ impl Store {
                 before.may_be_taken_up(now()).map_err(|_| StoreError::NumberExists(record.number))?;
             }
         }
-        write(&transaction, before.as_ref(), &record, "number.added", actor)?;
+        write(&transaction, before.as_ref(), &record, "number.added", self.by(actor))?;
         if let Some(with) = with {
-            super::records::put(&transaction, with, actor)?;
+            super::records::put(&transaction, with, self.by(actor))?;
         }
         transaction.commit()?;
         self.note_sms(&record);
@@ -126,7 +129,7 @@ impl Store {
             changed: now(),
             ..after
         };
-        write(&transaction, Some(&before), &after, "number.amended", actor)?;
+        write(&transaction, Some(&before), &after, "number.amended", self.by(actor))?;
         transaction.commit()?;
         Ok(after)
     }
@@ -165,7 +168,7 @@ impl Store {
                 "number.sms"
             }
         };
-        write(&transaction, Some(&before), &after, action, actor)?;
+        write(&transaction, Some(&before), &after, action, self.by(actor))?;
         transaction.commit()?;
         self.note_sms(&after);
         Ok(after)
@@ -224,9 +227,9 @@ impl Store {
 }
 
 /// A number of the first document: ours, and good for SMS once registered.
-pub(super) fn seed(connection: &Connection, number: E164, actor: &str) -> Result<(), StoreError> {
+pub(super) fn seed(connection: &Connection, number: E164, by: By<'_>) -> Result<(), StoreError> {
     let record = NumberRecord::new(number, Holding::Owned, Sms::Required, NumberFacts::default());
-    write(connection, None, &record, "number.added", actor)
+    write(connection, None, &record, "number.added", by)
 }
 
 pub(super) fn is_ours(connection: &Connection, number: E164) -> Result<bool, StoreError> {
@@ -260,7 +263,7 @@ fn write(
     before: Option<&NumberRecord>,
     after: &NumberRecord,
     action: &'static str,
-    actor: &str,
+    by: By<'_>,
 ) -> Result<(), StoreError> {
     let text = |record: &NumberRecord| serde_json::to_string(record).unwrap_or_default();
     let subject = after.number.to_string();
@@ -269,7 +272,7 @@ fn write(
         .execute(params![subject, after.holding.is_ours(), text(after)])?;
     let value = |record: &NumberRecord| serde_json::to_value(record).unwrap_or_default();
     let line = audit::Line { action, subject, before: before.map(value), after: Some(value(after)) };
-    audit::append(connection, actor, &line)
+    audit::append(connection, by, &line)
 }
 
 fn parse(text: &str) -> Result<NumberRecord, StoreError> {

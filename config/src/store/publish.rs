@@ -11,7 +11,8 @@ use vestibule_routing::{
 };
 
 use super::{
-    Draft, Numbers, Published, Revision, Store, StoreError, draft, invalid, numbers, objects, read_changes,
+    Draft, Numbers, Published, Revision, Store, StoreError, audit::shown, draft, invalid, numbers, objects,
+    read_changes,
 };
 use crate::{
     active::ActiveRouting,
@@ -245,11 +246,12 @@ impl Store {
         };
         let transaction = rusqlite::Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
         objects::insert_revision(&transaction, &revision)?;
+        let told = shown::changes(&transaction, &changes)?;
         for (key, body) in &changes {
             objects::write(&transaction, key, body.as_ref(), revision.number)?;
         }
         for number in request.seeds {
-            numbers::seed(&transaction, *number, request.author)?;
+            numbers::seed(&transaction, *number, self.by(request.author))?;
         }
         // The draft's edits that this publish holds are done; others stay.
         let mut done = transaction.prepare_cached("DELETE FROM draft WHERE kind = ?1 AND id = ?2")?;
@@ -264,6 +266,7 @@ impl Store {
             draft::begin(&transaction, None)?;
         }
         objects::prune(&transaction, &revision, self.options.revisions_kept_max)?;
+        self.tell(&transaction, request.author, &shown::published(&revision, told))?;
         transaction.commit()?;
         self.active.swap(ActiveRouting::new(revision.number, compiled));
         Ok(Published { revision, warnings })

@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 
 use super::{
     Store, StoreError,
-    audit::{self, Line},
+    audit::{self, By, Line},
 };
 use crate::carrier::Record;
 
@@ -97,7 +97,7 @@ impl Store {
             return Err(StoreError::RecordExists { kind: T::KIND, id: record.id().to_owned() });
         }
         allowed(&open)?;
-        put(&transaction, record, actor)?;
+        put(&transaction, record, self.by(actor))?;
         transaction.commit()?;
         Ok(())
     }
@@ -119,7 +119,7 @@ impl Store {
         let mut after = before.clone();
         change(&mut after)?;
         if after != before {
-            put(&transaction, &after, actor)?;
+            put(&transaction, &after, self.by(actor))?;
             transaction.commit()?;
         }
         Ok(after)
@@ -135,7 +135,7 @@ impl Store {
         let before: T = read(&transaction, id)?
             .ok_or_else(|| StoreError::NoRecord { kind: T::KIND, id: id.to_owned() })?;
         let [_, _, removed] = T::ACTIONS;
-        note(&transaction, (actor, removed, id), Some(text(&before)), None)?;
+        note(&transaction, (self.by(actor), removed, id), Some(text(&before)), None)?;
         transaction.execute("DELETE FROM records WHERE kind = ?1 AND id = ?2", params![T::KIND, id])?;
         transaction.execute("DELETE FROM sealed WHERE id = ?1", [sealed_id::<T>(id)])?;
         transaction.commit()?;
@@ -154,7 +154,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         let connection = self.lock();
         let transaction = rusqlite::Transaction::new_unchecked(&connection, TransactionBehavior::Immediate)?;
-        put(&transaction, record, actor)?;
+        put(&transaction, record, self.by(actor))?;
         if let Some(sealed) = sealed {
             transaction.execute(
                 "INSERT OR REPLACE INTO sealed (id, secret) VALUES (?1, ?2)",
@@ -196,14 +196,9 @@ impl Store {
             transaction.execute("UPDATE sealed SET secret = ?2 WHERE id = ?1", params![id, fresh])?;
             count += 1;
         }
-        if count > 0 {
-            note(
-                &transaction,
-                (actor, "secrets.resealed", "secrets"),
-                None,
-                Some(format!("{{\"count\":{count}}}")),
-            )?;
-        }
+        // Also of none: the head is signed with the newest key from this line on.
+        let after = Some(format!("{{\"count\":{count}}}"));
+        note(&transaction, (self.by(actor), "secrets.resealed", "secrets"), None, after)?;
         transaction.commit()?;
         Ok(count)
     }
@@ -244,7 +239,7 @@ pub(crate) fn sealed_id<T: Record>(id: &str) -> String {
 }
 
 /// Writes a record with its line of the audit log.
-pub(super) fn put<T: Record>(connection: &Connection, record: &T, actor: &str) -> Result<(), StoreError> {
+pub(super) fn put<T: Record>(connection: &Connection, record: &T, by: By<'_>) -> Result<(), StoreError> {
     let before: Option<String> = connection
         .prepare_cached("SELECT record FROM records WHERE kind = ?1 AND id = ?2")?
         .query_row(params![T::KIND, record.id()], |row| row.get(0))
@@ -256,19 +251,19 @@ pub(super) fn put<T: Record>(connection: &Connection, record: &T, actor: &str) -
             "INSERT OR REPLACE INTO records (kind, id, key, open, record) VALUES (?1, ?2, ?3, ?4, ?5)",
         )?
         .execute(params![T::KIND, record.id(), record.key(), record.is_open(), text(record)])?;
-    note(connection, (actor, action, record.id()), before, Some(text(record)))
+    note(connection, (by, action, record.id()), before, Some(text(record)))
 }
 
 /// A line of the audit log: who did what to what, and how that was before and after.
 fn note(
     connection: &Connection,
-    (actor, action, subject): (&str, &'static str, &str),
+    (by, action, subject): (By<'_>, &'static str, &str),
     before: Option<String>,
     after: Option<String>,
 ) -> Result<(), StoreError> {
     let value = |text: String| serde_json::from_str(&text).unwrap_or_default();
     let (before, after) = (before.map(value), after.map(value));
-    audit::append(connection, actor, &Line { action, subject: subject.to_owned(), before, after })
+    audit::append(connection, by, &Line { action, subject: subject.to_owned(), before, after })
 }
 
 fn has_key<T: Record>(connection: &Connection, record: &T) -> Result<bool, StoreError> {

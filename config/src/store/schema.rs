@@ -4,9 +4,10 @@ use std::{
     fs::{self, OpenOptions, Permissions},
     os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::Path,
+    time::Duration,
 };
 
-use rusqlite::Connection;
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::StoreError;
 
@@ -39,12 +40,13 @@ CREATE INDEX audit_subject ON audit (subject, id);
 ";
 
 /// What each version added to the one before. Never changed, only added to.
-const STEPS: [&str; 4] = [TABLES, super::identity::TABLES, super::records::TABLES, super::mail::TABLES];
+const STEPS: &[&str] =
+    &[TABLES, super::identity::TABLES, super::records::TABLES, super::mail::TABLES, super::audit::TABLES];
 
 pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
     keep_private(path).map_err(|cause| StoreError::File { path: path.to_owned(), cause })?;
     let connection = Connection::open(path)?;
-    connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    connection.busy_timeout(BUSY_MAX)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", "ON")?;
@@ -60,16 +62,44 @@ fn keep_private(path: &Path) -> std::io::Result<()> {
 }
 
 fn migrate(connection: &Connection) -> Result<(), StoreError> {
-    let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    let known = i64::try_from(STEPS.len()).unwrap_or(i64::MAX);
-    let missing = usize::try_from(found).ok().and_then(|done| STEPS.get(done..));
-    let Some(missing) = missing else { return Err(StoreError::TooNew { found, known }) };
-    if !missing.is_empty() {
-        let steps = missing.concat();
-        connection.execute_batch(&format!("BEGIN IMMEDIATE;{steps}PRAGMA user_version={known};COMMIT;"))?;
+    if missing_after(version(connection)?)?.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
+    // Another process may have been faster.
+    let found = version(&transaction)?;
+    transaction.execute_batch(&missing_after(found)?.concat())?;
+    if found < CHAINED {
+        super::audit::chain_earlier(&transaction)?;
+    }
+    transaction.pragma_update(None, "user_version", known())?;
+    Ok(transaction.commit()?)
 }
+
+/// Refuses a file of another version, for those who only read.
+pub(super) fn must_be_known(connection: &Connection) -> Result<(), StoreError> {
+    let (found, known) = (version(connection)?, known());
+    if found == known { Ok(()) } else { Err(StoreError::OtherVersion { found, known }) }
+}
+
+fn missing_after(found: i64) -> Result<&'static [&'static str], StoreError> {
+    let missing = usize::try_from(found).ok().and_then(|done| STEPS.get(done..));
+    missing.ok_or_else(|| StoreError::TooNew { found, known: known() })
+}
+
+fn version(connection: &Connection) -> Result<i64, StoreError> {
+    Ok(connection.pragma_query_value(None, "user_version", |row| row.get(0))?)
+}
+
+fn known() -> i64 {
+    i64::try_from(STEPS.len()).unwrap_or(i64::MAX)
+}
+
+/// How long somebody waits for another process that writes.
+pub(super) const BUSY_MAX: Duration = Duration::from_secs(5);
+
+/// The version from which on lines of the audit log are chained.
+const CHAINED: i64 = 5;
 
 /// The tables as the first version made them.
 #[cfg(test)]

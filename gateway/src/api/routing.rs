@@ -17,6 +17,7 @@ use super::{
     AppState,
     problem::{ApiResult, Problem},
 };
+use crate::acting;
 
 mod draft;
 mod impact;
@@ -42,7 +43,7 @@ pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce(&Arc<Store>) -> Result<T, StoreError> + Send + 'static,
 ) -> ApiResult<T> {
     let store = state.store.clone();
-    match tokio::task::spawn_blocking(move || work(&store)).await {
+    match tokio::task::spawn_blocking(acting::carried(move || work(&store))).await {
         Ok(result) => result.map_err(Problem::from),
         Err(_) => Err(Problem::new(
             StatusCode::INTERNAL_SERVER_ERROR,

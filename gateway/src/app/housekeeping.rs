@@ -7,20 +7,49 @@ use std::{
 
 use vestibule_config::{settings::Settings, store::Store};
 
-use crate::{files::Files, recordings::Recordings, uploads::Uploads};
+use crate::{files::Files, recordings::Recordings, telemetry::AuditMetrics, uploads::Uploads};
 
 /// What is looked after beside the store.
 pub(super) type Kept = (Recordings, (Files, Files), Uploads);
 
 /// From the start on, for as long as the process runs.
-pub(super) async fn go_on(store: Arc<Store>, kept: Kept, settings: Settings) {
+pub(super) async fn go_on(store: Arc<Store>, kept: Kept, settings: Settings, audit: AuditMetrics) {
+    let mut hour = 0_u64;
     loop {
+        let look =
+            settings.audit.look_every_hours > 0 && hour.is_multiple_of(settings.audit.look_every_hours);
+        hour = hour.wrapping_add(1);
+        let (kept_log, days, metrics) = (store.clone(), settings.audit.days_kept, audit.clone());
+        let looked =
+            tokio::task::spawn_blocking(move || keep_audit(&kept_log, days, look.then_some(&metrics)));
+        if looked.await.is_err() {
+            tracing::error!("looking after the audit log met a fault in the gateway");
+        }
         let (store, kept, settings) = (store.clone(), kept.clone(), settings.clone());
         let done = tokio::task::spawn_blocking(move || keep_house(&store, &kept, &settings)).await;
         if done.is_err() {
             tracing::error!("housekeeping met a fault in the gateway");
         }
         tokio::time::sleep(HOUR).await;
+    }
+}
+
+/// Lets lines go whose time is over, and looks at those that are left.
+fn keep_audit(store: &Store, days_kept: u64, look: Option<&AuditMetrics>) {
+    let days = jiff::SignedDuration::from_hours(
+        i64::try_from(days_kept).unwrap_or(i64::MAX / 24).saturating_mul(24),
+    );
+    if let Some(before) = (days_kept > 0).then(|| jiff::Timestamp::now().checked_sub(days).ok()).flatten() {
+        match store.retire_audit(before) {
+            Ok(0) => {}
+            Ok(lines) => tracing::info!(lines, "lines of the audit log went, whose time was over"),
+            Err(error) => tracing::warn!(%error, "lines of the audit log cannot go"),
+        }
+    }
+    let Some(metrics) = look else { return };
+    match store.verify_audit(None) {
+        Ok(found) => metrics.looked(&found),
+        Err(error) => tracing::warn!(%error, "the audit log cannot be read"),
     }
 }
 

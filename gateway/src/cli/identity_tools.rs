@@ -11,6 +11,7 @@ use super::say;
 use crate::{
     app::identity::base_url,
     identity::{Caller, Identity, KeyWanted, permission::Permission},
+    vault::Vault,
 };
 
 /// What is to be done with keys.
@@ -88,5 +89,5 @@ fn open(settings: &Settings) -> anyhow::Result<Identity> {
         "{} holds no gateway's data yet: start it once, or name its folder with --data-dir",
         folder.display()
     );
-    Ok(Identity::open(folder, &settings.identity)?.0)
+    Ok(Identity::open(folder, &settings.identity, Some(Vault::of(settings)?.audit_keys()))?.0)
 }

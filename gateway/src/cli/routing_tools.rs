@@ -20,6 +20,7 @@ use vestibule_routing::{
 };
 
 use super::{EXIT_SETTINGS, complain, open_store, read_document, say};
+use crate::vault::Vault;
 
 /// What `simulate` is asked.
 #[derive(Debug, Args)]
@@ -45,7 +46,7 @@ pub(super) struct SimulateArgs {
 
 /// Shows what would happen to a call, as JSON.
 pub(super) fn simulate(settings: &Settings, arguments: &SimulateArgs) -> anyhow::Result<ExitCode> {
-    let store = open_store(settings)?;
+    let store = open_store(settings, &Vault::of(settings)?)?;
     let plan = match arguments.revision {
         Some(revision) => store.routing_at(revision)?.plan,
         None => store.active().load().plan.clone(),
@@ -82,7 +83,7 @@ pub(super) fn test(settings: &Settings, document: Option<PathBuf>) -> anyhow::Re
             }
         },
         None => {
-            let store = open_store(settings)?;
+            let store = open_store(settings, &Vault::of(settings)?)?;
             let revision = store.active().load().revision;
             let document = vestibule_config::document::to_yaml(&store.document_at(revision)?);
             store.validate_document(&document)?

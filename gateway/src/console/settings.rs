@@ -1,5 +1,6 @@
 //! Everything that is set up once and looked at now and then.
 
+mod audit;
 mod documents;
 mod fields;
 mod people;
@@ -20,6 +21,7 @@ pub(super) fn routes() -> Router<Console> {
         .route("/console/settings", get(show))
         .route("/console/settings/about", get(about))
         .merge(people::routes())
+        .merge(audit::routes())
         .merge(documents::routes())
 }
 
@@ -46,6 +48,9 @@ fn groups(desk: &Desk) -> Vec<(&'static str, Vec<Card>)> {
     people.push(Card::new("roles", "shield", "Roles", "Permissions under a name."));
     if desk.may(Permission::KeysManage) {
         people.push(Card::new("keys", "key", "API keys", "Programs that use the API."));
+    }
+    if desk.may(Permission::AuditRead) {
+        people.push(Card::new("audit", "list", "Audit", "Who changed what, with before and after."));
     }
     let mut routing = Vec::new();
     if desk.may(Permission::RoutingRead) {

@@ -69,6 +69,9 @@ pub(super) const KEY: &str = "key";
 pub(super) const SESSION: &str = "session";
 pub(super) const LINK: &str = "link";
 
+/// Who is not known, in the audit log: nobody is given this name.
+pub(crate) const NOBODY: &str = "nobody";
+
 impl Directory {
     pub(super) fn load(version: u64, records: Vec<Record>) -> Result<Self, IdentityError> {
         let mut directory = Self { version, ..Self::default() };
@@ -159,7 +162,10 @@ impl Directory {
 
     /// Whether a user or a key has a name: none is given twice, so that an author is one only.
     pub(super) fn is_taken(&self, name: &str) -> bool {
-        name == "system" || self.logins.contains_key(name) || self.keys.values().any(|key| key.name == name)
+        name == "system"
+            || name == NOBODY
+            || self.logins.contains_key(name)
+            || self.keys.values().any(|key| key.name == name)
     }
 
     /// Users who have it in their hands to set everything right.

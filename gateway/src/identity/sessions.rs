@@ -4,10 +4,12 @@ use std::net::IpAddr;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
+use serde_json::json;
+use vestibule_config::store::AuditLine;
 
 use super::{
     Caller, CallerKind, Identity, IdentityError, Result,
-    directory::{Changes, Directory, SESSION, USER},
+    directory::{Changes, Directory, NOBODY, SESSION, USER},
     record::{Seen, Session, User},
     secret, throttle, users,
     users::UserView,
@@ -71,7 +73,7 @@ impl Identity {
         let user = self.prove(&login, password, from.address).await?;
         let (agent, now) = (from.agent.to_owned(), from.now);
         self.blocking(move |identity| {
-            identity.begin_session(&user.id, &agent, now, |directory, changes| {
+            identity.begin_session(&user.login, &agent, now, |directory, changes| {
                 // What was proven must hold still.
                 let user = directory.users.get(&user.id).filter(|now| now.password == user.password);
                 let mut user = User::clone(user.ok_or(IdentityError::WrongPassword)?);
@@ -94,16 +96,31 @@ impl Identity {
         let user = self.read().user_of_login(login).map(|user| User::clone(user));
         let kept = user.as_ref().filter(|user| !user.disabled).and_then(|user| user.password.clone());
         let right = self.shared.passwords.is_right(password, kept).await?;
-        let user = user.filter(|_| right).ok_or(IdentityError::WrongPassword)?;
+        let Some(user) = user.clone().filter(|_| right) else {
+            self.tell_of_failure(login, user).await?;
+            return Err(IdentityError::WrongPassword);
+        };
         failures.1.forget(&login.to_owned());
         network.inspect(|network| failures.0.take_back(network));
         Ok(user)
     }
 
+    /// A wrong password stands in the audit log. What was typed as a login does not, unless somebody has it: it may be the
+    /// password.
+    async fn tell_of_failure(&self, login: &str, user: Option<User>) -> Result<()> {
+        let disabled = user.as_ref().map(|user| json!({ "disabled": user.disabled }));
+        let (actor, subject) = match user {
+            Some(user) => (login.to_owned(), user.id),
+            None => (NOBODY.to_owned(), String::new()),
+        };
+        self.tell(actor, AuditLine { action: "user.sign_in_failed", subject, before: None, after: disabled })
+            .await
+    }
+
     /// Begins a session of a user, with what `prepare` changes beside it.
     pub(super) fn begin_session(
         &self,
-        id: &str,
+        login: &str,
         agent: &str,
         now: Timestamp,
         prepare: impl Fn(&Directory, &mut Changes) -> Result<User>,
@@ -112,7 +129,7 @@ impl Identity {
         let made = secret::new("");
         let expires =
             now.checked_add(SignedDuration::from_hours(settings.session_hours_max)).unwrap_or(Timestamp::MAX);
-        let user = self.change(id, |directory| {
+        let user = self.change(login, |directory| {
             let mut changes = Changes::default();
             let user = prepare(directory, &mut changes)?;
             let open = directory.sessions_of(&user.id);
@@ -128,6 +145,8 @@ impl Identity {
                 agent: agent.chars().filter(|c| !c.is_control()).take(AGENT_CHARS_MAX).collect(),
             };
             changes.put(SESSION, &session.sha256, &session);
+            let begun = json!({"session": session.id, "agent": session.agent});
+            changes.tell("user.signed_in", &user.id, None, Some(begun));
             Ok((changes, users::view(directory, &user)))
         })?;
         Ok(NewSession { secret: made, user, expires })
@@ -197,10 +216,8 @@ impl Identity {
             let ended = directory.sessions.iter().filter(|(_, open)| open.user == user);
             for (hash, open) in ended.filter(|(_, open)| session.is_none_or(|id| id == open.id)) {
                 changes.remove(SESSION, hash);
-                if user != caller.id {
-                    let of = serde_json::json!({"session": open.id});
-                    changes.tell("user.session_ended", user, Some(of), None);
-                }
+                let of = json!({ "session": open.id });
+                changes.tell("user.session_ended", user, Some(of), None);
             }
             if session.is_some() && changes.records.is_empty() {
                 return Err(IdentityError::Unknown("session"));

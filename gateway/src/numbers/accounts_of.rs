@@ -130,7 +130,8 @@ impl Numbers {
     /// The file or the store fails, or something cannot be opened.
     pub async fn rotate_key(&self, actor: String) -> Result<usize, NumbersError> {
         let (vault, store) = (self.inner.vault.clone(), self.inner.store.clone());
-        let rotated = tokio::task::spawn_blocking(move || vault.rotate(&store, &actor)).await;
+        let rotated =
+            tokio::task::spawn_blocking(crate::acting::carried(move || vault.rotate(&store, &actor))).await;
         match rotated {
             Ok(Ok(count)) => Ok(count),
             Ok(Err(crate::vault::RotateError::Store(error))) => Err(error.into()),

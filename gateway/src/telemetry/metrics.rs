@@ -92,6 +92,8 @@ pub struct Metrics {
     pub api: ApiMetrics,
     /// Users and sessions.
     pub identity: IdentityMetrics,
+    /// The audit log.
+    pub audit: AuditMetrics,
     registry: Registry,
 }
 
@@ -406,6 +408,29 @@ families! {
         /// Sessions that have not ended.
         sessions: gauge("vestibule_sessions", "Sessions of users that have not ended."),
     }
+    /// The audit log.
+    AuditMetrics {
+        /// Lines at the last look.
+        lines: gauge("vestibule_audit_lines", "Number of the newest line of the audit log, as of the last look at all of it."),
+        /// What was wrong at the last look.
+        faults: gauge("vestibule_audit_faults", "Lines of the audit log that were changed, put in or taken out, and signatures that did not hold, as of the last look."),
+    }
+}
+
+impl AuditMetrics {
+    /// Shows, and logs, what a look at the whole log has found.
+    pub fn looked(&self, found: &vestibule_config::store::AuditFindings) {
+        let newest = found.newest.as_ref().map_or(0, |end| end.seq);
+        self.lines.set(i64::try_from(newest).unwrap_or(i64::MAX));
+        self.faults.set(i64::try_from(found.faults.len()).unwrap_or(i64::MAX));
+        for fault in &found.faults {
+            tracing::error!(
+                line = fault.seq,
+                fault = fault.sentence,
+                "the audit log is not as it was written"
+            );
+        }
+    }
 }
 
 impl Metrics {
@@ -439,6 +464,7 @@ impl Metrics {
             journal: JournalMetrics::register(&registry)?,
             api: ApiMetrics::register(&registry)?,
             identity: IdentityMetrics::register(&registry)?,
+            audit: AuditMetrics::register(&registry)?,
             registry,
         })
     }

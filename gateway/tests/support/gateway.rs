@@ -41,10 +41,15 @@ fn recordings(folder: &Path) -> Recordings {
     Recordings::open(folder, settings::Recordings { days_kept: 1, seconds_max: 60 }).unwrap()
 }
 
+fn vault(folder: &Path) -> vestibule::vault::Vault {
+    vestibule::vault::Vault::open(&folder.join("master-key")).unwrap()
+}
+
 /// The sample, active.
 fn sample_routing(folder: &Path) -> (std::sync::Arc<vestibule_config::store::Store>, Providers) {
     let options = vestibule_config::store::Options::default();
     let store = vestibule_config::store::Store::open(folder, options).unwrap();
+    store.sign_audit_with(vault(folder).audit_keys()).unwrap();
     store.seed(vestibule_config::sample::SAMPLE).unwrap();
     let store: std::sync::Arc<_> = store.into();
     let providers = Providers::default();
@@ -123,7 +128,7 @@ fn numbers(
     journal: &Journal,
     metrics: &Metrics,
 ) -> vestibule::numbers::Numbers {
-    let vault = vestibule::vault::Vault::open(&folder.join("master-key")).unwrap();
+    let vault = vault(folder);
     let carriers = settings::Carriers {
         answer_seconds: 2,
         settle_seconds: 4,
@@ -196,7 +201,12 @@ impl Gateway {
         let metrics = Metrics::new().unwrap();
         let options = Options::new(folder.path().join("journal.sqlite"));
         let (journal, _) = Journal::open(options, metrics.journal.clone()).unwrap();
-        let (identity, made) = Identity::open(folder.path(), &Self::settings().identity).unwrap();
+        let (identity, made) = Identity::open(
+            folder.path(),
+            &Self::settings().identity,
+            Some(vault(folder.path()).audit_keys()),
+        )
+        .unwrap();
         let readiness = Readiness::default();
         readiness.set(Phase::Ready);
         let feed = Feed::new(journal.clone(), "/test");
