@@ -129,7 +129,7 @@ class Phone:
         self.folder, self.port, self.seconds = pathlib.Path(folder), free_port(), seconds
         account = f"<sip:{user}@127.0.0.1>;regint=0;answermode=auto;audio_codecs=PCMA,PCMU{account}\n"
         _, self.phone = _start(self.folder, seconds, self.port, account, hertz)
-        end = time.monotonic() + 5
+        end = time.monotonic() + 15
         while not self._listens():
             check(time.monotonic() < end, "baresip does not listen")
             time.sleep(0.1)

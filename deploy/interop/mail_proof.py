@@ -1,5 +1,6 @@
 """Cases about whose mail is whose: SPF, DKIM, DMARC and ARC by a name server of our own, and addresses that are verified."""
 
+import concurrent.futures
 import contextlib
 import pathlib
 import random
@@ -311,3 +312,47 @@ def mail_in_a_burst(_):
     finally:
         gate.stop()
     return f"2000 mails in {took:.1f} s"
+
+
+@case(alone=True)
+def kill_under_mails(_):
+    """kill -9 three times under mails of eight senders: what was answered 250 is in the feed once."""
+    names, kept = Names(), []
+    gate = Gateway(cases.BINARY, name="killmail", settings={"mail.dns_servers": names.address})
+
+    def send(number, until):
+        done, serial = [], 0
+        while time.monotonic() < until:
+            serial += 1
+            subject = f"{number}-{until}-{serial}"
+            text = f"From: kill@example.org\r\nSubject: {subject}\r\n\r\nText {subject}\r\n"
+            try:
+                with smtplib.SMTP("127.0.0.1", gate.smtp, timeout=5) as line:
+                    line.sendmail("kill@example.org", [HELP], text)
+                    done.append(subject)
+            except (OSError, smtplib.SMTPException):
+                time.sleep(0.02)
+        return done
+
+    try:
+        gate.start()
+        for _ in range(3):
+            until = time.monotonic() + 2.5
+            with concurrent.futures.ThreadPoolExecutor(8) as pool:
+                running = [pool.submit(send, number, until) for number in range(8)]
+                time.sleep(random.Random().uniform(0.8, 1.6))
+                gate.kill()
+                gate.start()
+                for task in running:
+                    kept += task.result()
+        gate.forget_feed()
+        subjects = [event["data"]["message"]["subject"] for event in gate.events() if event["type"] == "message.received"]
+        total = len(subjects)
+        check(len(kept) > 50, f"only {len(kept)} mails were kept")
+        check(len(set(subjects)) == total, f"{total - len(set(subjects))} mails are doubled")
+        lost = set(kept) - set(subjects)
+        check(not lost, f"{len(lost)} of {len(kept)} mails are lost")
+    finally:
+        gate.stop()
+        names.close()
+    return f"{len(kept)} mails answered 250, {total} in the feed"

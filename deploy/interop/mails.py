@@ -1,6 +1,5 @@
 """Cases about our own mail server: what it takes, what it refuses, and what it must never lose."""
 
-import concurrent.futures
 import pathlib
 import random
 import smtplib
@@ -173,46 +172,3 @@ def mail_over_tls(_):
         finally:
             gate.stop()
     return "taken by TLS, put off while disarmed"
-
-
-@case(alone=True)
-def kill_under_mails(_):
-    """kill -9 three times under mails of eight senders: what was answered 250 is in the feed once."""
-    gate = Gateway(cases.BINARY, name="killmail")
-    kept = []
-
-    def send(number, until):
-        done, serial = [], 0
-        while time.monotonic() < until:
-            serial += 1
-            subject = f"{number}-{until}-{serial}"
-            text = f"From: kill@example.org\r\nSubject: {subject}\r\n\r\nText {subject}\r\n"
-            try:
-                with smtplib.SMTP("127.0.0.1", gate.smtp, timeout=5) as line:
-                    line.sendmail("kill@example.org", [HELP], text)
-                    done.append(subject)
-            except (OSError, smtplib.SMTPException):
-                time.sleep(0.02)
-        return done
-
-    try:
-        gate.start()
-        for _ in range(3):
-            until = time.monotonic() + 2.5
-            with concurrent.futures.ThreadPoolExecutor(8) as pool:
-                running = [pool.submit(send, number, until) for number in range(8)]
-                time.sleep(random.Random().uniform(0.8, 1.6))
-                gate.kill()
-                gate.start()
-                for task in running:
-                    kept += task.result()
-        gate.forget_feed()
-        subjects = [event["data"]["message"]["subject"] for event in gate.events() if event["type"] == "message.received"]
-        total = len(subjects)
-        check(len(kept) > 50, f"only {len(kept)} mails were kept")
-        check(len(set(subjects)) == total, f"{total - len(set(subjects))} mails are doubled")
-        lost = set(kept) - set(subjects)
-        check(not lost, f"{len(lost)} of {len(kept)} mails are lost")
-    finally:
-        gate.stop()
-    return f"{len(kept)} mails answered 250, {total} in the feed"
