@@ -18,6 +18,7 @@ mod guard;
 mod inboxes;
 mod ivrs;
 mod live;
+mod numbers;
 mod page;
 mod revisions;
 mod session;
@@ -65,6 +66,7 @@ pub fn routes(state: &AppState) -> Router<AppState> {
         .merge(entry_points::routes())
         .merge(inboxes::routes())
         .merge(ivrs::routes())
+        .merge(numbers::routes())
         .merge(settings::routes())
         .merge(revisions::routes())
         .route("/console/{*path}", get(no_such_page))

@@ -25,6 +25,7 @@ static FILES: &[(&str, &[u8])] = files! {
     "console.css"
     "console.js"
     "live.js"
+    "test_call.js"
     "thread.js"
     "icon.svg"
     "ivr/ivr.css"

@@ -42,6 +42,11 @@ impl Form {
         self.0.iter().filter(|(found, _)| found == name).map(|(_, value)| value.as_str()).collect()
     }
 
+    /// The fields whose names begin like this, by the rest of their names.
+    pub(super) fn named<'a>(&'a self, beginning: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
+        self.0.iter().filter_map(move |(name, value)| Some((name.strip_prefix(beginning)?, value.as_str())))
+    }
+
     /// The lines of a field, without empty ones.
     pub(super) fn lines(&self, name: &str) -> Vec<&str> {
         self.text(name).lines().map(str::trim).filter(|line| !line.is_empty()).collect()

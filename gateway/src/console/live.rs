@@ -34,7 +34,7 @@ pub(super) fn routes() -> Router<Console> {
 }
 
 /// A stream ends after so long, and the page asks for another: somebody who was signed out meanwhile gets none.
-const STREAM_LASTS: Duration = Duration::from_secs(120);
+pub(super) const STREAM_LASTS: Duration = Duration::from_secs(120);
 
 /// Live contacts shown; more are counted by the API's metrics.
 const CONTACTS_MAX: usize = 500;

@@ -12,17 +12,19 @@ pub(super) enum Section {
     EntryPoints,
     Ivrs,
     Inboxes,
+    Numbers,
     Settings,
 }
 
 /// The menu, in its order: section, words, address, icon, and the key that leads there after `g`. A section stands
 /// here once it has a page.
-const MENU: [(Section, &str, &str, &str, char); 6] = [
+const MENU: [(Section, &str, &str, &str, char); 7] = [
     (Section::Live, "Live", "/console/live", "pulse", 'l'),
     (Section::Contacts, "Contacts", "/console/contacts", "list", 'c'),
     (Section::EntryPoints, "Entry points", "/console/entry-points", "door", 'e'),
     (Section::Ivrs, "IVRs", "/console/ivrs", "branch", 'i'),
     (Section::Inboxes, "Inboxes", "/console/inboxes", "inbox", 'b'),
+    (Section::Numbers, "Numbers & carriers", "/console/numbers", "hash", 'n'),
     (Section::Settings, "Settings", "/console/settings", "gear", 's'),
 ];
 
