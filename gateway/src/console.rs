@@ -20,6 +20,7 @@ mod ivrs;
 mod live;
 mod numbers;
 mod page;
+mod prompts;
 mod revisions;
 mod session;
 mod settings;
@@ -67,6 +68,7 @@ pub fn routes(state: &AppState) -> Router<AppState> {
         .merge(inboxes::routes())
         .merge(ivrs::routes())
         .merge(numbers::routes())
+        .merge(prompts::routes())
         .merge(settings::routes())
         .merge(revisions::routes())
         .route("/console/{*path}", get(no_such_page))

@@ -23,7 +23,7 @@ use vestibule_routing::channel::Channel;
 const HOSTILE: &str = "<img src=x onerror=\"document.title='owned'\"></script><script>alert(1)</script>'&";
 
 /// Every page that can be read without naming anything.
-const PAGES: [&str; 42] = [
+const PAGES: [&str; 47] = [
     "/console/live",
     "/console/contacts",
     "/console/contacts?q=nobody&channel=voice&state=ended&outcome=completed&since=24h",
@@ -36,6 +36,11 @@ const PAGES: [&str; 42] = [
     "/console/entry-points/ivr/ivr_main%2Fexit_sales",
     "/console/entry-points/import",
     "/console/ivrs",
+    "/console/ivrs/prompts",
+    "/console/settings/blocked-callers",
+    "/console/settings/mail-domains",
+    "/console/settings/mailboxes",
+    "/console/settings/mailboxes/help%40example.com",
     "/console/ivrs/ivr_main",
     "/console/revisions",
     "/console/revisions/1",

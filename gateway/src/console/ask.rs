@@ -108,6 +108,12 @@ impl Desk {
         self.who.caller.may(permission)
     }
 
+    /// Where people and providers find this gateway, when the settings say so.
+    pub(super) fn public_url(&self) -> Option<String> {
+        let settings = self.console.state.identity.settings();
+        settings.public_url.as_ref().map(|url| url.as_str().to_owned())
+    }
+
     /// Reads something.
     ///
     /// # Errors

@@ -84,7 +84,10 @@ impl EntryPoint {
                 let ivr = self.address.split_once('/').map_or("", |(ivr, _)| ivr);
                 Some((format!("/console/ivrs/{}", encoded(ivr)), "Its IVR"))
             }
-            "voice" | "email" => None,
+            "email" => {
+                Some((format!("/console/settings/mailboxes/{}", encoded(&self.address)), "Its mailbox"))
+            }
+            "voice" | "sms" => Some((format!("/console/numbers/{}", encoded(&self.address)), "Its number")),
             _ => Some(("/console/settings/providers".to_owned(), "Message providers")),
         }
     }

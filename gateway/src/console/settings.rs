@@ -1,8 +1,11 @@
 //! Everything that is set up once and looked at now and then.
 
 mod audit;
+mod beside;
+mod blocked;
 mod documents;
 mod fields;
+mod mail;
 mod people;
 
 use askama::Template;
@@ -22,6 +25,9 @@ pub(super) fn routes() -> Router<Console> {
         .route("/console/settings/about", get(about))
         .merge(people::routes())
         .merge(audit::routes())
+        .merge(mail::routes())
+        .merge(blocked::routes())
+        .merge(beside::routes())
         .merge(documents::routes())
 }
 
@@ -56,6 +62,20 @@ fn groups(desk: &Desk) -> Vec<(&'static str, Vec<Card>)> {
     if desk.may(Permission::RoutingRead) {
         routing
             .extend(fields::SECTIONS.iter().map(|one| Card::new(one.name, one.icon, one.title, one.words)));
+    }
+    if desk.may(Permission::RoutingRead) {
+        routing.push(Card::new(
+            "blocked-callers",
+            "ban",
+            "Blocked callers",
+            "Refused before anything else, at once.",
+        ));
+    }
+    if desk.may(Permission::MailRead) {
+        let words = "Domains that mail comes to, with the records for their zones.";
+        routing.push(Card::new("mail-domains", "mail", "Mail domains", words));
+        let words = "Addresses that mail is taken for, forwarders' questions, test mails.";
+        routing.push(Card::new("mailboxes", "inbox", "Mailboxes", words));
     }
     let about = Card::new("about", "info", "About", "Version, licences, addresses for machines.");
     let all = [

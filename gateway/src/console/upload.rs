@@ -18,8 +18,8 @@ const FIELDS_BYTES_MAX: usize = 64 << 10;
 
 /// The most that a form of the console may bring to a path, when that is more than other bodies.
 pub(crate) fn bytes_max(path: &str, recording_bytes_max: usize) -> Option<usize> {
-    let takes_sound =
-        path.strip_prefix("/console/ivrs/prompts").is_some_and(|rest| rest.ends_with("/recording"));
+    let rest = path.strip_prefix("/console/ivrs/prompts");
+    let takes_sound = rest.is_some_and(|rest| rest.is_empty() || rest.ends_with("/recording"));
     takes_sound.then(|| recording_bytes_max.saturating_add(FIELDS_BYTES_MAX))
 }
 
@@ -83,8 +83,10 @@ mod tests {
     fn only_forms_with_sound_may_be_long() {
         let most = |path| super::bytes_max(path, 100);
         assert_eq!(most("/console/ivrs/prompts/pr_a/recording"), Some(100 + (64 << 10)));
-        assert_eq!(most("/console/ivrs/prompts/recording"), Some(100 + (64 << 10)));
-        for path in ["/console/ivrs/prompts", "/console/entry-points/import", "/api/v1/prompts/x/recording"] {
+        assert_eq!(most("/console/ivrs/prompts"), Some(100 + (64 << 10)));
+        for path in
+            ["/console/ivrs/prompts/pr_a/text", "/console/entry-points/import", "/api/v1/prompts/x/recording"]
+        {
             assert_eq!(most(path), None, "{path}");
         }
     }

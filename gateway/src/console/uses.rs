@@ -49,6 +49,7 @@ impl Use {
                 Some((channel, address)) => format!("/console/entry-points/{channel}/{}", encoded(address)),
                 None => String::new(),
             },
+            "numbers" => format!("/console/numbers/{id}"),
             "trunks" | "providers" | "chat_apps" | "calendars" | "channels" | "lists" => {
                 format!("/console/settings/{}/{id}", self.section)
             }

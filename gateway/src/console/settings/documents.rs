@@ -12,7 +12,10 @@ use axum::{
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::fields::{Field, Kind, SECTIONS, Section};
+use super::{
+    beside::{self, Beside},
+    fields::{Field, Kind, SECTIONS, Section},
+};
 use crate::{
     console::{
         Console, Refused,
@@ -223,7 +226,7 @@ struct ObjectPage {
     faults: Faults,
     consumer: Option<Consumer>,
     undelivered: Vec<Undelivered>,
-    snippet: Option<String>,
+    beside: Beside,
     may_edit: bool,
     may_deliver: bool,
 }
@@ -255,8 +258,7 @@ async fn drawn(desk: &Desk, section: &'static Section, filled: Filled<'_>) -> Sh
         Some(_) => undelivered(desk, id).await?,
         None => Vec::new(),
     };
-    let snippet = (section.name == "chat_apps" && !id.is_empty())
-        .then(|| format!("<script src=\"https://THIS-GATEWAY/chat/{id}/widget.js\" async></script>"));
+    let beside = beside::of(desk, section.name, id, &body).await?;
     let name = body.get("name").and_then(Value::as_str).unwrap_or(id).to_owned();
     let title = if id.is_empty() { format!("New {}", section.one) } else { name.clone() };
     let status = if faults.refused() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
@@ -272,7 +274,7 @@ async fn drawn(desk: &Desk, section: &'static Section, filled: Filled<'_>) -> Sh
         faults,
         consumer,
         undelivered,
-        snippet,
+        beside,
         may_edit: desk.may(Permission::RoutingEdit),
         may_deliver: desk.may(Permission::DeliveriesManage),
     };
