@@ -61,9 +61,31 @@ use tokio::sync::Semaphore;
 use self::{ask::Inner, live::LiveContacts, readiness::Readiness};
 use crate::{feed::Feed, identity::Identity, journal::Journal, sip::Capture, telemetry::Metrics};
 
-/// What handlers work with; cheap to clone.
+/// What handlers work with, [`Parts`]. It is cloned several times a request, so that this costs two counts only.
 #[derive(Clone, Debug)]
 pub struct AppState {
+    parts: Arc<Parts>,
+    /// The API, for those in the process who ask it.
+    inner: Inner,
+}
+
+impl From<Parts> for AppState {
+    fn from(parts: Parts) -> Self {
+        Self { parts: Arc::new(parts), inner: Inner::default() }
+    }
+}
+
+impl std::ops::Deref for AppState {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.parts
+    }
+}
+
+/// The parts of the gateway that handlers work with.
+#[derive(Debug)]
+pub struct Parts {
     /// The journal.
     pub journal: Journal,
     /// The feed of the journal.
@@ -72,8 +94,6 @@ pub struct AppState {
     pub live: LiveContacts,
     /// Who may do what.
     pub identity: Identity,
-    /// The API, for those in the process who ask it.
-    pub inner: Inner,
     /// Whether calls are taken.
     pub readiness: Readiness,
     /// All metric families.

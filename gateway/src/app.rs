@@ -249,7 +249,7 @@ fn state_of(
     let uploads = uploads.context("the folder of uploads cannot be used")?;
     let works = (intake.clone(), uploads.clone(), services.availability.clone());
     let chats = Chats::open(&settings.data_dir, routing, journal, works, settings.chat);
-    Ok(AppState {
+    Ok(AppState::from(api::Parts {
         numbers: open_numbers(settings, vault, services)?,
         test_calls: TestCalls::new(feed.clone(), services.live.clone()),
         feed,
@@ -266,7 +266,6 @@ fn state_of(
         journal: services.journal.clone(),
         live: services.live.clone(),
         identity,
-        inner: api::ask::Inner::default(),
         readiness: services.readiness.clone(),
         metrics: services.metrics.clone(),
         store: services.routing.clone(),
@@ -283,7 +282,7 @@ fn state_of(
         sounds: services.sounds.clone(),
         hand_off: services.hand_off.clone(),
         console: settings.console.clone().into(),
-    })
+    }))
 }
 
 /// Numbers, with the keys that the secrets of carriers are sealed with.

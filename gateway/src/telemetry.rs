@@ -12,10 +12,10 @@ pub use self::{
     metrics::{
         ApiMetrics, Authenticated, CallMetrics, CallbackMetrics, CallbackResult, CarrierMetrics,
         CarrierResult, ChatMetrics, ChatRefusal, Counters, DeliveryMetrics, DeliveryResult, DigitSource,
-        HandOffMetrics, JournalMetrics, JournalRefusal, Label, MailMetrics, MailResult, MediaMetrics,
-        MessageMediaMetrics, MessageMediaResult, MessageMetrics, Metrics, OutcomeLabel, PurchaseResult,
-        QueueMetrics, SipMethod, SipMetrics, SipRejection, SmsMetrics, SmsResult, SmtpMetrics, StatusClass,
-        TakeResult, TlsFailure, TrunkGauges, TrunkMetrics, WebhookResult,
+        Families, HandOffMetrics, JournalMetrics, JournalRefusal, Label, MailMetrics, MailResult,
+        MediaMetrics, MessageMediaMetrics, MessageMediaResult, MessageMetrics, Metrics, OutcomeLabel,
+        PurchaseResult, QueueMetrics, SipMethod, SipMetrics, SipRejection, SmsMetrics, SmsResult,
+        SmtpMetrics, StatusClass, TakeResult, TlsFailure, TrunkGauges, TrunkMetrics, WebhookResult,
     },
     pii::Pii,
 };

@@ -34,8 +34,8 @@ impl AppState {
         from.get::<Peer>().copied().and_then(|peer| to.insert(peer));
         from.get::<Encrypted>().copied().and_then(|encrypted| to.insert(encrypted));
         // The routes hold a state without routes: no circle keeps all of it alive.
-        let routes =
-            self.inner.0.get_or_init(|| super::api(Self { inner: Inner::default(), ..self.clone() }));
+        let alone = || Self { parts: self.parts.clone(), inner: Inner::default() };
+        let routes = self.inner.0.get_or_init(|| super::api(alone()));
         match routes.clone().oneshot(request).await {
             Ok(response) => response.into_response(),
             Err(never) => match never {},

@@ -53,9 +53,21 @@ impl TrunkGauges {
     }
 }
 
-/// All families of the process. Cloning shares them.
+/// All families of the process, [`Families`]. Cloning shares them, and costs one count.
 #[derive(Clone, Debug)]
-pub struct Metrics {
+pub struct Metrics(Arc<Families>);
+
+impl std::ops::Deref for Metrics {
+    type Target = Families;
+
+    fn deref(&self) -> &Families {
+        &self.0
+    }
+}
+
+/// What is counted and measured, by the part that it belongs to.
+#[derive(Debug)]
+pub struct Families {
     /// SIP.
     pub sip: SipMetrics,
     /// Calls.
@@ -445,7 +457,7 @@ impl Metrics {
         let build = IntGauge::with_opts(build)?;
         build.set(1);
         registry.register(Box::new(build))?;
-        Ok(Self {
+        Ok(Self(Arc::new(Families {
             sip: SipMetrics::register(&registry)?,
             call: CallMetrics::register(&registry)?,
             queue: QueueMetrics::register(&registry)?,
@@ -466,7 +478,7 @@ impl Metrics {
             identity: IdentityMetrics::register(&registry)?,
             audit: AuditMetrics::register(&registry)?,
             registry,
-        })
+        })))
     }
 
     /// All families in the Prometheus text format.

@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use tower::ServiceExt;
 use vestibule::{
     api::{
-        self, AppState,
+        self, AppState, Parts,
         live::LiveContacts,
         readiness::{Phase, Readiness},
     },
@@ -237,7 +237,7 @@ impl Gateway {
         let live = LiveContacts::default();
         let callbacks = Callbacks::new(journal.clone(), Default::default(), metrics.callback.clone());
         let locator = vestibule::sip::Locator::of_the_system(vec!["127.0.0.0/8".parse().unwrap()]);
-        let state = AppState {
+        let state = AppState::from(Parts {
             test_calls: vestibule::numbers::test_call::TestCalls::new(feed.clone(), live.clone()),
             numbers: numbers(folder.path(), &store, &journal, &metrics),
             callbacks,
@@ -245,7 +245,6 @@ impl Gateway {
             feed,
             live,
             identity,
-            inner: Default::default(),
             readiness,
             trunks: trunks(&metrics, &locator),
             locator,
@@ -272,7 +271,7 @@ impl Gateway {
             hand_off: HandOff { allowed_targets: vec!["127.0.0.0/8".parse().unwrap()], ring_seconds: 45 }
                 .into(),
             console: settings::Console::default().into(),
-        };
+        });
         let key = key.unwrap_or_else(|| made.unwrap().secret);
         Self { state, key, folder }
     }

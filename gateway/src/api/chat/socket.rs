@@ -27,13 +27,12 @@ use tokio::{
 
 use super::{LineView, problem, told, too_many};
 use crate::{
-    api::{AppState, extract::Query, problem::ApiResult, readiness::Readiness},
+    api::{AppState, extract::Query, problem::ApiResult},
     chat::{
-        App, Chats, LINES_AT_ONCE,
+        App, LINES_AT_ONCE,
         rooms::{Member, Told},
         visitor::Visitor,
     },
-    telemetry::ChatMetrics,
 };
 
 /// The protocol that a socket speaks; the token follows it as a second one, since browsers let no header through.
@@ -88,9 +87,7 @@ pub(super) async fn open(
         member: state.chats.join(visitor.thread()),
         _counted: Counted::new(state.metrics.chat.sockets.clone()),
         _place: place,
-        chats: state.chats,
-        readiness: state.readiness,
-        metrics: state.metrics.chat,
+        state,
         app,
         visitor,
         after,
@@ -130,9 +127,7 @@ fn token_of(headers: &HeaderMap) -> Option<&str> {
 
 /// What is known of who is connected.
 struct Visit {
-    chats: Chats,
-    readiness: Readiness,
-    metrics: ChatMetrics,
+    state: AppState,
     app: App,
     visitor: Visitor,
     member: Member,
@@ -193,7 +188,7 @@ impl Talk {
                 told = visit.member.told() => Happened::Told(told),
                 frame = self.socket.recv() => Happened::Frame(frame),
                 () = asks.as_mut() => Happened::Silence,
-                () = visit.readiness.stopping() => Happened::Stop,
+                () = visit.state.readiness.stopping() => Happened::Stop,
             };
             if matches!(happened, Happened::Silence) {
                 asks.as_mut().reset(Instant::now() + PING_EVERY);
@@ -228,14 +223,15 @@ impl Talk {
     /// Tells all lines that the visitor has not seen.
     async fn tell_lines(&mut self) -> Option<()> {
         loop {
-            let lines = match self.visit.chats.lines(self.visit.visitor.thread(), self.visit.after).await {
-                Ok(lines) => lines,
-                Err(error) => {
-                    // The visitor comes again and goes on behind the last line.
-                    tracing::error!(%error, "a chat's lines cannot be read");
-                    return None;
-                }
-            };
+            let lines =
+                match self.visit.state.chats.lines(self.visit.visitor.thread(), self.visit.after).await {
+                    Ok(lines) => lines,
+                    Err(error) => {
+                        // The visitor comes again and goes on behind the last line.
+                        tracing::error!(%error, "a chat's lines cannot be read");
+                        return None;
+                    }
+                };
             let all = lines.len() < usize::try_from(LINES_AT_ONCE).unwrap_or(usize::MAX);
             for line in lines {
                 let number = line.line;
@@ -253,12 +249,12 @@ impl Talk {
         match serde_json::from_str(text) {
             Ok(Said::Message { id, text, files }) => {
                 // What the routing says of the app may have changed since the socket was opened.
-                let app = visit.chats.app(visit.app.id.as_str()).unwrap_or_else(|| visit.app.clone());
+                let app = visit.state.chats.app(visit.app.id.as_str()).unwrap_or_else(|| visit.app.clone());
                 let said = (id.as_str(), text.as_str(), files.as_slice());
-                match visit.chats.write(&app, &visit.visitor, said, Timestamp::now()).await {
+                match visit.state.chats.write(&app, &visit.visitor, said, Timestamp::now()).await {
                     Ok(line) => self.tell(&Tells::Ack { id: &id, line }).await,
                     Err(refused) => {
-                        let problem = problem(&visit.metrics, refused);
+                        let problem = problem(&visit.state.metrics.chat, refused);
                         self.tell(&Tells::Refused { id: &id, code: problem.code, detail: &problem.detail })
                             .await
                     }
@@ -267,7 +263,7 @@ impl Talk {
             Ok(Said::Typing) => {
                 if visit.typed.is_none_or(|typed| typed.elapsed() >= TYPING_EVERY) {
                     visit.typed = Some(Instant::now());
-                    visit.chats.types(&visit.visitor);
+                    visit.state.chats.types(&visit.visitor);
                 }
                 Some(())
             }
