@@ -229,8 +229,7 @@ async fn the_first_link_makes_one_administrator_who_signs_in_and_out() {
 async fn over_https_the_cookie_is_for_the_host_alone_and_no_other_is_believed() {
     let mut settings = Gateway::settings();
     settings.identity.public_url = Some("https://gateway.example.net".parse().unwrap());
-    let mut gateway = Gateway::new();
-    gateway.state.identity = Identity::open(gateway.folder.path(), &settings.identity, None).unwrap().0;
+    let gateway = Gateway::with_identity(&settings.identity);
     let link = gateway.state.identity.first_link(Timestamp::now()).unwrap().unwrap();
     let chosen = json!({"token": link.token, "login": "ann", "password": PASSWORD});
     let (_, cookie, _) = post(&gateway, "/api/v1/sign-in-links/use", chosen).await;

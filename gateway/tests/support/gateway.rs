@@ -175,12 +175,17 @@ pub struct Gateway {
 
 impl Gateway {
     pub fn new() -> Self {
-        Self::open(tempfile::tempdir().unwrap(), None, None)
+        Self::open(tempfile::tempdir().unwrap(), None, None, &Self::settings().identity)
+    }
+
+    /// One with other settings of users and sessions.
+    pub fn with_identity(settings: &settings::Identity) -> Self {
+        Self::open(tempfile::tempdir().unwrap(), None, None, settings)
     }
 
     /// One whose files of messages are looked for by `lookup`.
     pub fn with_lookup(lookup: Lookup) -> Self {
-        Self::open(tempfile::tempdir().unwrap(), None, Some(lookup))
+        Self::open(tempfile::tempdir().unwrap(), None, Some(lookup), &Self::settings().identity)
     }
 
     /// The settings as they are delivered.
@@ -193,20 +198,21 @@ impl Gateway {
         let Self { state, key, folder } = self;
         state.journal.close();
         drop(state);
-        Self::open(folder, Some(key), None)
+        Self::open(folder, Some(key), None, &Self::settings().identity)
     }
 
     #[allow(clippy::too_many_lines, reason = "every part of the process, one after the other")]
-    fn open(folder: tempfile::TempDir, key: Option<String>, lookup: Option<Lookup>) -> Self {
+    fn open(
+        folder: tempfile::TempDir,
+        key: Option<String>,
+        lookup: Option<Lookup>,
+        people: &settings::Identity,
+    ) -> Self {
         let metrics = Metrics::new().unwrap();
         let options = Options::new(folder.path().join("journal.sqlite"));
         let (journal, _) = Journal::open(options, metrics.journal.clone()).unwrap();
-        let (identity, made) = Identity::open(
-            folder.path(),
-            &Self::settings().identity,
-            Some(vault(folder.path()).audit_keys()),
-        )
-        .unwrap();
+        let (identity, made) =
+            Identity::open(folder.path(), people, Some(vault(folder.path()).audit_keys())).unwrap();
         let readiness = Readiness::default();
         readiness.set(Phase::Ready);
         let feed = Feed::new(journal.clone(), "/test");

@@ -325,7 +325,7 @@ mod tests {
             };
             let (provider, metrics) =
                 (rustls::crypto::ring::default_provider(), crate::telemetry::Metrics::new().unwrap());
-            Acme::open(&settings, folder.path(), &Arc::new(provider), metrics.api).unwrap().unwrap()
+            Acme::open(&settings, folder.path(), &Arc::new(provider), metrics.api.clone()).unwrap().unwrap()
         };
         let name = |acme: &Acme| certificate_name(&acme.settings.domains, &acme.settings.directory);
         let (first, second) = (open("a.example"), open("b.example"));

@@ -40,7 +40,7 @@ async fn authenticator(records: &[(&str, RData)]) -> Authenticator {
 fn with(server: settings::DnsServer, authentication_ms: u64) -> Authenticator {
     let defaults = settings::Settings::load(None, [], &Default::default()).unwrap().settings.mail;
     let settings = settings::Mail { dns_servers: vec![server], authentication_ms, ..defaults };
-    Authenticator::new(&settings, "mx.example.com", Metrics::new().unwrap().mail)
+    Authenticator::new(&settings, "mx.example.com", Metrics::new().unwrap().mail.clone())
 }
 
 async fn examined(authenticator: &Authenticator, raw: &str, address: [u8; 4]) -> Content {
