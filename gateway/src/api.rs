@@ -13,6 +13,7 @@ mod consumers;
 mod contact_trace;
 pub mod contacts;
 pub mod conversations;
+pub mod customers;
 pub mod deliveries;
 pub mod entry_points;
 pub mod events;
@@ -35,6 +36,7 @@ mod ranges;
 pub mod readiness;
 pub mod recordings;
 pub mod replies;
+pub mod retention;
 pub mod routing;
 pub mod server;
 pub mod test_numbers;
@@ -172,6 +174,8 @@ pub struct Limits {
     pub body: Duration,
     /// Connections at once.
     pub connections_max: usize,
+    /// How long things are kept, to be told.
+    pub kept: retention::Kept,
 }
 
 impl Default for Limits {
@@ -184,6 +188,7 @@ impl Default for Limits {
             header: Duration::from_secs(10),
             body: Duration::from_secs(30),
             connections_max: 1024,
+            kept: retention::Kept::default(),
         }
     }
 }
@@ -293,6 +298,8 @@ fn described() -> OpenApiRouter<AppState> {
         .merge(contacts::routes())
         .merge(contact_trace::routes())
         .merge(conversations::routes())
+        .merge(customers::routes())
+        .merge(retention::routes())
         .merge(replies::routes())
         .merge(hand_off::routes())
         .merge(inboxes::routes())

@@ -270,7 +270,7 @@ fn state_of(
         metrics: services.metrics.clone(),
         store: services.routing.clone(),
         capture,
-        limits: http_limits(&settings.http),
+        limits: http_limits(settings),
         queues: services.queues.clone(),
         callbacks: services.callbacks.clone(),
         availability: services.availability.clone(),
@@ -432,7 +432,8 @@ async fn open_places(settings: &Settings, journal: &Journal) -> anyhow::Result<P
     Ok(places)
 }
 
-fn http_limits(settings: &settings::Http) -> api::Limits {
+fn http_limits(all: &Settings) -> api::Limits {
+    let settings = &all.http;
     api::Limits {
         body_bytes_max: settings.body_bytes_max,
         document_bytes_max: settings.document_bytes_max,
@@ -441,6 +442,15 @@ fn http_limits(settings: &settings::Http) -> api::Limits {
         header: Duration::from_secs(settings.header_seconds),
         body: Duration::from_secs(settings.body_seconds),
         connections_max: settings.connections_max,
+        kept: api::retention::Kept {
+            events_days: all.journal.events_retention_days,
+            contacts_days: all.journal.contacts_retention_days,
+            journal_bytes_max: all.journal.retention_bytes_max,
+            recordings_days: all.recordings.days_kept,
+            mails_days: all.mail.raw_days_kept,
+            uploads_hours: all.chat.uploads_kept_hours,
+            repeats_hours: settings.idempotency_hours,
+        },
     }
 }
 

@@ -39,7 +39,7 @@ enum Whose {
 type Told = (&'static str, &'static str, &'static str, Whose);
 
 /// What is told here.
-const TOLD: [Told; 23] = [
+const TOLD: [Told; 24] = [
     ("DELETE", "/api/v1/callbacks/{id}", "callback.cancelled", Whose::All),
     ("POST", "/api/v1/carriers/{id}/test", "carrier.tested", Whose::All),
     ("DELETE", "/api/v1/consumers/{name}", "consumer.removed", Whose::All),
@@ -52,6 +52,7 @@ const TOLD: [Told; 23] = [
     ("POST", "/api/v1/contacts/{id}/transfer", "contact.transferred", Whose::People),
     ("DELETE", "/api/v1/contacts/{id}/recordings/{file}", "recording.deleted", Whose::All),
     ("POST", "/api/v1/conversations/{id}/close", "conversation.closed", Whose::People),
+    ("GET", "/api/v1/customers/export", "customer.exported", Whose::All),
     ("PUT", "/api/v1/inboxes/{id}/availability", "availability.told", Whose::People),
     ("POST", "/api/v1/mailboxes/{address}/test", "mailbox.test_begun", Whose::All),
     ("POST", "/api/v1/message-media/retry", "message_media.retried", Whose::All),

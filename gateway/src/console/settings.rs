@@ -3,6 +3,7 @@
 mod audit;
 mod beside;
 mod blocked;
+mod customers;
 mod documents;
 mod fields;
 mod mail;
@@ -27,6 +28,7 @@ pub(super) fn routes() -> Router<Console> {
         .merge(audit::routes())
         .merge(mail::routes())
         .merge(blocked::routes())
+        .merge(customers::routes())
         .merge(beside::routes())
         .merge(documents::routes())
 }
@@ -62,14 +64,8 @@ fn groups(desk: &Desk) -> Vec<(&'static str, Vec<Card>)> {
     if desk.may(Permission::RoutingRead) {
         routing
             .extend(fields::SECTIONS.iter().map(|one| Card::new(one.name, one.icon, one.title, one.words)));
-    }
-    if desk.may(Permission::RoutingRead) {
-        routing.push(Card::new(
-            "blocked-callers",
-            "ban",
-            "Blocked callers",
-            "Refused before anything else, at once.",
-        ));
+        let words = "Refused before anything else, at once.";
+        routing.push(Card::new("blocked-callers", "ban", "Blocked callers", words));
     }
     if desk.may(Permission::MailRead) {
         let words = "Domains that mail comes to, with the records for their zones.";
@@ -77,12 +73,13 @@ fn groups(desk: &Desk) -> Vec<(&'static str, Vec<Card>)> {
         let words = "Addresses that mail is taken for, forwarders' questions, test mails.";
         routing.push(Card::new("mailboxes", "inbox", "Mailboxes", words));
     }
-    let about = Card::new("about", "info", "About", "Version, licences, addresses for machines.");
-    let all = [
-        ("Connections and routing", routing),
-        ("People and programs", people),
-        ("This gateway", vec![about]),
-    ];
+    let mut this = Vec::new();
+    if desk.may(Permission::PrivacyManage) || desk.may(Permission::SettingsRead) {
+        let words = "How long each kind is kept; what is kept of one customer, as a file.";
+        this.push(Card::new("customers", "shield", "Customer data", words));
+    }
+    this.push(Card::new("about", "info", "About", "Version, licences, addresses for machines."));
+    let all = [("Connections and routing", routing), ("People and programs", people), ("This gateway", this)];
     all.into_iter().filter(|(_, cards)| !cards.is_empty()).collect()
 }
 
