@@ -23,6 +23,7 @@ use crate::{app, vault::Vault};
 
 mod audit_tools;
 mod identity_tools;
+mod remote;
 mod routing_tools;
 
 /// Exit code of bad settings or documents (`EX_USAGE`).
@@ -36,6 +37,8 @@ struct Cli {
     command: Option<CommandLine>,
     #[command(flatten)]
     flags: Flags,
+    #[command(flatten)]
+    place: remote::Where,
 }
 
 /// Flags that override settings.
@@ -77,7 +80,9 @@ enum CommandLine {
         #[arg(long, value_name = "LOGIN")]
         user: Option<String>,
     },
-    /// Make, list and revoke API keys.
+    #[command(flatten)]
+    Remote(remote::Remote),
+    /// Make, list and revoke API keys: of a gateway elsewhere when its URL is given, otherwise in the data folder.
     #[command(subcommand)]
     Keys(identity_tools::KeysCommand),
     /// Look whether the audit log is as it was written, and sign it anew.
@@ -105,6 +110,10 @@ pub fn run() -> ExitCode {
         CommandLine::Simulate(arguments) => routing_tools::simulate(&loaded.settings, &arguments),
         CommandLine::Test { document } => routing_tools::test(&loaded.settings, document),
         CommandLine::SignInLink { user } => identity_tools::sign_in_link(&loaded.settings, user.as_deref()),
+        CommandLine::Remote(act) => remote::run(&loaded.settings, &cli.place, act),
+        CommandLine::Keys(command) if cli.place.url.is_some() => {
+            remote::keys(&loaded.settings, &cli.place, command)
+        }
         CommandLine::Keys(command) => identity_tools::keys(&loaded.settings, command),
         CommandLine::Audit(command) => audit_tools::run(&loaded.settings, command),
         CommandLine::Openapi => openapi(),

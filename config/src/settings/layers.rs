@@ -104,7 +104,7 @@ fn remedy(nearest: &Option<String>) -> String {
 
 impl Settings {
     /// Reads all layers. `environment` is every variable of the process; others than `VESTIBULE_…` are
-    /// passed over, and so is `VESTIBULE_CONFIG`, which stands for `--config`.
+    /// passed over, and so are those that stand for flags: `VESTIBULE_CONFIG`, and those of the command line.
     ///
     /// # Errors
     /// See [`SettingsError`]; each names the key, the layer and a remedy.
@@ -118,7 +118,7 @@ impl Settings {
             layers.file(path)?;
         }
         for (name, text) in environment {
-            if name.starts_with("VESTIBULE_") && name != "VESTIBULE_CONFIG" {
+            if name.starts_with("VESTIBULE_") && !NO_SETTINGS.contains(&name.as_str()) {
                 layers.variable(&name, &text)?;
             }
         }
@@ -126,6 +126,9 @@ impl Settings {
         layers.finish()
     }
 }
+
+/// Variables that stand for flags, and are no settings.
+const NO_SETTINGS: [&str; 3] = ["VESTIBULE_CONFIG", "VESTIBULE_URL", "VESTIBULE_API_KEY"];
 
 struct Layers {
     values: BTreeMap<String, Value>,
