@@ -201,6 +201,8 @@ catalogue! {
     NothingToPublish = "R-1602", Error, "change something first";
     /// A publish without a note.
     NoNote = "R-1603", Error, "say in a few words what changes";
+    /// A publish needs a second person, and cannot wait for one.
+    NeedsSecond = "R-1604", Error, "put the change into the draft, and publish that";
 }
 
 /// Escapes one step of a JSON pointer (RFC 6901 §3).

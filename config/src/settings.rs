@@ -12,6 +12,7 @@ use std::{
 use serde::Deserialize;
 
 mod audit;
+mod guard;
 mod identity;
 mod layers;
 mod listener;
@@ -20,6 +21,7 @@ mod message_media;
 mod target;
 
 pub use audit::Audit;
+pub use guard::Guard;
 pub use identity::{Identity, PublicUrl};
 pub use layers::{DEFAULTS, Loaded, Overrides, SettingsError, Source, Sources};
 pub use listener::{Listener, Transport};
@@ -61,6 +63,8 @@ pub struct Settings {
     pub identity: Identity,
     /// The audit log.
     pub audit: Audit,
+    /// Taking a revision back that callers fare badly under.
+    pub guard: Guard,
     /// Waiting in queues.
     pub queue: Queue,
     /// Whom contacts may be handed to.
@@ -345,6 +349,10 @@ pub struct Routing {
     pub recordings_bytes_max: u64,
     /// Days for which a recording is kept that nothing names.
     pub recordings_unused_days: u64,
+    /// A publish waits until another person approves it.
+    pub publish_needs_second: bool,
+    /// Publishes that wait for that.
+    pub publish_requests_max: u64,
 }
 
 /// `[drain]`.

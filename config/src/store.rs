@@ -26,6 +26,7 @@ use crate::{
 };
 
 mod acts;
+mod approval;
 mod audit;
 mod difference;
 mod draft;
@@ -46,6 +47,7 @@ mod try_out;
 mod usage;
 
 pub use acts::{Live, Reader};
+pub use approval::{Decider, PublishRequest, RequestState};
 pub use audit::{
     Acting, AuditEnd, AuditFault, AuditFaultKind, AuditFilter, AuditFindings, AuditKeys, AuditRow,
     Line as AuditLine, acting, verify as verify_audit,
@@ -55,6 +57,7 @@ pub use drafted::Drafted;
 pub use entry_points::{EntryPointFilter, EntryPointRow};
 pub use history::ObjectVersion;
 pub use identity::{IdentityStore, Record, RecordChange};
+pub use import::GUARD;
 pub use numbers::NumberChange;
 use recordings::Recordings;
 pub use recordings::{Recording, is_sha256};
@@ -80,6 +83,10 @@ pub struct Options {
     pub revisions_kept_max: u64,
     /// Recordings that are kept, in bytes (`routing.recordings_bytes_max`).
     pub recordings_bytes_max: u64,
+    /// A publish waits until a second person approves it (`routing.publish_needs_second`).
+    pub publish_needs_second: bool,
+    /// Publishes that wait for that (`routing.publish_requests_max`).
+    pub publish_requests_max: u64,
 }
 
 impl Default for Options {
@@ -92,6 +99,8 @@ impl Default for Options {
             event_types: &[],
             revisions_kept_max: 100_000,
             recordings_bytes_max: 10_737_418_240,
+            publish_needs_second: false,
+            publish_requests_max: 100,
         }
     }
 }
@@ -106,6 +115,8 @@ impl From<&Settings> for Options {
             event_types: &[],
             revisions_kept_max: routing.revisions_kept_max,
             recordings_bytes_max: routing.recordings_bytes_max,
+            publish_needs_second: routing.publish_needs_second,
+            publish_requests_max: routing.publish_requests_max,
         }
     }
 }
@@ -202,6 +213,12 @@ pub enum StoreError {
         /// The one that the request named.
         expected: u64,
     },
+    /// It is not published: it waits for a second person.
+    #[error("it waits for a second person, as request {}", .0.id)]
+    AwaitsSecond(Box<PublishRequest>),
+    /// Who asked for something would approve it himself.
+    #[error("request {0} was made by the same person")]
+    SamePerson(u64),
     /// A revision that does not exist.
     #[error("there is no revision {0}")]
     NoRevision(u64),
@@ -271,6 +288,8 @@ pub struct Revision {
     pub restores: Option<u64>,
     /// How many objects changed.
     pub changes: u64,
+    /// Who approved it, when that was needed.
+    pub approved_by: Option<String>,
 }
 
 /// How one object differs between two revisions.
@@ -339,6 +358,11 @@ impl Store {
         let _first = self.prepare.0.set(Box::new(ready)).is_ok();
     }
 
+    /// Whether a publish waits for a second person.
+    pub fn needs_second(&self) -> bool {
+        self.options.publish_needs_second
+    }
+
     /// The folder that it is kept in.
     pub fn folder(&self) -> &Path {
         &self.folder
@@ -365,7 +389,10 @@ impl Store {
             .filter_map(|key| E164::parse(&key.id).ok())
             .collect();
         let changes: BTreeMap<_, _> = document.into_iter().map(|(key, body)| (key, Some(body))).collect();
-        let request = publish::Request::of_changes("system", "First start", &numbers);
+        let request = publish::Request {
+            rule: publish::Rule::AtOnce,
+            ..publish::Request::of_changes("system", "First start", &numbers)
+        };
         self.publish_ready(&request, |_| Ok(changes.clone()))?;
         self.load_sms()?;
         let mailboxes = changes.keys().filter(|key| key.kind == Kind::EntryPoints);

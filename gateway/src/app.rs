@@ -139,7 +139,7 @@ async fn start(settings: &Settings, runtime: &Runtime) -> anyhow::Result<Running
     let numbers = state.numbers.clone();
     services.routing.active().subscribe(move |routing| chats.set(routing));
     let Services { journal, repeats, readiness, media, queues, recordings, .. } = services.clone();
-    let Services { callbacks, dialler, availability, live, locator, trunks, .. } = services.clone();
+    let Services { callbacks, dialler, availability, live, locator, trunks, guard, .. } = services.clone();
     let store = services.routing.clone();
     let hub = Hub::new(services, runtime.handle().clone(), settings.media.calls_max);
     let bound = Bound::open(settings)?;
@@ -150,6 +150,7 @@ async fn start(settings: &Settings, runtime: &Runtime) -> anyhow::Result<Running
     background.spawn(trunks.clone().follow(store.clone(), sip.inbox()));
     background.spawn(callbacks.run(hub.clone(), sip.inbox(), (availability, dialler.clone())));
     background.spawn(dialler.run(live.clone(), locator));
+    background.spawn(guard.follow(store.clone(), journal.clone()));
     background.spawn(repeats.clone().settle(journal.clone()));
     let http_address = bound.http.as_ref().and_then(|listener| listener.local_addr().ok());
     let mail_address = bound.smtp.as_ref().and_then(|listener| listener.local_addr().ok());
@@ -207,6 +208,7 @@ async fn open_services(
         trunks: Trunks::new(settings.sip.ping, metrics.trunk.clone(), locator.clone()),
         locator,
         hand_off: Arc::new(settings.hand_off.clone()),
+        guard: crate::revision_guard::Guard::new(settings.guard, metrics.guard.clone()),
         repeats,
         metrics: metrics.clone(),
         readiness: Readiness::default(),

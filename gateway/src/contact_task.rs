@@ -544,6 +544,7 @@ impl ContactTask {
     fn end(&mut self, outcome: Outcome, sip_status: u16) {
         self.ended = true;
         self.count_end(outcome);
+        self.services.guard.ended(self.record.start.revision, &self.record.course, outcome);
         self.keep_place(outcome);
         self.takers.end(sip_status);
         match sip_status {

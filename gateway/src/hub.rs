@@ -80,6 +80,8 @@ pub struct Services {
     pub hand_off: Arc<HandOff>,
     /// Contacts of before a restart whose INVITE may come again.
     pub repeats: Repeats,
+    /// Watches how calls fare after a publish.
+    pub guard: crate::revision_guard::Guard,
     /// Metrics.
     pub metrics: Metrics,
     /// Whether calls are taken.

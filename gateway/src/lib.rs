@@ -36,6 +36,7 @@ pub mod places;
 pub mod queue;
 pub mod recordings;
 pub mod repeats;
+pub mod revision_guard;
 pub mod sip;
 pub mod smtp;
 pub mod sound;

@@ -6,7 +6,7 @@ mod logs;
 mod metrics;
 mod pii;
 
-pub use self::metrics::{AuditMetrics, IdentityMetrics, SignIn};
+pub use self::metrics::{AuditMetrics, GuardMetrics, IdentityMetrics, SignIn};
 pub use self::{
     logs::{LogFormat, LogsError, start_logs},
     metrics::{

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::{
     Numbers, Published, Store, StoreError, objects,
-    publish::{Changes, Request},
+    publish::{Changes, Request, Rule},
 };
 use crate::{
     diagnostic::Code,
@@ -99,8 +99,31 @@ impl Store {
         note: &str,
         change: impl Fn(&Reader<'_>) -> Result<Changes, StoreError>,
     ) -> Result<Option<Published>, StoreError> {
+        self.act_by(Rule::Ordinary, (author, note), change)
+    }
+
+    /// The same for acts of operation, which wait for no second person: arming, blocking a caller, taking something back.
+    ///
+    /// # Errors
+    /// As [`Store::act`].
+    pub fn act_at_once(
+        &self,
+        author: &str,
+        note: &str,
+        change: impl Fn(&Reader<'_>) -> Result<Changes, StoreError>,
+    ) -> Result<Option<Published>, StoreError> {
+        self.act_by(Rule::AtOnce, (author, note), change)
+    }
+
+    fn act_by(
+        &self,
+        rule: Rule<'_>,
+        (author, note): (&str, &str),
+        change: impl Fn(&Reader<'_>) -> Result<Changes, StoreError>,
+    ) -> Result<Option<Published>, StoreError> {
         let nobody = Numbers::new();
-        let published = self.publish_ready(&Request::of_changes(author, note, &nobody), |connection| {
+        let request = Request { rule, ..Request::of_changes(author, note, &nobody) };
+        let published = self.publish_ready(&request, |connection| {
             let mut changes = change(&Reader::new(connection))?;
             let mut same = Vec::new();
             for (key, body) in &changes {

@@ -23,6 +23,7 @@ mod head;
 pub(super) mod shown;
 mod verify;
 
+pub(super) use acting::now;
 pub use acting::{Acting, acting};
 pub use head::AuditKeys;
 pub(super) use head::begin_signing;
@@ -302,7 +303,7 @@ impl Store {
 
     /// The same for whom this thread works.
     pub(super) fn tell_of_caller(&self, connection: &Connection, line: &Line) -> Result<(), StoreError> {
-        self.tell(connection, &acting::now().actor, line)
+        self.tell(connection, &now().actor, line)
     }
 }
 
@@ -346,7 +347,7 @@ pub(super) fn append(
         seq: 0,
         at_ms: Timestamp::now().as_millisecond(),
         actor: actor.to_owned(),
-        origin: acting::now().from,
+        origin: now().from,
         action: line.action.to_owned(),
         subject: line.subject.clone(),
         before: text(&line.before),

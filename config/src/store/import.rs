@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use vestibule_routing::address::E164;
 
 use super::{
-    CHUNK, Numbers, Published, Revision, Store, StoreError, audit::shown, draft, invalid, numbers, objects,
-    publish, read_changes,
+    CHUNK, Numbers, Published, Revision, Store, StoreError, approval, audit::shown, draft, invalid, numbers,
+    objects, publish, read_changes,
 };
 use crate::{
     active::ActiveRouting,
@@ -32,6 +32,9 @@ impl Store {
         mut done: impl FnMut(u64),
     ) -> Result<Option<Published>, StoreError> {
         publish::check_note(note)?;
+        if self.options.publish_needs_second {
+            return Err(approval::no_import());
+        }
         let connection = self.lock();
         let active = self.active.load();
         let owned = |number: E164| numbers::is_ours(&connection, number).unwrap_or(false);
@@ -86,15 +89,7 @@ impl Store {
             return Ok(None);
         }
         warnings.extend(apply(Vec::new(), true)?);
-        let now = jiff::Timestamp::now();
-        let revision = Revision {
-            number,
-            author: author.to_owned(),
-            note: note.trim().to_owned(),
-            created: jiff::Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now),
-            restores: None,
-            changes: changed,
-        };
+        let revision = imported(number, (author, note), changed);
         objects::insert_revision(&transaction, &revision)?;
         objects::prune(&transaction, &revision, self.options.revisions_kept_max)?;
         self.tell(&transaction, author, &shown::published(&revision, json!([])))?;
@@ -111,7 +106,7 @@ impl Store {
     pub fn undo(&self, revision: u64, author: &str, note: &str) -> Result<Option<Published>, StoreError> {
         let before = revision.checked_sub(1).filter(|before| *before > 0).ok_or(StoreError::NoRevision(0))?;
         let differences = self.diff(before, revision)?;
-        self.act(author, note, |reader| {
+        self.act_at_once(author, note, |reader| {
             let mut changes = publish::Changes::new();
             for difference in &differences {
                 // As that revision left it: nobody has changed it since.
@@ -148,6 +143,22 @@ impl Store {
         })
     }
 }
+
+fn imported(number: u64, (author, note): (&str, &str), changes: u64) -> Revision {
+    let now = jiff::Timestamp::now();
+    Revision {
+        number,
+        author: author.to_owned(),
+        note: note.trim().to_owned(),
+        created: jiff::Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now),
+        restores: None,
+        changes,
+        approved_by: None,
+    }
+}
+
+/// The author of revisions that the guard makes; no user and no key has this name.
+pub const GUARD: &str = "guard";
 
 /// Warnings that one import reports.
 const WARNINGS_MAX: usize = 1000;

@@ -31,7 +31,7 @@ pub(super) fn revisions(
     limit: u32,
 ) -> Result<Vec<Revision>, StoreError> {
     let mut statement = connection.prepare_cached(
-        "SELECT number, author, note, created_ms, restores, changes FROM revisions
+        "SELECT number, author, note, created_ms, restores, changes, approved_by FROM revisions
          WHERE number < ?1 ORDER BY number DESC LIMIT ?2",
     )?;
     let before = before.map_or(i64::MAX, signed);
@@ -43,6 +43,7 @@ pub(super) fn revisions(
             created: jiff::Timestamp::from_millisecond(row.get(3)?).unwrap_or_default(),
             restores: row.get::<_, Option<i64>>(4)?.map(i64::unsigned_abs),
             changes: row.get::<_, i64>(5)?.unsigned_abs(),
+            approved_by: row.get(6)?,
         })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
@@ -51,8 +52,8 @@ pub(super) fn revisions(
 pub(super) fn insert_revision(connection: &Connection, revision: &Revision) -> Result<(), StoreError> {
     connection
         .prepare_cached(
-            "INSERT INTO revisions (number, author, note, created_ms, restores, changes)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            "INSERT INTO revisions (number, author, note, created_ms, restores, changes, approved_by)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         )?
         .execute(params![
             signed(revision.number),
@@ -60,7 +61,8 @@ pub(super) fn insert_revision(connection: &Connection, revision: &Revision) -> R
             revision.note,
             revision.created.as_millisecond(),
             revision.restores.map(signed),
-            signed(revision.changes)
+            signed(revision.changes),
+            revision.approved_by
         ])?;
     Ok(())
 }

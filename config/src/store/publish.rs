@@ -36,12 +36,30 @@ pub(super) struct Request<'a> {
     pub(super) seeds: &'a Numbers,
     /// It is what the draft says: the draft's edits of these objects are done with it.
     pub(super) of_draft: bool,
+    /// Whether it may have to wait.
+    pub(super) rule: Rule<'a>,
+}
+
+/// Whether a publish waits for a second person, where that is needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rule<'a> {
+    /// It waits.
+    Ordinary,
+    /// An act of operation: it does not.
+    AtOnce,
+    /// Somebody else has approved it.
+    Approved {
+        /// The request.
+        request: u64,
+        /// By whom.
+        by: &'a str,
+    },
 }
 
 impl<'a> Request<'a> {
     /// A publish of something else than the draft.
     pub(super) fn of_changes(author: &'a str, note: &'a str, seeds: &'a Numbers) -> Self {
-        Self { author, note, restores: None, seeds, of_draft: false }
+        Self { author, note, restores: None, seeds, of_draft: false, rule: Rule::Ordinary }
     }
 }
 
@@ -85,6 +103,22 @@ impl Store {
         note: &str,
     ) -> Result<Published, StoreError> {
         self.publish_ready(&Request::of_changes(author, note, &Numbers::new()), |_| Ok(changes.clone()))
+    }
+
+    /// The same for what an operation of the gateway brings with it, which waits for no second person: a number that is bought
+    /// or given back.
+    ///
+    /// # Errors
+    /// As [`Store::publish`].
+    pub fn publish_changes_at_once(
+        &self,
+        changes: Changes,
+        author: &str,
+        note: &str,
+    ) -> Result<Published, StoreError> {
+        let nobody = Numbers::new();
+        let request = Request { rule: Rule::AtOnce, ..Request::of_changes(author, note, &nobody) };
+        self.publish_ready(&request, |_| Ok(changes.clone()))
     }
 
     /// Restores an older revision as a new one. Numbers that are not ours any more are left out: a roll
@@ -235,6 +269,14 @@ impl Store {
         request: &Request<'_>,
     ) -> Result<Published, StoreError> {
         let Next { changes, compiled, warnings } = next;
+        if self.options.publish_needs_second && request.rule == Rule::Ordinary {
+            let asked = self.ask_for(connection, &changes, request)?;
+            return Err(StoreError::AwaitsSecond(Box::new(asked)));
+        }
+        let approved = match request.rule {
+            Rule::Approved { request, by } => Some((request, by)),
+            Rule::Ordinary | Rule::AtOnce => None,
+        };
         let now = jiff::Timestamp::now();
         let revision = Revision {
             number: objects::newest_revision(connection)? + 1,
@@ -243,6 +285,7 @@ impl Store {
             created: jiff::Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now),
             restores: request.restores,
             changes: u64::try_from(changes.len()).unwrap_or(u64::MAX),
+            approved_by: approved.map(|(_, by)| by.to_owned()),
         };
         let transaction = rusqlite::Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
         objects::insert_revision(&transaction, &revision)?;
@@ -253,17 +296,15 @@ impl Store {
         for number in request.seeds {
             numbers::seed(&transaction, *number, self.by(request.author))?;
         }
-        // The draft's edits that this publish holds are done; others stay.
-        let mut done = transaction.prepare_cached("DELETE FROM draft WHERE kind = ?1 AND id = ?2")?;
-        let mut edits = 0;
-        if request.of_draft {
-            for key in changes.keys() {
-                edits += done.execute(rusqlite::params![key.kind.as_str(), key.id])?;
+        match approved {
+            Some(approved) => {
+                self.is_approved(&transaction, approved, revision.number)?;
+                if request.of_draft {
+                    self.settle_draft(&transaction, &changes, revision.number)?;
+                }
             }
-        }
-        drop(done);
-        if edits > 0 {
-            draft::begin(&transaction, None)?;
+            None if request.of_draft => edits_are_done(&transaction, &changes)?,
+            None => {}
         }
         objects::prune(&transaction, &revision, self.options.revisions_kept_max)?;
         self.tell(&transaction, request.author, &shown::published(&revision, told))?;
@@ -271,6 +312,19 @@ impl Store {
         self.active.swap(ActiveRouting::new(revision.number, compiled));
         Ok(Published { revision, warnings })
     }
+}
+
+/// The draft's edits that a publish holds are done; others stay.
+fn edits_are_done(connection: &Connection, changes: &Changes) -> Result<(), StoreError> {
+    let mut done = connection.prepare_cached("DELETE FROM draft WHERE kind = ?1 AND id = ?2")?;
+    let mut edits = 0;
+    for key in changes.keys() {
+        edits += done.execute(rusqlite::params![key.kind.as_str(), key.id])?;
+    }
+    if edits > 0 {
+        draft::begin(connection, None)?;
+    }
+    Ok(())
 }
 
 /// That a note says something, and not too much.

@@ -40,8 +40,14 @@ CREATE INDEX audit_subject ON audit (subject, id);
 ";
 
 /// What each version added to the one before. Never changed, only added to.
-const STEPS: &[&str] =
-    &[TABLES, super::identity::TABLES, super::records::TABLES, super::mail::TABLES, super::audit::TABLES];
+const STEPS: &[&str] = &[
+    TABLES,
+    super::identity::TABLES,
+    super::records::TABLES,
+    super::mail::TABLES,
+    super::audit::TABLES,
+    super::approval::TABLES,
+];
 
 pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
     keep_private(path).map_err(|cause| StoreError::File { path: path.to_owned(), cause })?;

@@ -140,6 +140,7 @@ fn an_edit_that_collides_with_a_publish_is_not_published() {
         restores: Some(1),
         seeds: &Numbers::new(),
         of_draft: false,
+        rule: publish::Rule::Ordinary,
     };
     store.publish_ready(&request, |_| Ok(changes.clone())).unwrap();
     let Err(StoreError::Invalid(findings)) = store.publish("ann", "mine", None) else { panic!("published") };

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use vestibule_config::{
     document::Key,
-    store::{Reader, StoreError},
+    store::{Published, Reader, StoreError},
 };
 
 use std::collections::BTreeMap;
@@ -45,15 +45,27 @@ pub(super) enum Done {
     Unchanged,
     /// It stands in the draft, whose version this is.
     Drafted(u64),
+    /// It waits for a second person, as this request.
+    Requested(u64),
 }
 
 impl Done {
+    fn of(result: Result<Option<Published>, StoreError>) -> Result<Self, StoreError> {
+        match result {
+            Ok(Some(published)) => Ok(Self::Published(published.revision.number)),
+            Ok(None) => Ok(Self::Unchanged),
+            Err(StoreError::AwaitsSecond(request)) => Ok(Self::Requested(request.id)),
+            Err(error) => Err(error),
+        }
+    }
+
     /// As JSON.
     pub(super) fn value(self) -> Value {
         match self {
             Self::Published(revision) => json!({ "published": true, "revision": revision }),
             Self::Unchanged => json!({ "published": true, "revision": null }),
             Self::Drafted(version) => json!({ "published": false, "draft_version": version }),
+            Self::Requested(request) => json!({ "published": false, "request": request }),
         }
     }
 }
@@ -72,8 +84,21 @@ pub(super) async fn act(
         let version = blocking(state, move |store| store.edit_some(change)).await?;
         return Ok(Done::Drafted(version));
     }
-    let published = blocking(state, move |store| store.act(&author, &note, change)).await?;
-    Ok(published.map_or(Done::Unchanged, |published| Done::Published(published.revision.number)))
+    blocking(state, move |store| Done::of(store.act(&author, &note, change))).await
+}
+
+/// Carries an act of operation out: it waits for no second person.
+pub(super) async fn act_at_once(
+    state: &AppState,
+    author: String,
+    (how, note): (How, String),
+    change: impl Fn(&Reader<'_>) -> Result<Changes, StoreError> + Send + 'static,
+) -> ApiResult<Done> {
+    if how.draft {
+        return act(state, author, (how, note), change).await;
+    }
+    let note: String = how.note.unwrap_or(note).chars().take(NOTE_CHARS_MAX).collect();
+    blocking(state, move |store| Done::of(store.act_at_once(&author, &note, change))).await
 }
 
 /// The tag of an object that a revision changed last.

@@ -15,7 +15,7 @@ use vestibule_routing::address::E164;
 
 use super::{
     AppState,
-    acts::{How, act},
+    acts::{How, act_at_once},
     extract::{Actor, Path, Query},
     problem::{ApiResult, Problem},
 };
@@ -101,7 +101,7 @@ async fn block_caller(
 ) -> ApiResult<axum::Json<Value>> {
     let number = parse(&number)?.to_string();
     let note = "Blocked a caller".to_owned();
-    let done = act(&state, author, (how, note), move |reader| {
+    let done = act_at_once(&state, author, (how, note), move |reader| {
         let (mut changes, list) = block_list(reader)?;
         let mut body = reader.live(&list)?.body.unwrap_or_else(|| json!({}));
         with_numbers(&mut body, |numbers| {
@@ -144,7 +144,7 @@ async fn unblock_caller(
         ));
     }
     let (number, note) = (number.to_string(), "Let a blocked caller in again".to_owned());
-    let done = act(&state, author, (how, note), move |reader| {
+    let done = act_at_once(&state, author, (how, note), move |reader| {
         let (_, list) = block_list(reader)?;
         let mut body = reader.live(&list)?.body.unwrap_or_else(|| json!({}));
         with_numbers(&mut body, |numbers| numbers.retain(|known| known != number.as_str()));

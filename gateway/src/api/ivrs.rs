@@ -24,7 +24,7 @@ use super::{
     extract::{Actor, Json, Path, Query},
     live::Stage,
     problem::{ApiResult, Problem},
-    routing::{PublishedView, blocking, if_match, tagged},
+    routing::{Came, PublishedView, blocking, if_match, tagged},
 };
 
 mod versions;
@@ -239,6 +239,7 @@ async fn ivr_diagnostics(
     request_body = super::routing::Note,
     responses(
         (status = 201, description = "The new revision is active.", body = PublishedView),
+        (status = 202, description = "It waits for a second person, as `request`.", body = Object),
         (status = 400, description = "The request cannot be read.", body = Problem, content_type = "application/problem+json"),
         (status = 412, description = "The draft was changed by somebody else.", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "The draft of the IVR has errors, or there is none; nothing was changed.", body = Problem, content_type = "application/problem+json"),
@@ -252,9 +253,9 @@ async fn publish_ivr(
     Json(super::routing::Note { note }): Json<super::routing::Note>,
 ) -> ApiResult<Response> {
     let (keys, expected) = (BTreeSet::from([Key::new(Kind::Ivrs, id)]), if_match(&headers)?);
-    let published =
-        blocking(&state, move |store| store.publish_some(&keys, &author, &note, expected)).await?;
-    Ok((StatusCode::CREATED, axum::Json(PublishedView::from(published))).into_response())
+    let came =
+        blocking(&state, move |store| Came::of(store.publish_some(&keys, &author, &note, expected))).await?;
+    Ok(came.into_response())
 }
 
 /// The findings that lie in an IVR, and those of its exits.

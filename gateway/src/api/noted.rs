@@ -68,7 +68,7 @@ const TOLD: [Told; 24] = [
 
 /// Does what a request asks on behalf of who asks, and tells of it where it stands in the table.
 pub(super) async fn note(State(state): State<AppState>, request: Request, next: Next) -> Response {
-    let who = acts_for(request.extensions());
+    let who = acts_for(&state, request.extensions());
     let told = told(&request);
     acting::scope(who, async move {
         match told {
@@ -80,7 +80,7 @@ pub(super) async fn note(State(state): State<AppState>, request: Request, next: 
 }
 
 /// Who asks, and from where.
-fn acts_for(extensions: &Extensions) -> Acting {
+fn acts_for(state: &AppState, extensions: &Extensions) -> Acting {
     let address = extensions.get::<Peer>().map(|Peer(address)| address.ip().to_canonical().to_string());
     let caller = extensions.get::<Caller>();
     let by = caller.and_then(|caller| match &caller.kind {
@@ -92,6 +92,7 @@ fn acts_for(extensions: &Extensions) -> Acting {
     Acting {
         actor: caller.map_or_else(|| NOBODY.to_owned(), |caller| caller.name.clone()),
         from: from.join(" "),
+        person: caller.map(|caller| state.identity.person(caller)).unwrap_or_default(),
     }
 }
 
@@ -115,7 +116,7 @@ async fn noted(state: &AppState, action: &'static str, request: Request, next: N
     };
     let before = if parts.method == Method::DELETE { before(state, &parts).await } else { None };
     let line = AuditLine { action, subject: subject(&parts), before, after: asked(&parts, &body) };
-    let actor = acts_for(&parts.extensions).actor;
+    let actor = acts_for(state, &parts.extensions).actor;
     let response = next.run(Request::from_parts(parts, Body::from(body))).await;
     if !response.status().is_success() {
         return response;
@@ -219,7 +220,7 @@ mod tests {
     use super::*;
 
     /// Changes in `config.db`, which write their lines themselves.
-    const KEPT: [&str; 59] = [
+    const KEPT: [&str; 62] = [
         "delete /api/v1/blocked-callers/{number}",
         "delete /api/v1/carriers/{id}",
         "delete /api/v1/entry-points/{channel}/{address}",
@@ -263,6 +264,9 @@ mod tests {
         "post /api/v1/numbers/{number}/voice",
         "post /api/v1/prompts/{id}/rename",
         "post /api/v1/routing/publish",
+        "post /api/v1/routing/publish-requests/{id}/approve",
+        "post /api/v1/routing/publish-requests/{id}/refuse",
+        "post /api/v1/routing/publish-requests/{id}/withdraw",
         "post /api/v1/routing/revisions/{number}/restore",
         "post /api/v1/sessions",
         "post /api/v1/sign-in-links/use",

@@ -23,15 +23,18 @@ mod draft;
 mod impact;
 mod ivrs;
 pub(super) mod numbers;
+mod requests;
 mod revisions;
 mod section;
 
 pub(super) use draft::{Note, PublishedView, merge};
+pub(super) use requests::Came;
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     draft::routes()
         .merge(impact::routes())
         .merge(ivrs::routes())
+        .merge(requests::routes())
         .merge(revisions::routes())
         .merge(section::routes())
         .merge(numbers::routes())
@@ -112,6 +115,19 @@ impl From<StoreError> for Problem {
                 "Read it again, apply your change to it, and send its new ETag.",
             )
             .with(json!({ "revision": found })),
+            StoreError::AwaitsSecond(request) => Self::new(
+                StatusCode::CONFLICT,
+                "awaits_second_person",
+                detail,
+                "Have somebody else approve it: it stands in the console under Revisions.",
+            )
+            .with(json!({ "request": request })),
+            StoreError::SamePerson(_) => Self::new(
+                StatusCode::FORBIDDEN,
+                "second_person_needed",
+                detail,
+                "Have somebody else decide; take it back if it is not wanted any more.",
+            ),
             StoreError::NoRevision(_) => {
                 Self::new(StatusCode::NOT_FOUND, "no_such_revision", detail, "List the revisions to find it.")
             }

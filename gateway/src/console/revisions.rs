@@ -12,6 +12,8 @@ use axum::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+mod requests;
+
 use super::{
     Console, Refused,
     ask::{Desk, Shown},
@@ -29,6 +31,7 @@ pub(super) fn routes() -> Router<Console> {
         .route("/console/revisions/discard", post(discard))
         .route("/console/revisions/{number}", get(show_one))
         .route("/console/revisions/{number}/restore", post(restore))
+        .merge(requests::routes())
 }
 
 /// Changes of the draft shown with their bodies; more are counted.
@@ -79,6 +82,8 @@ struct Revision {
     restores: Option<u64>,
     #[serde(default)]
     changes: u64,
+    #[serde(default)]
+    approved_by: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -109,6 +114,7 @@ struct RevisionsPage {
     older: Option<u64>,
     active: u64,
     may_publish: bool,
+    waiting: requests::Waiting,
 }
 
 async fn show(desk: Desk, Query(page): Query<Page>) -> Shown {
@@ -138,6 +144,7 @@ async fn drawn(desk: &Desk, before: Option<u64>, note: &str, faults: Faults) -> 
     };
     let list: Revisions = desk.get(&path).await?;
     let full = list.revisions.len() >= 20;
+    let waiting = requests::waiting(desk).await?;
     let (errors, warnings) = verdict.diagnostics.into_iter().partition(Finding::is_error);
     let status = if faults.any() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
     let page = page::shown(RevisionsPage {
@@ -155,6 +162,7 @@ async fn drawn(desk: &Desk, before: Option<u64>, note: &str, faults: Faults) -> 
         revisions: list.revisions,
         older: list.next.filter(|_| full),
         may_publish: desk.may(Permission::RoutingPublish),
+        waiting,
     });
     Ok((status, page).into_response())
 }
@@ -230,10 +238,7 @@ async fn publish(desk: Desk, body: Bytes) -> Shown {
     let tag = format!("\"{}\"", form.trimmed("version"));
     let wanted = json!({"note": note});
     match desk.send_if(Method::POST, "/api/v1/routing/publish", Some(&wanted), &tag).await {
-        Ok(published) => {
-            let number = published.pointer("/revision/number").and_then(Value::as_u64).unwrap_or_default();
-            Ok(page::done("/console/revisions", &format!("Revision {number} is active.")))
-        }
+        Ok(published) => Ok(page::done("/console/revisions", &requests::words(&published, "is active"))),
         Err(refused) => {
             let faults = Faults::of(&refused, "", "", &["note"]);
             drawn(&desk, None, &note, faults).await
@@ -310,6 +315,10 @@ async fn show_one(desk: Desk, Path(number): Path<u64>) -> Shown {
 async fn restore(desk: Desk, Path(number): Path<u64>, body: Bytes) -> Response {
     let note = Form::read(&body).trimmed("note").to_owned();
     let path = format!("/api/v1/routing/revisions/{number}/restore");
-    let came = desk.send(Method::POST, &path, Some(&json!({"note": note}))).await.map(drop);
-    page::after("/console/revisions", came, &format!("Revision {number} is restored, as a new revision."))
+    match desk.send(Method::POST, &path, Some(&json!({"note": note}))).await {
+        Ok(came) => {
+            page::done("/console/revisions", &requests::words(&came, &format!("restores revision {number}")))
+        }
+        Err(refused) => page::not_done("/console/revisions", &refused),
+    }
 }

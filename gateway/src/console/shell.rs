@@ -51,6 +51,8 @@ pub(super) struct Shell {
     pub(super) revision: u64,
     /// Edits that are not published.
     pub(super) changes: u64,
+    /// What the guard took back, until somebody has published again.
+    pub(super) taken_back: Option<String>,
     pub(super) flash: Option<Flash>,
     /// Where the console's own files are.
     pub(super) assets: &'static str,
@@ -81,6 +83,8 @@ struct Routing {
     revision: u64,
     #[serde(default)]
     draft_changes: u64,
+    #[serde(default)]
+    taken_back: Option<String>,
 }
 
 impl Desk {
@@ -108,6 +112,7 @@ impl Desk {
             environment: self.console.state.console.environment.clone(),
             revision: routing.as_ref().map_or(0, |routing| routing.revision),
             changes: routing.as_ref().map_or(0, |routing| routing.draft_changes),
+            taken_back: routing.and_then(|routing| routing.taken_back),
             flash: self.flash.clone(),
             assets: assets::base(),
         })

@@ -11,6 +11,7 @@ use vestibule_routing::{
 use crate::{
     api::live::{HandOff, HandOffState},
     journal::{ContactProgress, ContactStart, Place},
+    revision_guard::Course,
 };
 
 /// One contact's record in the making.
@@ -21,6 +22,8 @@ pub(super) struct Record {
     pub(super) continued: bool,
     pub(super) progress: ContactProgress,
     pub(super) node: Option<NodeId>,
+    /// How the call fared in its IVRs.
+    pub(super) course: Course,
     /// Whom the contact is handed to.
     pub(super) hand_off: Option<HandOff>,
     changed: bool,
@@ -33,6 +36,7 @@ impl Record {
             continued,
             progress: ContactProgress::default(),
             node: None,
+            course: Course::default(),
             hand_off: None,
             changed: false,
         }
@@ -45,6 +49,7 @@ impl Record {
 
     /// Takes over what an event says.
     pub(super) fn note(&mut self, event: &FeedEvent) {
+        self.course.note(event);
         match event {
             FeedEvent::IvrEntered { ivr, .. } => {
                 self.progress.ivr = Some(ivr.clone());

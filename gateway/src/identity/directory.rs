@@ -8,7 +8,7 @@ use std::{
 use jiff::{SignedDuration, Timestamp};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
-use vestibule_config::store::{AuditLine, Record, RecordChange};
+use vestibule_config::store::{AuditLine, GUARD, Record, RecordChange};
 
 use super::{
     IdentityError,
@@ -163,6 +163,7 @@ impl Directory {
     /// Whether a user or a key has a name: none is given twice, so that an author is one only.
     pub(super) fn is_taken(&self, name: &str) -> bool {
         name == "system"
+            || name == GUARD
             || name == NOBODY
             || self.logins.contains_key(name)
             || self.keys.values().any(|key| key.name == name)

@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Caller, Identity, IdentityError, Result,
+    Caller, CallerKind, Identity, IdentityError, Result,
     directory::{Changes, Directory, KEY},
     must_hold,
     permission::Permissions,
@@ -121,6 +121,7 @@ impl Identity {
                 permissions: wanted.permissions,
                 created: now,
                 created_by: caller.name.clone(),
+                person: Some(person(directory, caller)),
                 expires: wanted.expires,
                 last_used: Seen::default(),
             };
@@ -130,6 +131,12 @@ impl Identity {
             Ok((changes, view(directory, &key)))
         })?;
         Ok((key, made))
+    }
+
+    /// The person behind a caller: who has signed in, or by way of how many keys ever made this one. Of keys that nobody made
+    /// who signed in (the first one, and those of the command line) it is `system`.
+    pub fn person(&self, caller: &Caller) -> String {
+        person(&self.read(), caller)
     }
 
     /// Revokes a key: it holds no longer.
@@ -197,6 +204,25 @@ impl Identity {
     }
 }
 
+fn person(directory: &Directory, caller: &Caller) -> String {
+    let key = match caller.kind {
+        CallerKind::Key => directory.keys.get(&caller.id),
+        CallerKind::User { .. } | CallerKind::Operator => return caller.name.clone(),
+    };
+    let Some(mut key) = key else { return caller.name.clone() };
+    // Keys of before persons were kept name who made them, which may be a key.
+    for _ in 0..MAKERS_MAX {
+        if let Some(person) = &key.person {
+            return person.clone();
+        }
+        match directory.keys.values().find(|maker| maker.name == key.created_by) {
+            Some(maker) => key = maker,
+            None => break,
+        }
+    }
+    key.created_by.clone()
+}
+
 fn administrators(name: &str, sha256: String, created: Timestamp) -> Key {
     Key {
         id: secret::id("ak_"),
@@ -206,6 +232,7 @@ fn administrators(name: &str, sha256: String, created: Timestamp) -> Key {
         permissions: Permissions::NONE,
         created,
         created_by: "system".into(),
+        person: None,
         expires: None,
         last_used: Seen::default(),
     }
@@ -249,5 +276,7 @@ fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
     path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
 }
 
+/// Keys that made each other, looked through for a person.
+const MAKERS_MAX: usize = 32;
 const EARLIER: &str = "api-keys.json";
 const SECRET: &str = "api-key";

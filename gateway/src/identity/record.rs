@@ -57,6 +57,9 @@ pub struct Key {
     pub created: Timestamp,
     /// Who made it.
     pub created_by: String,
+    /// The person who made it, or the key that made it; none of keys of before that was kept.
+    #[serde(default)]
+    pub person: Option<String>,
     /// Until when it holds; none: until it is revoked.
     pub expires: Option<Timestamp>,
     /// When it was last used; to the minute after a restart.

@@ -325,7 +325,7 @@ impl Numbers {
                 if store.draft_object(&key)?.1.is_some() {
                     return Ok(());
                 }
-                store.publish_changes([(key, Some(json!({})))].into(), SYSTEM, &note).map(|_| ())
+                store.publish_changes_at_once([(key, Some(json!({})))].into(), SYSTEM, &note).map(|_| ())
             })
             .await;
         if let Err(error) = made {

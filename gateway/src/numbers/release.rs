@@ -114,7 +114,7 @@ impl Numbers {
         let record = self
             .blocking(move |store| {
                 if !changes.is_empty() {
-                    store.publish_changes(changes, &actor, &format!("{number} is given back"))?;
+                    store.publish_changes_at_once(changes, &actor, &format!("{number} is given back"))?;
                 }
                 for key in &drafted {
                     store.forget_edit(key)?;

@@ -106,6 +106,8 @@ pub struct Families {
     pub identity: IdentityMetrics,
     /// The audit log.
     pub audit: AuditMetrics,
+    /// The guard of revisions.
+    pub guard: GuardMetrics,
     registry: Registry,
 }
 
@@ -420,6 +422,17 @@ families! {
         /// Sessions that have not ended.
         sessions: gauge("vestibule_sessions", "Sessions of users that have not ended."),
     }
+    /// The guard of revisions.
+    GuardMetrics {
+        /// Revisions that are watched.
+        watched: gauge("vestibule_guard_revisions_watched", "Revisions under which calls are watched by the guard."),
+        /// Revisions that were taken back.
+        rolled_back: counter("vestibule_guard_rolled_back_total", "Revisions that the guard took back because callers fared badly."),
+        /// Revisions that should have been.
+        failed: counter("vestibule_guard_failed_total", "Revisions that callers fared badly under, and that could not be taken back."),
+        /// Revisions that were not watched to the end.
+        dropped: counter("vestibule_guard_dropped_total", "Revisions that were watched no longer because too many were."),
+    }
     /// The audit log.
     AuditMetrics {
         /// Lines at the last look.
@@ -477,6 +490,7 @@ impl Metrics {
             api: ApiMetrics::register(&registry)?,
             identity: IdentityMetrics::register(&registry)?,
             audit: AuditMetrics::register(&registry)?,
+            guard: GuardMetrics::register(&registry)?,
             registry,
         })))
     }

@@ -46,8 +46,10 @@ fn vault(folder: &Path) -> vestibule::vault::Vault {
 }
 
 /// The sample, active.
-fn sample_routing(folder: &Path) -> (std::sync::Arc<vestibule_config::store::Store>, Providers) {
-    let options = vestibule_config::store::Options::default();
+fn sample_routing(
+    folder: &Path,
+    options: vestibule_config::store::Options,
+) -> (std::sync::Arc<vestibule_config::store::Store>, Providers) {
     let store = vestibule_config::store::Store::open(folder, options).unwrap();
     store.sign_audit_with(vault(folder).audit_keys()).unwrap();
     store.seed(vestibule_config::sample::SAMPLE).unwrap();
@@ -175,17 +177,23 @@ pub struct Gateway {
 
 impl Gateway {
     pub fn new() -> Self {
-        Self::open(tempfile::tempdir().unwrap(), None, None, &Self::settings().identity)
+        Self::with_identity(&Self::settings().identity)
     }
 
     /// One with other settings of users and sessions.
     pub fn with_identity(settings: &settings::Identity) -> Self {
-        Self::open(tempfile::tempdir().unwrap(), None, None, settings)
+        Self::open(tempfile::tempdir().unwrap(), None, None, (settings, Default::default()))
     }
 
     /// One whose files of messages are looked for by `lookup`.
     pub fn with_lookup(lookup: Lookup) -> Self {
-        Self::open(tempfile::tempdir().unwrap(), None, Some(lookup), &Self::settings().identity)
+        let settings = (&Self::settings().identity, Default::default());
+        Self::open(tempfile::tempdir().unwrap(), None, Some(lookup), settings)
+    }
+
+    /// One whose routing is treated otherwise than by default.
+    pub fn with_routing(options: vestibule_config::store::Options) -> Self {
+        Self::open(tempfile::tempdir().unwrap(), None, None, (&Self::settings().identity, options))
     }
 
     /// The settings as they are delivered.
@@ -198,7 +206,7 @@ impl Gateway {
         let Self { state, key, folder } = self;
         state.journal.close();
         drop(state);
-        Self::open(folder, Some(key), None, &Self::settings().identity)
+        Self::open(folder, Some(key), None, (&Self::settings().identity, Default::default()))
     }
 
     #[allow(clippy::too_many_lines, reason = "every part of the process, one after the other")]
@@ -206,7 +214,7 @@ impl Gateway {
         folder: tempfile::TempDir,
         key: Option<String>,
         lookup: Option<Lookup>,
-        people: &settings::Identity,
+        (people, routing): (&settings::Identity, vestibule_config::store::Options),
     ) -> Self {
         let metrics = Metrics::new().unwrap();
         let options = Options::new(folder.path().join("journal.sqlite"));
@@ -216,7 +224,7 @@ impl Gateway {
         let readiness = Readiness::default();
         readiness.set(Phase::Ready);
         let feed = Feed::new(journal.clone(), "/test");
-        let (store, providers) = sample_routing(folder.path());
+        let (store, providers) = sample_routing(folder.path(), routing);
         let deliveries =
             vestibule::deliveries::Deliveries::new(journal.clone(), feed.clone(), metrics.delivery.clone())
                 .unwrap();

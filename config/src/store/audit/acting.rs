@@ -13,6 +13,8 @@ pub struct Acting {
     pub actor: String,
     /// The address, and the session or key; empty when nobody outside asked.
     pub from: String,
+    /// The person behind it: who signed in, or made the key; empty when there is none.
+    pub person: String,
 }
 
 thread_local! {
@@ -33,9 +35,9 @@ pub fn acting<T>(who: Acting, work: impl FnOnce() -> T) -> T {
 }
 
 /// For whom this thread works; nobody: the gateway itself.
-pub(super) fn now() -> Acting {
+pub(in crate::store) fn now() -> Acting {
     let acting = ACTING.with(|acting| acting.borrow().clone());
-    acting.unwrap_or_else(|| Acting { actor: SYSTEM.to_owned(), from: String::new() })
+    acting.unwrap_or_else(|| Acting { actor: SYSTEM.to_owned(), ..Acting::default() })
 }
 
 /// Who changes what nobody asked for.
@@ -47,7 +49,11 @@ mod tests {
 
     #[test]
     fn a_thread_works_for_the_one_before_again_also_after_a_panic() {
-        let who = |actor: &str| Acting { actor: actor.to_owned(), from: "192.0.2.1".to_owned() };
+        let who = |actor: &str| Acting {
+            actor: actor.to_owned(),
+            from: "192.0.2.1".to_owned(),
+            person: actor.to_owned(),
+        };
         acting(who("ann"), || {
             let broken =
                 std::panic::catch_unwind(|| acting(who("ben"), || std::panic::resume_unwind(Box::new(()))));

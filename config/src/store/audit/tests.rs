@@ -24,7 +24,7 @@ fn seeded() -> (tempfile::TempDir, Store) {
 
 fn edit(store: &Store, name: &str) {
     let key = Key::new(Kind::Inboxes, "ib_sales");
-    let ann = Acting { actor: "ann".into(), from: "192.0.2.1 session ss_1".into() };
+    let ann = Acting { actor: "ann".into(), from: "192.0.2.1 session ss_1".into(), person: "ann".into() };
     acting(ann, || store.edit(&key, Some(&json!({ "name": name })), None)).unwrap();
 }
 

@@ -186,7 +186,8 @@ async function publish() {
         try {
           const { body } = await ask("POST", "routing/publish", { note: note.value.trim() }, { tag: `"${impact.draft_version}"` });
           close();
-          await afterPublish(body.revision);
+          if (body.request) told(`It waits as request ${body.request.id} until somebody else approves it.`);
+          else await afterPublish(body.revision);
         } catch (error) {
           fault.hidden = false;
           fault.textContent = [error.message, ...error.diagnostics.slice(0, 5).map((finding) => finding.sentence)].join(" ");

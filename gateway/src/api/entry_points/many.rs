@@ -15,7 +15,7 @@ use vestibule_config::{
 
 use crate::api::{
     AppState,
-    acts::{How, act},
+    acts::{How, act, act_at_once},
     extract::{Actor, Json, Query},
     problem::{ApiResult, Problem},
 };
@@ -69,7 +69,7 @@ async fn arm_entry_points(
 ) -> ApiResult<axum::Json<Value>> {
     let keys = keys(&entry_points)?;
     let note = format!("{} {} entry points", if armed { "Armed" } else { "Disarmed" }, keys.len());
-    let done = act(&state, author, (how, note), move |reader| {
+    let done = act_at_once(&state, author, (how, note), move |reader| {
         let mut changes = BTreeMap::new();
         for key in &keys {
             let mut body = reader.live(key)?.body.unwrap_or_else(|| json!({}));

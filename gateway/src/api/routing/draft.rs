@@ -14,7 +14,7 @@ use vestibule_config::{
     store::{Published, StoreError},
 };
 
-use super::{blocking, if_match, tagged};
+use super::{Came, blocking, if_match, tagged};
 use crate::api::{
     AppState,
     extract::{Actor, Json, Path},
@@ -223,6 +223,7 @@ async fn validate_routing(State(state): State<AppState>, body: String) -> ApiRes
 /// Publish the draft as a new revision; live calls keep the one they began with.
 #[utoipa::path(post, path = "/api/v1/routing/publish", security(("key" = ["routing.publish"])), tag = "routing", request_body = Note, responses(
     (status = 201, description = "The new revision is active.", body = PublishedView),
+    (status = 202, description = "It waits for a second person, as `request`; `routing.publish_needs_second` is on.", body = Object),
     (status = 412, description = "The draft was changed by somebody else.", body = Problem, content_type = "application/problem+json"),
     (status = 422, description = "The draft has errors; nothing was changed.", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -233,8 +234,8 @@ async fn publish_draft(
     Json(Note { note }): Json<Note>,
 ) -> ApiResult<Response> {
     let expected = if_match(&headers)?;
-    let published = blocking(&state, move |store| store.publish(&author, &note, expected)).await?;
-    Ok((StatusCode::CREATED, axum::Json(PublishedView::from(published))).into_response())
+    let came = blocking(&state, move |store| Came::of(store.publish(&author, &note, expected))).await?;
+    Ok(came.into_response())
 }
 
 pub(super) fn key(section: &str, id: String) -> ApiResult<Key> {

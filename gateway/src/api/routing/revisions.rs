@@ -2,17 +2,20 @@
 
 use axum::{
     extract::State,
-    http::{HeaderMap, StatusCode, header},
+    http::{HeaderMap, header},
     response::{IntoResponse, Response},
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
 use utoipa_axum::{router::OpenApiRouter, routes};
-use vestibule_config::document::{self, TestDoc};
+use vestibule_config::{
+    document::{self, TestDoc},
+    store::GUARD,
+};
 use vestibule_routing::simulate::simulate;
 
 use super::{
-    blocking,
+    Came, blocking,
     draft::{Note, PublishedView},
 };
 use crate::api::{
@@ -61,15 +64,20 @@ struct SimulateQuery {
     revision: Option<u64>,
 }
 
-/// Say which revision is active, how much it routes, and how many edits of the draft are not published.
+/// Say which revision is active, how much it routes, how many edits of the draft are not published, and what the guard took back.
 #[utoipa::path(get, path = "/api/v1/routing", security(("key" = ["routing.read"])), tag = "routing", responses(
     (status = 200, description = "The active revision and its counts.", body = Object),
 ))]
 async fn active_routing(State(state): State<AppState>) -> ApiResult<axum::Json<Value>> {
-    let draft_changes = blocking(&state, |store| store.draft_size()).await?;
+    let (draft_changes, newest) =
+        blocking(&state, |store| Ok((store.draft_size()?, store.revisions(None, 1)?))).await?;
+    // Told until somebody has published again.
+    let taken_back =
+        newest.first().filter(|revision| revision.author == GUARD).map(|revision| &revision.note);
     let active = state.store.active().load();
     Ok(axum::Json(json!({
         "draft_changes": draft_changes,
+        "taken_back": taken_back,
         "revision": active.revision,
         "numbers": active.plan.numbers.len(),
         "entry_points": active.plan.entry_points.len(),
@@ -123,6 +131,7 @@ async fn read_revision(
     request_body = Note,
     responses(
         (status = 201, description = "The new revision is active.", body = PublishedView),
+        (status = 202, description = "It waits for a second person, as `request`.", body = Object),
         (status = 404, description = "No such revision.", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "It cannot be restored; nothing was changed.", body = Problem, content_type = "application/problem+json"),
     )
@@ -133,8 +142,8 @@ async fn restore_revision(
     Path(number): Path<u64>,
     Json(Note { note }): Json<Note>,
 ) -> ApiResult<Response> {
-    let published = blocking(&state, move |store| store.roll_back(number, &author, &note)).await?;
-    Ok((StatusCode::CREATED, axum::Json(PublishedView::from(published))).into_response())
+    let came = blocking(&state, move |store| Came::of(store.roll_back(number, &author, &note))).await?;
+    Ok(came.into_response())
 }
 
 /// Compare two revisions, object by object.
