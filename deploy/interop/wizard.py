@@ -15,14 +15,15 @@ def words(element):
 
 
 def tab_to(browser, wanted):
-    """Goes on by the Tab key until what is wanted has the focus: a link or button that begins so, or a field of the name."""
+    """Goes on by the Tab key until what is wanted of the page has the focus: a link or button that begins so, or a field."""
     from selenium.webdriver.common.keys import Keys
     passed = []
     for _ in range(TABS_MAX):
         browser.keys(Keys.TAB)
         element = browser.driver.switch_to.active_element
         name = element.get_attribute("name") or ""
-        if words(element).startswith(wanted) or name == wanted:
+        inside = browser.driver.execute_script("return arguments[0].closest('main') !== null", element)
+        if inside and (words(element).startswith(wanted) or name == wanted):
             return element
         passed.append(words(element) or element.tag_name)
     check(False, f"{wanted} is not reached by the keyboard; passed {passed}")

@@ -23,7 +23,7 @@ use vestibule_routing::channel::Channel;
 const HOSTILE: &str = "<img src=x onerror=\"document.title='owned'\"></script><script>alert(1)</script>'&";
 
 /// Every page that can be read without naming anything.
-const PAGES: [&str; 48] = [
+const PAGES: [&str; 42] = [
     "/console/live",
     "/console/contacts",
     "/console/contacts?q=nobody&channel=voice&state=ended&outcome=completed&since=24h",
@@ -46,16 +46,10 @@ const PAGES: [&str; 48] = [
     "/console/revisions",
     "/console/revisions/1",
     "/console/numbers",
-    "/console/numbers?q=415&voice=direct_line&sms=required&carrier=manual&unfinished=yes",
-    "/console/numbers/set-up",
     "/console/numbers/set-up/search",
-    "/console/numbers/add",
     "/console/numbers/sms",
     "/console/numbers/transfers",
-    "/console/numbers/transfers/new",
     "/console/numbers/carriers",
-    "/console/numbers/carriers/sandbox",
-    "/console/numbers/carriers/new?kind=sandbox",
     "/console/settings",
     "/console/settings/about",
     "/console/settings/roles",

@@ -14,12 +14,18 @@ mod support {
 
 use std::time::Duration;
 
-use axum::http::{StatusCode, header};
+use axum::{
+    body::Body,
+    http::{Request, StatusCode, header},
+};
+use futures_util::StreamExt;
 use serde_json::{Value, json};
 use support::{
     gateway::Gateway,
     reader::{Form, Reader},
 };
+use tower::ServiceExt;
+use vestibule::api;
 use vestibule_config::{
     carrier::{Purchase, PurchaseState},
     number::NumberFacts,
@@ -49,7 +55,7 @@ async fn record(gateway: &Gateway, number: &str) -> Value {
 }
 
 /// Searches, chooses the first number that is not gone when it is bought, and buys it: the set-up's first step is open.
-async fn buy(reader: &mut Reader<'_>, query: &str) -> String {
+async fn buy(reader: &mut Reader, query: &str) -> String {
     reader.open(&format!("/console/numbers/set-up/search?{query}")).await;
     assert_eq!(reader.status, 200, "{}", reader.text);
     let offers = reader.links("/console/numbers/set-up/review?");
@@ -71,7 +77,7 @@ fn set_up(number: &str) -> String {
     format!("{}/set-up", page(number))
 }
 
-fn here(reader: &Reader<'_>, step: &str) {
+fn here(reader: &Reader, step: &str) {
     let at = reader.text.split("aria-current=\"step\">").nth(1).unwrap_or_default();
     assert!(
         at.starts_with(&format!("<span>{step}</span>")),
@@ -290,7 +296,7 @@ async fn a_toll_free_number_is_verified_on_the_way() {
 }
 
 /// Opens a page until it says something.
-async fn until(reader: &mut Reader<'_>, path: &str, words: &str) {
+async fn until(reader: &mut Reader, path: &str, words: &str) {
     for _ in 0..200 {
         reader.open(path).await;
         if reader.says(words) {
@@ -495,6 +501,33 @@ async fn a_port_is_ordered_and_told_of() {
 }
 
 #[tokio::test]
+async fn a_test_call_is_followed_as_it_goes_by_one_of_those_who_may_look() {
+    let gateway = running();
+    let mut reader = Reader::new(&gateway, &gateway.key);
+    let path = format!("{}/test-call", page("+14155550100"));
+    reader.open(&path).await;
+    reader.press(&path, None, &[]).await;
+    assert!(reader.says("Call +1 415 555 0100 now."), "{}", reader.text);
+    let request = Request::get(format!("{path}/stream"))
+        .header(header::AUTHORIZATION, format!("Bearer {}", gateway.key))
+        .body(Body::empty())
+        .unwrap();
+    let response = api::router(gateway.state.clone()).oneshot(request).await.unwrap();
+    assert_eq!(response.status(), 200);
+    assert_eq!(gateway.state.metrics.api.console_streams.get(), 1);
+    let mut told = response.into_body().into_data_stream();
+    let first = tokio::time::timeout(Duration::from_secs(20), told.next()).await.unwrap().unwrap().unwrap();
+    assert!(String::from_utf8_lossy(&first).contains("\"state\":\"waiting\""), "{first:?}");
+    drop(told);
+    assert_eq!(gateway.state.metrics.api.console_streams.get(), 0);
+    reader.open(&format!("{path}/piece")).await;
+    assert!(!reader.text.contains("<html") && reader.says("Waiting, until"), "{}", reader.text);
+    reader.open(&path).await;
+    reader.press(&format!("{path}/close"), None, &[]).await;
+    assert!(reader.says("No call is waited for."), "{}", reader.text);
+}
+
+#[tokio::test]
 async fn who_may_not_act_sees_no_button_and_is_refused_on_a_page() {
     let gateway = running();
     let mut reader = Reader::new(&gateway, &gateway.key);
@@ -542,7 +575,8 @@ async fn who_may_not_act_sees_no_button_and_is_refused_on_a_page() {
                 &[("event", "switch_off"), ("step", "activate_voice"), ("act", "yes")],
             )
             .await;
-        assert!([303, 403].contains(&looks.status.as_u16()), "{act}: {} {}", looks.status, looks.text);
+        assert_eq!(looks.status, 403, "{act}: {}", looks.text);
+        is_a_page(&looks);
     }
     for act in ["set-up/buy", "add", "import", "transfers/new", "carriers/sandbox", "carriers/sandbox/delete"]
     {
@@ -554,7 +588,8 @@ async fn who_may_not_act_sees_no_button_and_is_refused_on_a_page() {
             ("carrier", "manual"),
         ];
         looks.post(&format!("/console/numbers/{act}"), &fields).await;
-        assert!([303, 403].contains(&looks.status.as_u16()), "{act}: {} {}", looks.status, looks.text);
+        assert_eq!(looks.status, 403, "{act}: {}", looks.text);
+        is_a_page(&looks);
     }
     let now = record(&gateway, &number).await;
     assert_eq!((&now["state"], &now["sms"]["state"]), (&json!("owned_idle"), &json!("required")));
@@ -562,7 +597,7 @@ async fn who_may_not_act_sees_no_button_and_is_refused_on_a_page() {
     assert_eq!(gateway.get("/api/v1/numbers/+13035550199").await.0, StatusCode::NOT_FOUND);
 }
 
-fn is_a_page(reader: &Reader<'_>) {
+fn is_a_page(reader: &Reader) {
     let (path, text) = (&reader.path, &reader.text);
     assert!(reader.headers.contains_key(header::CONTENT_SECURITY_POLICY), "{path}");
     assert!(text.trim_end().ends_with("</html>"), "{path}: {text}");

@@ -19,6 +19,7 @@ use serde_json::Value;
 use super::{
     Console, Refused,
     ask::{Desk, Shown},
+    page,
     words::When,
 };
 use crate::identity::permission::Permission;
@@ -364,6 +365,14 @@ fn need(desk: &Desk, permission: Permission) -> Shown<()> {
     }
     let detail = format!("This takes the permission {permission}, which this person does not have.");
     Err(Refused::new(403, "forbidden", detail, "Ask an administrator for a role that has it."))
+}
+
+/// On to a page, which says what came of an act; who may not act is refused on a page of its own.
+fn after(to: &str, came: Result<(), Refused>, sentence: &str) -> Shown {
+    match came {
+        Err(refused) if refused.status == 403 => Err(refused),
+        came => Ok(page::after(to, came, sentence)),
+    }
 }
 
 /// What a refusal says, sentence by sentence: its findings where it has some.

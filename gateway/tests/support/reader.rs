@@ -18,8 +18,8 @@ use vestibule::api;
 use super::gateway::Gateway;
 
 /// Somebody who reads pages, and what is open before them.
-pub struct Reader<'a> {
-    gateway: &'a Gateway,
+pub struct Reader {
+    router: axum::Router,
     key: String,
     flash: Option<String>,
     pub path: String,
@@ -38,10 +38,10 @@ pub struct Form {
     pub buttons: Vec<(String, String)>,
 }
 
-impl<'a> Reader<'a> {
-    pub fn new(gateway: &'a Gateway, key: &str) -> Self {
+impl Reader {
+    pub fn new(gateway: &Gateway, key: &str) -> Self {
         Self {
-            gateway,
+            router: api::router(gateway.state.clone()),
             key: key.to_owned(),
             flash: None,
             path: String::new(),
@@ -107,8 +107,7 @@ impl<'a> Reader<'a> {
         if let Some(flash) = self.flash.take() {
             request = request.header(header::COOKIE, flash);
         }
-        let response =
-            api::router(self.gateway.state.clone()).oneshot(request.body(body).unwrap()).await.unwrap();
+        let response = self.router.clone().oneshot(request.body(body).unwrap()).await.unwrap();
         let (parts, body) = response.into_parts();
         self.text = String::from_utf8(to_bytes(body, 8 << 20).await.unwrap().to_vec()).unwrap();
         (self.status, self.headers) = (parts.status, parts.headers);

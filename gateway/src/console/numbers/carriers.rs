@@ -8,13 +8,13 @@ use axum::{
     body::Bytes,
     extract::{Path, Query},
     http::{Method, StatusCode},
-    response::{IntoResponse, Response},
+    response::IntoResponse,
     routing::{get, post},
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Carrier, carriers, need, sentences};
+use super::{Carrier, after, carriers, need, sentences};
 use crate::{
     console::{
         Console, Refused,
@@ -249,19 +249,16 @@ async fn save(desk: Desk, Path(id): Path<String>, body: Bytes) -> Shown {
     put(&desk, Some(account), &id, kind, &Form::read(&body)).await
 }
 
-async fn try_out(desk: Desk, Path(id): Path<String>) -> Response {
-    match desk.send(Method::POST, &format!("{}/test", api_of(&id)), None).await {
-        Ok(answer) => {
-            let says = answer.get("says").and_then(Value::as_str).unwrap_or_default();
-            page::done(&page_of(&id), &format!("It works. The carrier says: {says}"))
-        }
-        Err(refused) => page::not_done(&page_of(&id), &refused),
-    }
+async fn try_out(desk: Desk, Path(id): Path<String>) -> Shown {
+    let (says, came) = match desk.send(Method::POST, &format!("{}/test", api_of(&id)), None).await {
+        Ok(answer) => (answer.get("says").and_then(Value::as_str).unwrap_or_default().to_owned(), Ok(())),
+        Err(refused) => (String::new(), Err(refused)),
+    };
+    after(&page_of(&id), came, &format!("It works. The carrier says: {says}"))
 }
 
-async fn delete(desk: Desk, Path(id): Path<String>) -> Response {
-    match desk.send(Method::DELETE, &api_of(&id), None).await {
-        Ok(_) => page::done("/console/numbers/carriers", "The account is removed, with its secrets."),
-        Err(refused) => page::not_done(&page_of(&id), &refused),
-    }
+async fn delete(desk: Desk, Path(id): Path<String>) -> Shown {
+    let came = desk.send(Method::DELETE, &api_of(&id), None).await.map(drop);
+    let to = if came.is_ok() { "/console/numbers/carriers".to_owned() } else { page_of(&id) };
+    after(&to, came, "The account is removed, with its secrets.")
 }

@@ -6,14 +6,14 @@ use axum::{
     body::Bytes,
     extract::Path,
     http::{Method, StatusCode},
-    response::{IntoResponse, Response},
+    response::IntoResponse,
     routing::{get, post},
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    Named, Number, api_of, carriers, default_inbox, inboxes, ivrs, page_of,
+    Named, Number, after, api_of, carriers, default_inbox, inboxes, ivrs, page_of,
     registrations::{self, Registration},
     sentences, warned,
 };
@@ -215,11 +215,11 @@ pub(super) fn published(answer: &Value) -> String {
     }
 }
 
-async fn voice_off(desk: Desk, Path(number): Path<String>) -> Response {
+async fn voice_off(desk: Desk, Path(number): Path<String>) -> Shown {
     let path = format!("{}/voice", api_of(&number));
     let came = desk.send(Method::POST, &path, Some(&json!({"active": false}))).await.map(drop);
     let words = "Voice is off: callers are refused with 480 from now on. Calls that go on are not cut.";
-    page::after(&page_of(&number), came, words)
+    after(&page_of(&number), came, words)
 }
 
 /// An event of the registration, as a form tells it.
@@ -248,17 +248,17 @@ pub(super) fn moment(typed: &str) -> Value {
     }
 }
 
-async fn tell_sms(desk: Desk, Path(number): Path<String>, body: Bytes) -> Response {
+async fn tell_sms(desk: Desk, Path(number): Path<String>, body: Bytes) -> Shown {
     let event = event_of(&Form::read(&body));
     let path = format!("{}/registration", api_of(&number));
     let came = desk.send(Method::POST, &path, Some(&event)).await.map(drop);
-    page::after(&page_of(&number), came, "It holds for texts from now on.")
+    after(&page_of(&number), came, "It holds for texts from now on.")
 }
 
-async fn keep(desk: Desk, Path(number): Path<String>) -> Response {
+async fn keep(desk: Desk, Path(number): Path<String>) -> Shown {
     let path = format!("{}/holding", api_of(&number));
     let came = desk.send(Method::POST, &path, Some(&json!({"event": "keep"}))).await.map(drop);
-    page::after(&page_of(&number), came, "The number is kept. Voice is off until it is activated again.")
+    after(&page_of(&number), came, "The number is kept. Voice is off until it is activated again.")
 }
 
 #[cfg(test)]

@@ -8,14 +8,14 @@ use axum::{
     body::Bytes,
     extract::{Path, Query},
     http::{Method, StatusCode},
-    response::{IntoResponse, Response},
+    response::IntoResponse,
     routing::{get, post},
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    Named, Number, PAGE, PAGES_MAX, Status, carriers, names_of, need, number, sentences, some_numbers,
+    Named, Number, PAGE, PAGES_MAX, Status, after, carriers, names_of, need, number, sentences, some_numbers,
 };
 use crate::{
     console::{
@@ -126,6 +126,9 @@ impl Field {
 
     /// What is asked, as a sentence.
     pub(super) fn hint(&self) -> String {
+        if self.what.starts_with("http") {
+            return format!("{}.", self.what);
+        }
         let mut letters = self.what.chars();
         letters
             .next()
@@ -346,8 +349,8 @@ async fn correct(desk: Desk, Path(id): Path<String>, body: Bytes) -> Shown {
     }
 }
 
-async fn join_here(desk: Desk, Path(id): Path<String>, body: Bytes) -> Response {
+async fn join_here(desk: Desk, Path(id): Path<String>, body: Bytes) -> Shown {
     let form = Form::read(&body);
     let came = join(&desk, &id, form.trimmed("number")).await;
-    page::after(&page_of(&id), came, "The number joins the campaign.")
+    after(&page_of(&id), came, "The number joins the campaign.")
 }

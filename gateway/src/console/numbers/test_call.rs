@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{Number, api_of, number, page_of, shown};
+use super::{Number, after, api_of, number, page_of, shown};
 use crate::{
     console::{
         Console, Refused,
@@ -136,18 +136,18 @@ fn back(number: &str, form: &Form) -> String {
     }
 }
 
-async fn open(desk: Desk, Path(name): Path<String>, body: Bytes) -> Response {
+async fn open(desk: Desk, Path(name): Path<String>, body: Bytes) -> Shown {
     let form = Form::read(&body);
     let seconds = form.number("seconds");
     let wanted = if seconds.is_null() { json!({}) } else { json!({"seconds": seconds}) };
     let came =
         desk.send(Method::POST, &format!("{}/test-call", api_of(&name)), Some(&wanted)).await.map(drop);
-    page::after(&back(&name, &form), came, &format!("Call {} now.", shown(&name)))
+    after(&back(&name, &form), came, &format!("Call {} now.", shown(&name)))
 }
 
-async fn close(desk: Desk, Path(name): Path<String>, body: Bytes) -> Response {
+async fn close(desk: Desk, Path(name): Path<String>, body: Bytes) -> Shown {
     let came = desk.send(Method::DELETE, &format!("{}/test-call", api_of(&name)), None).await.map(drop);
-    page::after(&back(&name, &Form::read(&body)), came, "No call is waited for any more.")
+    after(&back(&name, &Form::read(&body)), came, "No call is waited for any more.")
 }
 
 /// One who follows a test call takes a place among those who look at live pages.
@@ -185,4 +185,39 @@ async fn follow(desk: Desk, Path(name): Path<String>, headers: HeaderMap) -> Res
         part
     });
     Response::from_parts(parts, Body::from_stream(told))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn drawn(call: serde_json::Value) -> String {
+        let call = Some(serde_json::from_value(call).unwrap());
+        Piece { shown: "+1 415 555 0100".into(), call }.render().unwrap()
+    }
+
+    #[test]
+    fn what_is_heard_of_a_call_is_said_as_it_comes() {
+        let mut call = json!({"state": "waiting", "until": "2031-01-01T00:00:00Z", "contact": null, "from": null,
+            "heard": false, "keys": "", "outcome": null});
+        assert!(drawn(call.clone()).contains("Call +1 415 555 0100 now."));
+        call["state"] = "arrived".into();
+        (call["contact"], call["from"]) = ("ct_1".into(), "<img>".into());
+        let piece = drawn(call.clone());
+        assert!(piece.contains("Not answered yet") && !piece.contains("<img>"), "{piece}");
+        call["state"] = "answered".into();
+        assert!(drawn(call.clone()).contains("Press 1, 2 and 3"));
+        (call["heard"], call["keys"]) = (true.into(), "123".into());
+        let piece = drawn(call.clone());
+        assert!(piece.contains("Heard you") && piece.contains("Digits 1 2 3 OK"), "{piece}");
+        (call["state"], call["heard"], call["keys"]) = ("ended".into(), false.into(), "".into());
+        call["outcome"] = json!({"side": "caller", "reason": "abandoned_in_queue"});
+        let piece = drawn(call.clone());
+        assert!(piece.contains("No sound came") && piece.contains("No digits came"), "{piece}");
+        assert!(piece.contains("Abandoned in the queue, by the caller."), "{piece}");
+        (call["state"], call["contact"]) = ("expired".into(), json!(null));
+        assert!(drawn(call).contains("No call came in time."));
+    }
 }

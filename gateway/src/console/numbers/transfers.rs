@@ -8,13 +8,13 @@ use axum::{
     body::Bytes,
     extract::{Path, Query},
     http::{Method, StatusCode},
-    response::{IntoResponse, Response},
+    response::IntoResponse,
     routing::{get, post},
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Carrier, Named, carriers, names_of, need, one::moment, sentences};
+use super::{Carrier, Named, after, carriers, names_of, need, one::moment, sentences};
 use crate::{
     console::{
         Console,
@@ -210,7 +210,7 @@ async fn show(desk: Desk, Path(id): Path<String>) -> Shown {
     }))
 }
 
-async fn tell(desk: Desk, Path(id): Path<String>, body: Bytes) -> Response {
+async fn tell(desk: Desk, Path(id): Path<String>, body: Bytes) -> Shown {
     let form = Form::read(&body);
     let mut event = json!({"event": form.trimmed("event")});
     match form.trimmed("event") {
@@ -221,5 +221,5 @@ async fn tell(desk: Desk, Path(id): Path<String>, body: Bytes) -> Response {
     }
     let path = format!("/api/v1/numbers/transfers/{}/events", encoded(&id));
     let came = desk.send(Method::POST, &path, Some(&event)).await.map(drop);
-    page::after(&page_of(&id), came, "It is noted.")
+    after(&page_of(&id), came, "It is noted.")
 }
