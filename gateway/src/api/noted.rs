@@ -308,7 +308,9 @@ mod tests {
         let api = serde_json::to_value(api).unwrap();
         let mut unsorted = Vec::new();
         let mut known: Vec<String> = KEPT.iter().chain(&UNTOLD).map(|route| (*route).to_owned()).collect();
-        known.extend(TOLD.iter().map(|(method, path, ..)| format!("{} {path}", method.to_lowercase())));
+        // What only gives data away is told where that matters, but need not be sorted.
+        let changing = TOLD.iter().filter(|(method, ..)| *method != "GET");
+        known.extend(changing.map(|(method, path, ..)| format!("{} {path}", method.to_lowercase())));
         for (path, methods) in api["paths"].as_object().unwrap() {
             for method in methods.as_object().unwrap().keys().filter(|method| *method != "get") {
                 let route = format!("{method} {path}");
