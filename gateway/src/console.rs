@@ -5,7 +5,7 @@
 //! from compiled templates, which escape what strangers have written; they can be read, and their forms be sent, without
 //! a script. Small modules of our own (`assets/console/`) add what moves.
 //!
-//! A request goes through [`guard`] (headers, origin, session), then to the page's handler, which takes a
+//! A request goes through `guard` (headers, origin, session), then to the page's handler, which takes a
 //! [`Desk`](ask::Desk): the one who asks, with the API at hand. How a page is added stands in `ARCHITECTURE.md`.
 
 pub mod ask;

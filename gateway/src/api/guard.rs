@@ -270,14 +270,14 @@ fn large_body(
     let is_webhook = request.uri().path().starts_with(webhooks::PREFIX);
     let at_most = request.body().size_hint().upper().and_then(|bytes| usize::try_from(bytes).ok());
     let small = at_most.unwrap_or(usize::MAX).min(bytes_max) <= state.limits.webhook_bytes_max;
-    if !is_webhook || small {
+    if !(is_webhook || puts_document(request)) || small {
         return Ok(None);
     }
     state.large_bodies.clone().try_acquire_owned().map(Some).map_err(|_| {
         Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "too_many_large_bodies",
-            "As many large mails are coming in as may at once.",
+            "As many large mails and documents are coming in as may at once.",
             "Send it again in a moment.",
         )
     })

@@ -2,7 +2,7 @@
 //!
 //! TLS 1.2 and 1.3 by rustls, HTTP/1.1. Clients may resume sessions by tickets: a provider that opens a connection for
 //! each message spares both sides the costly half of the handshake. Connections keep what they were made with.
-//! A certificate may be obtained by ACME ([`acme`]): until there is one, handshakes fail and all else goes on.
+//! A certificate may be obtained by ACME (`acme`): until there is one, handshakes fail and all else goes on.
 
 use std::{
     io,

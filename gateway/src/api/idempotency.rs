@@ -57,6 +57,27 @@ impl Idempotency {
 
 /// Looks a POST's key up, and keeps its answer.
 pub(super) async fn once(State(state): State<AppState>, request: Request, next: Next) -> Response {
+    if request.method() == Method::GET {
+        return next.run(request).await;
+    }
+    // In a task of its own: a client that goes away leaves nothing half done, unsaid in the audit log, or free to be done
+    // again under the same key. Only its answer is lost.
+    match tokio::spawn(done_once(state, request, next)).await {
+        Ok(response) => response,
+        Err(error) => {
+            tracing::error!(%error, "a request met a fault in the gateway");
+            Problem::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "internal",
+                "The request met a fault in the gateway.",
+                "Read what the request was to change before it is sent again; the gateway's log says more.",
+            )
+            .into_response()
+        }
+    }
+}
+
+async fn done_once(state: AppState, request: Request, next: Next) -> Response {
     if request.method() != Method::POST || LEFT_ALONE.contains(&request.uri().path()) {
         return next.run(request).await;
     }

@@ -153,7 +153,10 @@ async fn before(state: &AppState, parts: &Parts) -> Option<Value> {
 /// What the request asks for, without what is secret.
 fn asked(parts: &Parts, body: &Bytes) -> Option<Value> {
     if body.is_empty() {
-        return None;
+        // Whose data was read stands in the query.
+        let query = form_urlencoded::parse(parts.uri.query()?.as_bytes());
+        let asked = query.map(|(name, value)| (name.into_owned(), Value::from(value.into_owned())));
+        return Some(masked(Value::Object(asked.collect())));
     }
     if body.len() <= SHOWN_BYTES_MAX
         && let Ok(value) = serde_json::from_slice(body)

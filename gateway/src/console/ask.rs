@@ -60,7 +60,7 @@ impl Refused {
 }
 
 impl IntoResponse for Refused {
-    /// An answer that [`guard`](super::guard) draws as a page.
+    /// An answer that `guard` draws as a page.
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = status.into_response();

@@ -242,6 +242,9 @@ fn told(refused: Refused) -> Refused {
 
 /// What an act came to, for people.
 fn came_of(answer: &Value, done: &str) -> String {
+    if let Some(waits) = words::waits(answer) {
+        return waits;
+    }
     match answer.pointer("/done/revision").and_then(Value::as_u64) {
         Some(revision) => format!("{done} Revision {revision} is active."),
         None => "It was so before: nothing changed.".to_owned(),

@@ -197,6 +197,13 @@ pub(super) fn encoded(step: &str) -> String {
         .collect()
 }
 
+/// The sentence of an act that waits for a second person instead of being done.
+pub(super) fn waits(answer: &serde_json::Value) -> Option<String> {
+    let request =
+        ["/done/request", "/request/id", "/request"].iter().find_map(|at| answer.pointer(at)?.as_u64())?;
+    Some(format!("It waits as request {request} until somebody else approves it."))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -168,7 +168,8 @@ impl Worker {
         OutboxUpdate { consumer: self.name.clone(), ..OutboxUpdate::default() }
     }
 
-    /// Tries one event of a consumer that takes nothing, after a while; a success has all others tried at once.
+    /// Tries one event of a consumer that takes nothing, after a while; a success has all others tried at once, a failure
+    /// counts as an attempt of that event.
     async fn probe(&self, mut waiting: Vec<OutboxRow>, failures: u32) -> Result<(), JournalError> {
         let [first, longest] = PROBE_SECONDS;
         let doubled = first.saturating_mul(1 << failures.saturating_sub(FAILURES_MAX).min(16)).min(longest);
@@ -176,14 +177,33 @@ impl Worker {
             () = tokio::time::sleep(Duration::from_secs(doubled)) => {}
             () = self.known.look.notified() => {}
         }
-        let Some(row) = waiting.first() else {
+        // The consumer may refuse one event and take all others, so that each has its turn: of those that wait behind none,
+        // the one that was due first.
+        let mut behind = Blocked::default();
+        let mut first = Vec::new();
+        for (at, row) in waiting.iter().enumerate() {
+            if !behind.stops(&row.subject, &row.conversation) {
+                first.push(at);
+            }
+            behind.add(&row.subject, &row.conversation);
+        }
+        let Some(at) = first.iter().copied().min_by_key(|at| waiting[*at].due) else {
             // Nothing to try it with: the feed is read again.
             self.known.change(|reach| reach.failures = FAILURES_MAX - 1);
             return Ok(());
         };
-        let Some(delivered) = self.try_row(row).await? else { return Ok(()) };
+        let row = waiting.remove(at);
+        let Some(delivered) = self.try_row(&row).await? else {
+            if first.len() == 1 {
+                // Nor is there another to try it with.
+                self.known.change(|reach| reach.failures = FAILURES_MAX - 1);
+            }
+            return self
+                .journal
+                .outbox(OutboxUpdate { put: vec![self.next_attempt(row)], ..self.update() })
+                .await;
+        };
         let seq = row.seq;
-        waiting.remove(0);
         for row in &mut waiting {
             row.due = Timestamp::now();
         }

@@ -88,8 +88,15 @@ const COMPLIANCE: &[Permission] = &[
     AuditRead,
 ];
 
-const AGENT_PLATFORM: &[Permission] =
-    &[ContactsRead, ContactsControl, ConversationsRead, ConversationsWrite, AvailabilityWrite, FeedRead];
+const AGENT_PLATFORM: &[Permission] = &[
+    ContactsRead,
+    ContactsControl,
+    ConversationsRead,
+    ConversationsWrite,
+    AvailabilityWrite,
+    FeedRead,
+    FeedConsume,
+];
 
 const API: &[Permission] = &[
     ContactsRead,
@@ -98,7 +105,6 @@ const API: &[Permission] = &[
     ConversationsWrite,
     AvailabilityWrite,
     FeedRead,
-    FeedConsume,
     FeedConsume,
     DeliveriesRead,
     DeliveriesManage,

@@ -91,7 +91,8 @@ pub(super) fn one_conversation(
         .optional()
 }
 
-/// Open conversations in which nobody wrote since `before`.
+/// Open conversations in which nobody wrote since `before`. One with a message that is held back stays: nobody could see
+/// it yet.
 pub(super) fn idle(
     connection: &Connection,
     channel: &str,
@@ -99,7 +100,8 @@ pub(super) fn idle(
 ) -> rusqlite::Result<Vec<ConversationId>> {
     connection
         .prepare_cached(
-            "SELECT id FROM conversation WHERE closed_us IS NULL AND last_us < ?1 AND channel = ?2 LIMIT 100",
+            "SELECT id FROM conversation WHERE closed_us IS NULL AND last_us < ?1 AND channel = ?2 AND NOT EXISTS \
+             (SELECT 1 FROM contact c WHERE c.conversation = conversation.id AND c.ended_us IS NULL AND c.held = 1) LIMIT 100",
         )?
         .query_map(params![before.as_microsecond(), channel], |row| {
             Ok(ConversationId::from(row.get_ref(0)?.as_str()?))

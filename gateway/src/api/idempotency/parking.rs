@@ -2,6 +2,8 @@
 
 use std::{
     collections::HashSet,
+    fs::{self, OpenOptions, Permissions},
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
     path::Path,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -16,6 +18,12 @@ CREATE TABLE IF NOT EXISTS keys (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS keys_at ON keys (at_ms);
 ";
+
+/// Answers may name a new key or link: the file is its owner's alone. What SQLite puts beside it has its mode.
+fn keep_private(path: &Path) -> std::io::Result<()> {
+    OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
+    fs::set_permissions(path, Permissions::from_mode(0o600))
+}
 
 /// The keys.
 #[derive(Debug)]
@@ -62,6 +70,7 @@ pub(super) enum Kept {
 
 impl Table {
     pub(super) fn open(path: &Path, kept: Duration, keys_max: u64) -> rusqlite::Result<Self> {
+        keep_private(path).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
         let connection = Connection::open(path)?;
         connection.busy_timeout(Duration::from_secs(5))?;
         connection.pragma_update(None, "journal_mode", "WAL")?;

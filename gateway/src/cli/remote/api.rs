@@ -25,6 +25,12 @@ impl Api {
         let file = settings.data_dir.join("api-key");
         let key = match &place.key {
             Some(key) => key.clone(),
+            // The key of this machine's gateway is for nobody else.
+            None if place.url.is_some() => {
+                return Err(
+                    anyhow::anyhow!("no key for that gateway: set VESTIBULE_API_KEY, or give --key").into()
+                );
+            }
             None => std::fs::read_to_string(&file).with_context(|| {
                 format!("no key: set VESTIBULE_API_KEY, or give --key; {} cannot be read", file.display())
             })?,

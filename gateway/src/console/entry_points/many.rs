@@ -14,7 +14,7 @@ use crate::console::{
     form::Form,
     page,
     session::inside,
-    words::encoded,
+    words::{encoded, waits},
 };
 
 pub(super) fn routes() -> Router<Console> {
@@ -110,10 +110,13 @@ async fn add(desk: Desk, body: Bytes) -> Shown {
     let settings = json!({"inbox": form.optional("inbox"), "sla_minutes": form.number("sla_minutes")});
     // A patch leaves out what is null: it is inherited then.
     match desk.send(Method::PATCH, &path, Some(&settings)).await {
-        Ok(_) => {
-            let to = format!("/console/entry-points/{}/{}", encoded(channel), encoded(address));
-            Ok(page::done(&to, "It is an entry point now."))
-        }
+        Ok(answer) => match waits(&answer) {
+            Some(waits) => Ok(page::done(&section(channel), &waits)),
+            None => {
+                let to = format!("/console/entry-points/{}/{}", encoded(channel), encoded(address));
+                Ok(page::done(&to, "It is an entry point now."))
+            }
+        },
         Err(refused) => again(&desk, &form, refused).await,
     }
 }

@@ -22,7 +22,7 @@ use crate::{
         shell::{Section, Shell},
         upload::Upload,
         uses::Use,
-        words::encoded,
+        words::{encoded, waits},
     },
     identity::permission::Permission,
 };
@@ -124,7 +124,10 @@ async fn rename(desk: Desk, Path(id): Path<String>, body: Bytes) -> Shown {
     let to = Form::read(&body).trimmed("to").to_owned();
     let came = desk.send(Method::POST, &format!("{}/rename", path(&id)), Some(&json!({"to": to}))).await;
     match came {
-        Ok(_) => Ok(page::done(&page_of(&to), "It has its new name wherever it is used, at once.")),
+        Ok(answer) => match waits(&answer) {
+            Some(waits) => Ok(page::done(&page_of(&id), &waits)),
+            None => Ok(page::done(&page_of(&to), "It has its new name wherever it is used, at once.")),
+        },
         Err(refused) => {
             let typed = Typed { to, ..Typed::default() };
             after(&desk, &id, Err(refused), "", typed).await
@@ -136,14 +139,17 @@ async fn rename(desk: Desk, Path(id): Path<String>, body: Bytes) -> Shown {
 async fn delete(desk: Desk, Path(id): Path<String>) -> Result<Response, Refused> {
     let one: Prompt = desk.get(&path(&id)).await?;
     let came = match one.is_heard() {
-        true => desk.send(Method::DELETE, &path(&id), None).await.map(drop),
+        true => desk.send(Method::DELETE, &path(&id), None).await.map(|answer| waits(&answer)),
         false => {
             let was = desk.draft_object("prompts", &id).await?.map_or_else(String::new, |object| object.was);
-            desk.remove_draft("prompts", &id, &was).await
+            desk.remove_draft("prompts", &id, &was).await.map(|()| None)
         }
     };
     let refused = match came {
-        Ok(()) => return Ok(page::done("/console/ivrs/prompts", "The prompt is removed.")),
+        Ok(waits) => {
+            let said = waits.as_deref().unwrap_or("The prompt is removed.");
+            return Ok(page::done("/console/ivrs/prompts", said));
+        }
         Err(refused) => refused,
     };
     let used = refused.more.get("used_by").cloned().unwrap_or_default();

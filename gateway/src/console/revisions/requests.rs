@@ -5,7 +5,13 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{CHANGES_SHOWN, Change, pretty};
-use crate::console::{Console, Refused, ask::Desk, form::Form, page, words::When};
+use crate::console::{
+    Console, Refused,
+    ask::Desk,
+    form::Form,
+    page,
+    words::{When, waits},
+};
 
 pub(super) fn routes() -> Router<Console> {
     Router::new()
@@ -94,8 +100,8 @@ fn change(Object { key, before, after }: Object) -> Change {
 
 /// What came of a publish, for people: it is active, or waits.
 pub(super) fn words(answer: &Value, done: &str) -> String {
-    match answer.pointer("/request/id").and_then(Value::as_u64) {
-        Some(request) => format!("It waits as request {request} until somebody else approves it."),
+    match waits(answer) {
+        Some(waits) => waits,
         None => {
             let number = answer.pointer("/revision/number").and_then(Value::as_u64).unwrap_or_default();
             format!("Revision {number} {done}.")

@@ -5,6 +5,7 @@
 
 use std::{borrow::Cow, collections::BTreeSet};
 
+use axum::http::Method;
 use ring::hmac;
 use vestibule_routing::channel::Channel;
 
@@ -53,10 +54,15 @@ fn other_port(url: &str) -> Option<String> {
 }
 
 pub(super) fn read(arrived: &Arrived<'_>) -> Vec<Incoming> {
-    let form = Form(form_urlencoded::parse(arrived.body).collect());
+    let by_get = arrived.method == Method::GET;
+    let sent = if by_get { arrived.query.as_bytes() } else { arrived.body };
+    let form = Form(form_urlencoded::parse(sent).collect());
     let sid = form.get("MessageSid").or_else(|| form.get("SmsSid"));
     let (Some(sid), Some(from), Some(to)) = (sid, form.get("From"), form.get("To")) else {
-        return unparsed(Channel::Sms, arrived);
+        return match by_get {
+            true => vec![other(Channel::Sms, "unparsed", arrived.query, proof::fingerprint(sent))],
+            false => unparsed(Channel::Sms, arrived),
+        };
     };
     let channel = if from.starts_with("whatsapp:") { Channel::Whatsapp } else { Channel::Sms };
     let bare = |text: &str| text.strip_prefix("whatsapp:").unwrap_or(text).to_owned();
@@ -78,14 +84,9 @@ pub(super) fn read(arrived: &Arrived<'_>) -> Vec<Incoming> {
             what,
         }];
     }
-    let raw = || String::from_utf8_lossy(arrived.body);
+    let raw = || String::from_utf8_lossy(sent);
     if form.get("Body").is_none() && form.get("NumMedia").is_none() {
-        return vec![other(
-            channel,
-            "unknown",
-            &raw(),
-            format!("{sid}/{}", proof::fingerprint(arrived.body)),
-        )];
+        return vec![other(channel, "unknown", &raw(), format!("{sid}/{}", proof::fingerprint(sent)))];
     }
     let message = Incoming {
         id: sid.to_owned(),

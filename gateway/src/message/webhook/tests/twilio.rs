@@ -40,6 +40,17 @@ fn a_signed_message_passes_unchanged() {
 }
 
 #[test]
+fn a_message_by_get_stands_in_the_query() {
+    let mut post = Post::new("https://gw.example.com/webhooks/tw", "")
+        .header("x-twilio-signature", "Suanvpbj6Yyep3eTfuO9z5ffo+8=");
+    post.method = Method::GET;
+    post.query = "MessageSid=SM2&From=%2B14155550177&To=%2B14155550101&Body=By+GET&NumMedia=0".into();
+    let told = post.tells(Kind::Twilio, &[TOKEN]);
+    let [Incoming { id, what: What::Message(content), .. }] = told.as_slice() else { panic!("{told:?}") };
+    assert_eq!((id.as_str(), content.text.as_str()), ("SM2", "By GET"));
+}
+
+#[test]
 fn either_secret_and_either_form_of_the_port_pass_during_a_change() {
     assert!(signed().receive(Kind::Twilio, &["new", TOKEN]).is_ok());
     let mut post = signed();
