@@ -455,6 +455,11 @@ async fn a_port_arrives_by_itself_at_the_sandbox_and_by_word_elsewhere() {
         (&number["number"]["state"], &number["number"]["sms"]["state"]),
         (&json!("forwarding"), &json!("not_capable"))
     );
+    // By which another company knows its customer, stands in no line of the audit log.
+    let (_, log) = gateway.get("/api/v1/audit?action=transfer&limit=100").await;
+    let told = log["lines"].as_array().unwrap().iter();
+    let accounts: Vec<&Value> = told.filter_map(|line| line["after"]["form"].get("account")).collect();
+    assert!(!accounts.is_empty() && accounts.iter().all(|account| *account == "…"), "{log}");
 }
 
 #[tokio::test]

@@ -40,7 +40,7 @@ pub const BUILT_IN: [BuiltIn; 6] = [
     },
     BuiltIn {
         id: "compliance",
-        description: "Downloads and deletes recordings, erases and exports, reads the audit log.",
+        description: "Downloads and deletes recordings, exports what is kept of a customer, reads the audit log.",
         permissions: Permissions::of(COMPLIANCE),
     },
     BuiltIn {
