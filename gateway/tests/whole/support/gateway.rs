@@ -1,8 +1,5 @@
 //! What tests of the control API have in common.
 
-#![allow(dead_code, reason = "no test uses all of it")]
-#![allow(unreachable_pub, unnameable_types, reason = "it is part of several tests")]
-
 use std::{net::SocketAddr, path::Path};
 
 use axum::{
@@ -169,40 +166,40 @@ fn sounds_and_repeats(
 }
 
 /// The control API with all that it works with, in a folder of its own.
-pub struct Gateway {
-    pub state: AppState,
-    pub key: String,
-    pub folder: tempfile::TempDir,
+pub(crate) struct Gateway {
+    pub(crate) state: AppState,
+    pub(crate) key: String,
+    pub(crate) folder: tempfile::TempDir,
 }
 
 impl Gateway {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with_identity(&Self::settings().identity)
     }
 
     /// One with other settings of users and sessions.
-    pub fn with_identity(settings: &settings::Identity) -> Self {
+    pub(crate) fn with_identity(settings: &settings::Identity) -> Self {
         Self::open(tempfile::tempdir().unwrap(), None, None, (settings, Default::default()))
     }
 
     /// One whose files of messages are looked for by `lookup`.
-    pub fn with_lookup(lookup: Lookup) -> Self {
+    pub(crate) fn with_lookup(lookup: Lookup) -> Self {
         let settings = (&Self::settings().identity, Default::default());
         Self::open(tempfile::tempdir().unwrap(), None, Some(lookup), settings)
     }
 
     /// One whose routing is treated otherwise than by default.
-    pub fn with_routing(options: vestibule_config::store::Options) -> Self {
+    pub(crate) fn with_routing(options: vestibule_config::store::Options) -> Self {
         Self::open(tempfile::tempdir().unwrap(), None, None, (&Self::settings().identity, options))
     }
 
     /// The settings as they are delivered.
-    pub fn settings() -> settings::Settings {
+    pub(crate) fn settings() -> settings::Settings {
         settings::Settings::load(None, [], &Default::default()).unwrap().settings
     }
 
     /// The same after the process ended and began again.
-    pub fn restarted(self) -> Self {
+    pub(crate) fn restarted(self) -> Self {
         let Self { state, key, folder } = self;
         state.journal.close();
         drop(state);
@@ -291,7 +288,7 @@ impl Gateway {
     }
 
     /// Asks the router, with the key.
-    pub async fn ask(&self, method: &str, path: &str, body: Option<Value>) -> (StatusCode, Value) {
+    pub(crate) async fn ask(&self, method: &str, path: &str, body: Option<Value>) -> (StatusCode, Value) {
         let mut request = Request::builder()
             .method(method)
             .uri(path)
@@ -303,11 +300,11 @@ impl Gateway {
         self.send(request.body(body).unwrap()).await
     }
 
-    pub async fn get(&self, path: &str) -> (StatusCode, Value) {
+    pub(crate) async fn get(&self, path: &str) -> (StatusCode, Value) {
         self.ask("GET", path, None).await
     }
 
-    pub async fn send(&self, request: Request<Body>) -> (StatusCode, Value) {
+    pub(crate) async fn send(&self, request: Request<Body>) -> (StatusCode, Value) {
         let response = api::router(self.state.clone()).oneshot(request).await.unwrap();
         let status = response.status();
         let problem = response
@@ -326,14 +323,14 @@ impl Gateway {
         (status, body)
     }
 
-    pub async fn serve(&self) -> SocketAddr {
+    pub(crate) async fn serve(&self) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(api::server::serve(listener, None, self.state.clone()));
         address
     }
 
-    pub async fn start(&self, id: &str, to: &str) {
+    pub(crate) async fn start(&self, id: &str, to: &str) {
         let start = ContactStart {
             channel: Channel::Voice,
             from: "+14155550199".into(),
@@ -349,14 +346,14 @@ impl Gateway {
         self.state.journal.append(Entry::started(id.into(), start)).await.unwrap();
     }
 
-    pub async fn end(&self, id: &str) {
+    pub(crate) async fn end(&self, id: &str) {
         let mut end = ContactEnd::new(Timestamp::now(), Outcome::new(Side::Caller, Reason::Completed));
         end.trace = Some(r#"[{"step":"one"}]"#.into());
         self.state.journal.append(Entry::ended(id.into(), end)).await.unwrap();
     }
 
     /// Puts objects, by section and id, and publishes them.
-    pub async fn publish(&self, objects: &Value) {
+    pub(crate) async fn publish(&self, objects: &Value) {
         for (section, objects) in objects.as_object().unwrap() {
             for (id, object) in objects.as_object().unwrap() {
                 let path = format!("/api/v1/routing/draft/{section}/{}", id.replace('/', "%2F"));
@@ -370,7 +367,12 @@ impl Gateway {
     }
 
     /// Posts without a key.
-    pub async fn post(&self, path: &str, headers: &[(&'static str, String)], body: String) -> StatusCode {
+    pub(crate) async fn post(
+        &self,
+        path: &str,
+        headers: &[(&'static str, String)],
+        body: String,
+    ) -> StatusCode {
         let mut request = Request::post(path);
         for (name, value) in headers {
             request = request.header(*name, value);
@@ -380,7 +382,7 @@ impl Gateway {
     }
 
     /// Fetches bytes, with the key.
-    pub async fn fetch(&self, path: &str) -> (StatusCode, HeaderMap, Vec<u8>) {
+    pub(crate) async fn fetch(&self, path: &str) -> (StatusCode, HeaderMap, Vec<u8>) {
         let request = Request::get(path).header(header::AUTHORIZATION, format!("Bearer {}", self.key));
         let response =
             api::router(self.state.clone()).oneshot(request.body(Body::empty()).unwrap()).await.unwrap();

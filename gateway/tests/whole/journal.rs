@@ -1,7 +1,5 @@
 //! The journal's promises: gapless sequences, one record a contact, failures that acknowledge nothing.
 
-#![allow(clippy::unwrap_used, reason = "a test stops at the first thing that is not as it should be")]
-
 use std::{collections::BTreeSet, path::Path, time::Duration};
 
 use jiff::Timestamp;

@@ -1,19 +1,13 @@
 //! What messages and calls need, set up by forms alone: mail domains and mailboxes, chat windows, providers, blocked callers,
 //! and the test of a trunk.
 
-#![allow(clippy::unwrap_used, reason = "a test stops at the first thing that is not as it should be")]
-
-mod support {
-    pub mod gateway;
-    pub mod pages;
-}
-
 use serde_json::json;
-use support::{
+use vestibule_config::mail::{Confirmation, MailboxEvent};
+
+use crate::support::{
     gateway::Gateway,
     pages::{HOSTILE, key, open, submit},
 };
-use vestibule_config::mail::{Confirmation, MailboxEvent};
 
 const DOMAINS: &str = "/console/settings/mail-domains";
 const MAILBOXES: &str = "/console/settings/mailboxes";

@@ -1,16 +1,10 @@
 //! What is kept of one customer, as one document; how long it is kept; and the page for both.
 
-#![allow(clippy::unwrap_used, reason = "a test stops at the first thing that is not as it should be")]
-
-mod support {
-    pub mod gateway;
-    pub mod pages;
-}
-
 use axum::http::{StatusCode, header};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
-use support::{
+
+use crate::support::{
     gateway::Gateway,
     pages::{HOSTILE, key, open},
 };

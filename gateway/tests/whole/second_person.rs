@@ -1,22 +1,15 @@
 //! Publishing by two people, over the API and the console: what waits, who may decide, and what waits for nobody.
 
-#![allow(clippy::unwrap_used, reason = "a test stops at the first thing that is not as it should be")]
-
-#[path = "support/gateway.rs"]
-mod gateway;
-#[path = "support/people.rs"]
-mod people;
-
 use axum::{
     body::{Body, to_bytes},
     http::{Request, StatusCode, header},
 };
-use gateway::Gateway;
-use people::Person;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 use vestibule::api;
 use vestibule_config::store::Options;
+
+use crate::support::{gateway::Gateway, people::Person};
 
 const REQUESTS: &str = "/api/v1/routing/publish-requests";
 

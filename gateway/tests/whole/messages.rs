@@ -1,14 +1,10 @@
 //! Messages over the router: proven, kept once, in order, taken, closed; and what is not proven leaves nothing behind.
 
-#![allow(clippy::unwrap_used, reason = "a test stops at the first thing that is not as it should be")]
-
-#[path = "support/gateway.rs"]
-mod gateway;
-
 use axum::http::StatusCode;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use gateway::Gateway;
 use serde_json::{Value, json};
+
+use crate::support::gateway::Gateway;
 
 const SECRET: &[u8] = b"a secret of thirty-two bytes long";
 

@@ -1,9 +1,5 @@
 //! Pages of the console as a browser asks for them: opened, and their forms sent.
 
-#![allow(clippy::unwrap_used, reason = "a test stops at the first thing that is not as it should be")]
-#![allow(dead_code, reason = "no test uses all of it")]
-#![allow(unreachable_pub, unnameable_types, reason = "it is part of several tests")]
-
 use axum::{
     body::{Body, to_bytes},
     http::{HeaderMap, Request, StatusCode, header},
@@ -15,22 +11,22 @@ use vestibule::api;
 use super::gateway::Gateway;
 
 /// What a stranger writes who wants to be more than text.
-pub const HOSTILE: &str =
+pub(crate) const HOSTILE: &str =
     "<img src=x onerror=\"document.title='owned'\"></script><script>alert(1)</script>'&";
 
-pub struct Answer {
-    pub status: StatusCode,
-    pub headers: HeaderMap,
-    pub text: String,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) text: String,
 }
 
 impl Answer {
-    pub fn goes_to(&self) -> &str {
+    pub(crate) fn goes_to(&self) -> &str {
         self.headers.get(header::LOCATION).map_or("", |to| to.to_str().unwrap())
     }
 
     /// The sentence left for the next page.
-    pub fn says(&self) -> String {
+    pub(crate) fn says(&self) -> String {
         let lines = self.headers.get_all(header::SET_COOKIE).iter().map(|line| line.to_str().unwrap());
         let flash = lines.filter_map(|line| line.strip_prefix("vestibule_flash=")).next().unwrap_or_default();
         let flash = flash.split(';').next().unwrap_or_default().replace('+', " ");
@@ -38,7 +34,7 @@ impl Answer {
     }
 
     /// The value of a hidden field.
-    pub fn field(&self, name: &str) -> String {
+    pub(crate) fn field(&self, name: &str) -> String {
         let before = format!("name=\"{name}\" value=\"");
         let (_, rest) = self.text.split_once(&before).expect("the page has no such field");
         let value: String = rest.chars().take_while(|letter| *letter != '"').collect();
@@ -46,7 +42,7 @@ impl Answer {
     }
 
     /// Whether words stand on the page.
-    pub fn shows(&self, words: &str) -> bool {
+    pub(crate) fn shows(&self, words: &str) -> bool {
         self.text.contains(words)
     }
 }
@@ -76,7 +72,7 @@ async fn send(gateway: &Gateway, request: Request<Body>) -> Answer {
 }
 
 /// Opens a page as whoever has a key.
-pub async fn open(gateway: &Gateway, key: &str, path: &str) -> Answer {
+pub(crate) async fn open(gateway: &Gateway, key: &str, path: &str) -> Answer {
     let request = Request::get(path).header(header::AUTHORIZATION, format!("Bearer {key}"));
     let answer = send(gateway, request.body(Body::empty()).unwrap()).await;
     if answer.text.contains("</html>") {
@@ -86,7 +82,7 @@ pub async fn open(gateway: &Gateway, key: &str, path: &str) -> Answer {
 }
 
 /// Sends a form, as the browser does from a page of ours.
-pub async fn submit(gateway: &Gateway, key: &str, path: &str, fields: &[(&str, &str)]) -> Answer {
+pub(crate) async fn submit(gateway: &Gateway, key: &str, path: &str, fields: &[(&str, &str)]) -> Answer {
     let form: Vec<String> = fields
         .iter()
         .map(|(name, value)| {
@@ -98,7 +94,7 @@ pub async fn submit(gateway: &Gateway, key: &str, path: &str, fields: &[(&str, &
 }
 
 /// Sends a form with a file.
-pub async fn upload(
+pub(crate) async fn upload(
     gateway: &Gateway,
     key: &str,
     path: &str,
@@ -134,7 +130,7 @@ async fn sent(gateway: &Gateway, key: &str, path: &str, kind: &str, body: Vec<u8
 }
 
 /// A key with one role.
-pub async fn key(gateway: &Gateway, role: &str) -> String {
+pub(crate) async fn key(gateway: &Gateway, role: &str) -> String {
     let (status, made) = gateway
         .ask("POST", "/api/v1/keys", Some(json!({"name": format!("the {role}"), "roles": [role]})))
         .await;
@@ -143,7 +139,7 @@ pub async fn key(gateway: &Gateway, role: &str) -> String {
 }
 
 /// A whole page under the policy, on which hostile words stayed words.
-pub fn is_a_page(path: &str, answer: &Answer) {
+pub(crate) fn is_a_page(path: &str, answer: &Answer) {
     let policy = answer.headers[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
     assert!(policy.contains("frame-ancestors 'none'") && !policy.contains("unsafe"), "{path}");
     let text = &answer.text;

@@ -1,10 +1,5 @@
 //! Files of messages over real HTTP: fetched after the message, from where they may be, whole or not at all, and told of.
 
-#![allow(clippy::unwrap_used, reason = "a test stops at the first thing that is not as it should be")]
-
-#[path = "support/gateway.rs"]
-mod gateway;
-
 use std::{
     sync::{Arc, Mutex},
     time::Duration,
@@ -19,11 +14,12 @@ use axum::{
     routing::get,
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use gateway::Gateway;
 use ring::hmac;
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, time::Instant};
 use vestibule::message::media::Lookup;
+
+use crate::support::gateway::Gateway;
 
 const SECRET: &str = "a secret of thirty-two bytes long";
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR and so on";

@@ -1,14 +1,10 @@
 //! What the editor of IVRs asks of the API: kinds of nodes, names, findings of an edit that is not kept, simulations of a
 //! draft, documents between YAML and JSON.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
-
-#[path = "support/gateway.rs"]
-mod gateway;
-
 use axum::http::StatusCode;
-use gateway::Gateway;
 use serde_json::{Value, json};
+
+use crate::support::gateway::Gateway;
 
 async fn main_ivr(gateway: &Gateway) -> Value {
     let (status, ivr) = gateway.get("/api/v1/routing/draft/ivrs/ivr_main").await;

@@ -1,14 +1,8 @@
 //! The pages of entry points, by forms alone: where each leads, exceptions, arming, default inboxes, imports.
 
-#![allow(clippy::unwrap_used, reason = "a test stops at the first thing that is not as it should be")]
-
-mod support {
-    pub mod gateway;
-    pub mod pages;
-}
-
 use serde_json::{Value, json};
-use support::{
+
+use crate::support::{
     gateway::Gateway,
     pages::{HOSTILE, key, open, submit, upload},
 };

@@ -1,16 +1,12 @@
 //! The audit log over the API: what writes a line, who reads it, and that a line that was meddled with is found.
 
-#![allow(clippy::unwrap_used, reason = "a test stops at the first thing that is not as it should be")]
-
-#[path = "support/gateway.rs"]
-mod gateway;
-#[path = "support/people.rs"]
-mod people;
-
 use axum::http::StatusCode;
-use gateway::Gateway;
-use people::{PASSWORD, Person, sign_in};
 use serde_json::{Value, json};
+
+use crate::support::{
+    gateway::Gateway,
+    people::{PASSWORD, Person, sign_in},
+};
 
 impl Gateway {
     async fn lines(&self, query: &str) -> Vec<Value> {

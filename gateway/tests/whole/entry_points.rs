@@ -1,17 +1,13 @@
 //! Entry points over the API: where each leads and why, exceptions, arming, what uses what, what a publish touches.
 
-#![allow(clippy::unwrap_used, reason = "a test stops at the first thing that is not as it should be")]
-
-#[path = "support/gateway.rs"]
-mod gateway;
-
 use axum::{
     body::Body,
     http::{Request, StatusCode, header},
 };
-use gateway::Gateway;
 use serde_json::{Value, json};
 use vestibule::api::live::Stage;
+
+use crate::support::gateway::Gateway;
 
 fn ids(page: &Value) -> Vec<&str> {
     page["entry_points"].as_array().unwrap().iter().map(|row| row["id"].as_str().unwrap()).collect()

@@ -1,17 +1,11 @@
 //! The control API over its router and over real sockets: keys, problems, contacts, feed, streams.
 
-#![allow(clippy::unwrap_used, reason = "a test stops at the first thing that is not as it should be")]
-
-#[path = "support/gateway.rs"]
-mod gateway;
-
 use std::{net::SocketAddr, time::Duration};
 
 use axum::{
     body::Body,
     http::{Request, StatusCode, header},
 };
-use gateway::Gateway;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::{
@@ -28,6 +22,8 @@ use vestibule_routing::{
     id::ContactId,
     journey::{FeedEvent, Refusal, Request as Wanted},
 };
+
+use crate::support::gateway::Gateway;
 
 #[test]
 fn the_stored_description_is_what_the_code_says() {

@@ -1,13 +1,5 @@
 //! A reader of the console without scripts: opens pages, fills in the forms that they hold, and follows where they lead.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test stops at the first thing that is not as it should be"
-)]
-#![allow(dead_code, reason = "no test uses all of it")]
-#![allow(unreachable_pub, unnameable_types, reason = "it is part of several tests")]
-
 use axum::{
     body::{Body, to_bytes},
     http::{HeaderMap, Request, StatusCode, header},
@@ -18,28 +10,28 @@ use vestibule::api;
 use super::gateway::Gateway;
 
 /// Somebody who reads pages, and what is open before them.
-pub struct Reader {
+pub(crate) struct Reader {
     router: axum::Router,
     key: String,
     flash: Option<String>,
-    pub path: String,
-    pub status: StatusCode,
-    pub headers: HeaderMap,
-    pub text: String,
+    pub(crate) path: String,
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) text: String,
 }
 
 /// A form as it stands on a page, filled as the page fills it.
 #[derive(Clone, Debug, Default)]
-pub struct Form {
-    pub action: String,
-    pub method: String,
-    pub fields: Vec<(String, String)>,
+pub(crate) struct Form {
+    pub(crate) action: String,
+    pub(crate) method: String,
+    pub(crate) fields: Vec<(String, String)>,
     /// Buttons that send something of their own.
-    pub buttons: Vec<(String, String)>,
+    pub(crate) buttons: Vec<(String, String)>,
 }
 
 impl Reader {
-    pub fn new(gateway: &Gateway, key: &str) -> Self {
+    pub(crate) fn new(gateway: &Gateway, key: &str) -> Self {
         Self {
             router: api::router(gateway.state.clone()),
             key: key.to_owned(),
@@ -52,7 +44,7 @@ impl Reader {
     }
 
     /// Opens a page, and those that it leads on to.
-    pub async fn open(&mut self, path: &str) -> &str {
+    pub(crate) async fn open(&mut self, path: &str) -> &str {
         self.path = path.to_owned();
         let request = Request::get(path);
         self.send(request, Body::empty()).await;
@@ -61,7 +53,7 @@ impl Reader {
 
     /// Presses a button of the form that goes to an address: with the name and value of the button, when it has them,
     /// and with what is typed into fields that the form has.
-    pub async fn press(
+    pub(crate) async fn press(
         &mut self,
         action: &str,
         button: Option<(&str, &str)>,
@@ -72,7 +64,7 @@ impl Reader {
     }
 
     /// Sends a form as it was found earlier.
-    pub async fn submit(
+    pub(crate) async fn submit(
         &mut self,
         mut form: Form,
         button: Option<(&str, &str)>,
@@ -94,7 +86,7 @@ impl Reader {
     }
 
     /// Sends fields to an address without a form, as a page of ours would.
-    pub async fn post(&mut self, path: &str, fields: &[(&str, &str)]) {
+    pub(crate) async fn post(&mut self, path: &str, fields: &[(&str, &str)]) {
         self.path = path.to_owned();
         let request = Request::post(path)
             .header("sec-fetch-site", "same-origin")
@@ -128,7 +120,7 @@ impl Reader {
     }
 
     /// The one form of the page that goes to an address, and has the button.
-    pub fn form(&self, action: &str, button: Option<(&str, &str)>) -> Form {
+    pub(crate) fn form(&self, action: &str, button: Option<(&str, &str)>) -> Form {
         let has = |form: &Form| {
             button.is_none_or(|(name, value)| form.buttons.contains(&(name.to_owned(), value.to_owned())))
         };
@@ -140,7 +132,7 @@ impl Reader {
     }
 
     /// The form of the page that goes to an address and has a field of this name.
-    pub fn form_with(&self, action: &str, field: &str) -> Form {
+    pub(crate) fn form_with(&self, action: &str, field: &str) -> Form {
         let has = |form: &&Form| form.fields.iter().any(|(name, _)| name == field);
         let found = forms(&self.text);
         let found = found.iter().filter(|form| form.action == action).find(has).cloned();
@@ -148,20 +140,20 @@ impl Reader {
     }
 
     /// The addresses of the page's links that begin like this.
-    pub fn links(&self, beginning: &str) -> Vec<String> {
+    pub(crate) fn links(&self, beginning: &str) -> Vec<String> {
         let links = tags(&self.text).into_iter().filter(|(tag, _)| tag.starts_with("a "));
         let hrefs = links.filter_map(|(tag, _)| attribute(&tag, "href"));
         hrefs.filter(|href| href.starts_with(beginning)).collect()
     }
 
     /// Whether the page says something, whatever stands around it.
-    pub fn says(&self, words: &str) -> bool {
+    pub(crate) fn says(&self, words: &str) -> bool {
         plain(&self.text).contains(words)
     }
 }
 
 /// The words of a page, without its marks.
-pub fn plain(text: &str) -> String {
+pub(crate) fn plain(text: &str) -> String {
     let words: String = tags(text).into_iter().map(|(_, words)| words).collect();
     words.split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -1,18 +1,14 @@
 //! Files of chats over the router: uploaded by who may, named once, fetched by who is in the chat, and by nobody else.
 
-#![allow(clippy::unwrap_used, reason = "a test stops at the first thing that is not as it should be")]
-
-#[path = "support/gateway.rs"]
-mod gateway;
-
 use axum::{
     body::{Body, to_bytes},
     http::{HeaderMap, Request, StatusCode},
 };
-use gateway::Gateway;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 use vestibule::api;
+
+use crate::support::gateway::Gateway;
 
 const ORIGIN: &str = "https://www.example.com";
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR and so on";

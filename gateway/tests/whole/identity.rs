@@ -1,17 +1,11 @@
 //! Who may do what, over the API: roles against routes, signing in, links, sessions, keys, and nobody giving himself more.
 
-#![allow(clippy::unwrap_used, reason = "a test stops at the first thing that is not as it should be")]
-
-#[path = "support/gateway.rs"]
-mod gateway;
-
 use std::collections::BTreeMap;
 
 use axum::{
     body::Body,
     http::{Request, StatusCode, header},
 };
-use gateway::Gateway;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tower::ServiceExt;
@@ -23,6 +17,8 @@ use vestibule::{
         role::{ADMINISTRATOR, BUILT_IN},
     },
 };
+
+use crate::support::gateway::Gateway;
 
 const PASSWORD: &str = "quite a long password";
 

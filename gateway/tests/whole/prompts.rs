@@ -1,17 +1,7 @@
 //! Recordings over real HTTP: uploaded, kept, listed, named by a document, published, and heard on a leg.
 
-#![allow(clippy::unwrap_used, reason = "a test stops at the first thing that is not as it should be")]
-
-#[path = "media/peer.rs"]
-#[expect(dead_code, reason = "this test only listens")]
-mod peer;
-
-#[path = "support/gateway.rs"]
-mod gateway;
-
 use std::net::SocketAddr;
 
-use peer::{Peer, assert_unbroken};
 use rtp_proto::{
     g711::Law,
     tone,
@@ -26,16 +16,18 @@ use vestibule::{
 use vestibule_config::settings::Tts;
 use vestibule_routing::{id::PromptId, journey::PlaybackId};
 
+use crate::media::peer::{Peer, assert_unbroken};
+
 struct Gateway {
     address: SocketAddr,
-    base: gateway::Gateway,
+    base: crate::support::gateway::Gateway,
     sounds: Library,
     client: reqwest::Client,
 }
 
 impl Gateway {
     async fn new() -> Self {
-        let base = gateway::Gateway::new();
+        let base = crate::support::gateway::Gateway::new();
         let tts = Tts {
             command: Vec::new(),
             voice: "en-us".into(),

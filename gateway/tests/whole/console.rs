@@ -1,24 +1,19 @@
 //! The console's pages over the router: for whom they are, that they hold, and that hostile words stay words.
 
-#![allow(clippy::unwrap_used, reason = "a test stops at the first thing that is not as it should be")]
-
-mod support {
-    pub mod gateway;
-}
-
 use axum::{
     body::{Body, to_bytes},
     http::{HeaderMap, Request, StatusCode, header},
 };
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use support::gateway::Gateway;
 use tower::ServiceExt;
 use vestibule::{
     api::{self, live::Stage},
     journal::{ContactStart, Entry},
 };
 use vestibule_routing::channel::Channel;
+
+use crate::support::gateway::Gateway;
 
 const HOSTILE: &str = "<img src=x onerror=\"document.title='owned'\"></script><script>alert(1)</script>'&";
 

@@ -1,15 +1,6 @@
 //! Purchases at a carrier that misbehaves: it commits and then times out, breaks off, fails, is slow, or says that it is busy.
 //! Nothing is bought twice, nothing is lost, also over a restart.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test stops at the first thing that is not as it should be"
-)]
-
-#[path = "support/gateway.rs"]
-mod gateway;
-
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex},
@@ -24,9 +15,10 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{delete, get},
 };
-use gateway::Gateway;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+
+use crate::support::gateway::Gateway;
 
 const SID: &str = "AC00000000000000000000000000000001";
 const SECRET: &str = "hush-hush-of-the-carrier";

@@ -1,7 +1,5 @@
 //! `kill -9` loses nothing that was receipted (D1), and every contact ends exactly once.
 
-#![allow(clippy::unwrap_used, reason = "a test stops at the first thing that is not as it should be")]
-
 use std::{
     collections::BTreeMap,
     io::{BufRead, BufReader, Write},
@@ -84,7 +82,7 @@ fn nothing_receipted_is_lost_by_kill_nine() {
     let mut receipted = BTreeMap::new();
     for _ in 0..ROUNDS {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "child_that_appends_until_it_is_killed", "--nocapture"])
+            .args(["--exact", "journal_durability::child_that_appends_until_it_is_killed", "--nocapture"])
             .env(FOLDER, folder.path())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

@@ -1,15 +1,9 @@
 //! The library of prompts, by forms alone: uploaded, spoken, heard, renamed, and removed once nothing uses them.
 
-#![allow(clippy::unwrap_used, reason = "a test stops at the first thing that is not as it should be")]
-
-mod support {
-    pub mod gateway;
-    pub mod pages;
-}
-
 use axum::http::header;
 use serde_json::json;
-use support::{
+
+use crate::support::{
     gateway::Gateway,
     pages::{HOSTILE, key, open, submit, upload},
 };

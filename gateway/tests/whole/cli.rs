@@ -1,18 +1,14 @@
 //! The command line over the API: what it prints and how it ends, against a gateway in this process.
 
-#![allow(clippy::unwrap_used, reason = "a test stops at the first thing that is not as it should be")]
-
-#[path = "support/gateway.rs"]
-mod gateway;
-
 use std::{
     path::Path,
     process::{Command, Output},
 };
 
-use gateway::Gateway;
 use serde_json::{Value, json};
 use vestibule_config::store::Options;
+
+use crate::support::gateway::Gateway;
 
 /// A gateway that is asked over a socket.
 struct Asked {

@@ -1,12 +1,8 @@
 //! The media engine over real sockets on the loopback address, heard from the other side.
 
-#[path = "media/bridge.rs"]
 mod bridge;
-#[path = "media/peer.rs"]
-mod peer;
-#[path = "media/recording.rs"]
+pub(crate) mod peer;
 mod recording;
-#[path = "media/secure.rs"]
 mod secure;
 
 use std::{

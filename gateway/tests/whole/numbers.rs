@@ -1,22 +1,14 @@
 //! Numbers over the router: searched and bought at the sandbox, set up, given back; own ones imported; accounts kept.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test stops at the first thing that is not as it should be"
-)]
-
-#[path = "support/gateway.rs"]
-mod gateway;
-
 use std::time::Duration;
 
 use axum::{
     body::Body,
     http::{Request, StatusCode, header},
 };
-use gateway::Gateway;
 use serde_json::{Value, json};
+
+use crate::support::gateway::Gateway;
 
 /// A gateway whose task for numbers runs.
 fn running() -> Gateway {

@@ -1,14 +1,5 @@
 //! Chats over the router and over real sockets: whose pages may, who a visitor is, nothing lost or doubled.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test stops at the first thing that is not as it should be"
-)]
-
-#[path = "support/gateway.rs"]
-mod gateway;
-
 use std::{net::SocketAddr, time::Duration};
 
 use axum::{
@@ -16,7 +7,6 @@ use axum::{
     http::{Request, Response, StatusCode},
 };
 use futures_util::{SinkExt as _, StreamExt as _};
-use gateway::Gateway;
 use serde_json::{Value, json};
 use tokio::{net::TcpStream, time::timeout};
 use tokio_tungstenite::{
@@ -25,6 +15,8 @@ use tokio_tungstenite::{
 };
 use tower::ServiceExt as _;
 use vestibule::api;
+
+use crate::support::gateway::Gateway;
 
 const ORIGIN: &str = "https://www.example.com";
 

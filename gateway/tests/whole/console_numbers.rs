@@ -1,17 +1,6 @@
 //! The console's pages of numbers, by forms alone: voice is set up by every way that the set-up knows, numbers are
 //! changed and given back, registrations handed in, accounts kept. Hostile words stay words; who may not act, cannot.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test stops at the first thing that is not as it should be"
-)]
-
-mod support {
-    pub mod gateway;
-    pub mod reader;
-}
-
 use std::time::Duration;
 
 use axum::{
@@ -20,15 +9,16 @@ use axum::{
 };
 use futures_util::StreamExt;
 use serde_json::{Value, json};
-use support::{
-    gateway::Gateway,
-    reader::{Form, Reader},
-};
 use tower::ServiceExt;
 use vestibule::api;
 use vestibule_config::{
     carrier::{Purchase, PurchaseState},
     number::NumberFacts,
+};
+
+use crate::support::{
+    gateway::Gateway,
+    reader::{Form, Reader},
 };
 
 const HOSTILE: &str = "<img src=x onerror=\"document.title='owned'\"></script><script>alert(1)</script>'&";

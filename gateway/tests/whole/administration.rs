@@ -1,15 +1,9 @@
 //! Administration over the API: IVR versions, repeated requests, blocked callers, prompts, imports, test numbers.
 
-#![allow(clippy::unwrap_used, reason = "a test stops at the first thing that is not as it should be")]
-
-#[path = "support/gateway.rs"]
-mod gateway;
-
 use axum::{
     body::Body,
     http::{Request, StatusCode, header},
 };
-use gateway::Gateway;
 use rtp_proto::{tone, wav::Wav};
 use serde_json::{Value, json};
 use vestibule_config::store::Drafted;
@@ -21,6 +15,8 @@ use vestibule_routing::{
     resolve::Route,
     time::Now,
 };
+
+use crate::support::gateway::Gateway;
 
 impl Gateway {
     async fn raw(

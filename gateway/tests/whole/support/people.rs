@@ -1,8 +1,5 @@
 //! Users who are signed in, for tests of the control API.
 
-#![allow(dead_code, reason = "no test uses all of it")]
-#![allow(unreachable_pub, unnameable_types, reason = "it is part of several tests")]
-
 use axum::{
     body::Body,
     http::{Request, StatusCode, header},
@@ -13,18 +10,17 @@ use vestibule::api;
 
 use super::gateway::Gateway;
 
-pub const PASSWORD: &str = "quite a long password";
+pub(crate) const PASSWORD: &str = "quite a long password";
 
 /// Somebody at a browser.
-pub struct Person<'a> {
-    pub gateway: &'a Gateway,
-    pub cookie: String,
-    pub id: String,
+pub(crate) struct Person<'a> {
+    pub(crate) gateway: &'a Gateway,
+    pub(crate) cookie: String,
 }
 
 impl<'a> Person<'a> {
     /// Makes a user with roles, sets the password by the link, and is signed in.
-    pub async fn new(gateway: &'a Gateway, login: &str, roles: &[&str]) -> Self {
+    pub(crate) async fn new(gateway: &'a Gateway, login: &str, roles: &[&str]) -> Self {
         let wanted = json!({"login": login, "name": login, "roles": roles});
         let (status, made) = gateway.ask("POST", "/api/v1/users", Some(wanted)).await;
         assert_eq!(status, StatusCode::CREATED, "{made}");
@@ -33,11 +29,11 @@ impl<'a> Person<'a> {
         let (status, cookie) =
             post(gateway, "/api/v1/sign-in-links/use", json!({"token": token, "password": PASSWORD})).await;
         assert!(status.is_success());
-        Self { gateway, cookie: cookie.unwrap(), id: made["user"]["id"].as_str().unwrap().to_owned() }
+        Self { gateway, cookie: cookie.unwrap() }
     }
 
     /// Asks, as a page of ours does.
-    pub async fn ask(&self, method: &str, path: &str, body: Option<Value>) -> (StatusCode, Value) {
+    pub(crate) async fn ask(&self, method: &str, path: &str, body: Option<Value>) -> (StatusCode, Value) {
         let mut request = Request::builder()
             .method(method)
             .uri(path)
@@ -52,7 +48,7 @@ impl<'a> Person<'a> {
 }
 
 /// Signs in, and gives the cookie.
-pub async fn sign_in(gateway: &Gateway, login: &str, password: &str) -> (StatusCode, Option<String>) {
+pub(crate) async fn sign_in(gateway: &Gateway, login: &str, password: &str) -> (StatusCode, Option<String>) {
     post(gateway, "/api/v1/sessions", json!({"login": login, "password": password})).await
 }
 

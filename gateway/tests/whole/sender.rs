@@ -1,14 +1,5 @@
 //! Texts of IVRs over real HTTP, to carriers of our own making that look at each request.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test stops at the first thing that is not as it should be"
-)]
-
-#[path = "support/gateway.rs"]
-mod gateway;
-
 use std::sync::{Arc, Mutex};
 
 use axum::{
@@ -18,7 +9,6 @@ use axum::{
     http::{HeaderMap, StatusCode, Uri},
     routing::post,
 };
-use gateway::Gateway;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use vestibule::message::{
@@ -26,6 +16,8 @@ use vestibule::message::{
     sender::{NotSent, Text},
 };
 use vestibule_routing::address::E164;
+
+use crate::support::gateway::Gateway;
 
 const OURS: &str = "+14155550100";
 const CUSTOMER: &str = "+14155550177";
