@@ -144,6 +144,8 @@ pub struct SipOverload {
     pub delay_ms: u64,
     /// How long that delay must last, milliseconds.
     pub lasting_ms: u64,
+    /// New calls are refused while more tasks than this, for each core, have not had their turn.
+    pub tasks_waiting_max: usize,
     /// Retry-After, seconds.
     pub retry_after_seconds: u32,
 }

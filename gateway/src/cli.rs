@@ -1,6 +1,7 @@
 //! The command line.
 
 use std::{
+    borrow::Cow,
     fs::OpenOptions,
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
@@ -225,16 +226,36 @@ fn seed_sample(settings: &Settings, store: &Store) -> anyhow::Result<()> {
 
 /// Prints a line; a closed pipe is no reason to fail.
 pub(crate) fn say(line: &str) {
-    let _closed = writeln!(std::io::stdout(), "{line}").is_err();
+    let _closed = writeln!(std::io::stdout(), "{}", harmless(line)).is_err();
 }
 
 fn complain(line: &str) {
-    let _closed = writeln!(std::io::stderr(), "vestibule: {line}").is_err();
+    let _closed = writeln!(std::io::stderr(), "vestibule: {}", harmless(line)).is_err();
+}
+
+/// Text without what commands a terminal or turns the direction of writing: much of it was written by strangers.
+fn harmless(text: &str) -> Cow<'_, str> {
+    let commands = |c: char| {
+        (c.is_control() && !matches!(c, '\n' | '\t'))
+            || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    if text.chars().any(commands) {
+        text.chars().map(|c| if commands(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
+    } else {
+        Cow::Borrowed(text)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_strangers_wrote_commands_no_terminal() {
+        assert_eq!(harmless("a\tline\nand another"), "a\tline\nand another");
+        assert_eq!(harmless("\u{1b}]0;owned\u{7}\u{9b}2J"), "\u{fffd}]0;owned\u{fffd}\u{fffd}2J");
+        assert_eq!(harmless("pay \u{202e}lla"), "pay \u{fffd}lla");
+    }
 
     #[test]
     fn a_document_that_is_not_utf_8_is_bad_input_to_check() {

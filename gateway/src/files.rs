@@ -70,7 +70,7 @@ impl Files {
         let _slot = self.writers.acquire().await.map_err(io::Error::other)?;
         let kept = self.clone();
         let writing = move || files.iter().map(|bytes| kept.write(bytes)).collect();
-        tokio::task::spawn_blocking(writing).await.map_err(io::Error::other)?
+        crate::blocking::blocking(writing).await.map_err(io::Error::other)?
     }
 
     /// Where a file is, if it is kept. Ids of another form are none.

@@ -318,7 +318,7 @@ impl Identity {
         work: impl FnOnce(&Self) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let identity = self.clone();
-        tokio::task::spawn_blocking(acting::carried(move || work(&identity)))
+        crate::blocking::blocking(acting::carried(move || work(&identity)))
             .await
             .map_err(|_| IdentityError::Busy)?
     }

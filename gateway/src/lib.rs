@@ -10,6 +10,7 @@ mod acting;
 pub mod api;
 pub mod app;
 pub mod availability;
+mod blocking;
 pub mod callbacks;
 pub mod carrier;
 pub mod chat;

@@ -220,7 +220,7 @@ impl Numbers {
         work: impl FnOnce(&Arc<Store>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, NumbersError> {
         let store = self.inner.store.clone();
-        match tokio::task::spawn_blocking(acting::carried(move || work(&store))).await {
+        match crate::blocking::blocking(acting::carried(move || work(&store))).await {
             Ok(result) => Ok(result?),
             Err(_) => Err(NumbersError::Fault),
         }

@@ -179,7 +179,7 @@ impl Uploads {
         let (uploads, written) = (self.clone(), upload.clone());
         let writing = move || uploads.write(&written, &bytes);
         let done =
-            tokio::task::spawn_blocking(writing).await.unwrap_or_else(|error| Err(io::Error::other(error)));
+            crate::blocking::blocking(writing).await.unwrap_or_else(|error| Err(io::Error::other(error)));
         if let Err(error) = done {
             inner.held.fetch_sub(size, Ordering::Relaxed);
             return Err(error.into());
@@ -227,7 +227,7 @@ impl Uploads {
             }
             Ok(Some(kept))
         };
-        tokio::task::spawn_blocking(keeping).await.map_err(io::Error::other)?
+        crate::blocking::blocking(keeping).await.map_err(io::Error::other)?
     }
 
     fn find(&self, id: &str, owner: &str) -> io::Result<Option<Upload>> {

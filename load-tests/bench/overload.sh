@@ -3,14 +3,15 @@
 #
 #   load-tests/bench/overload.sh [SECONDS]        default: 10 s of each overload
 #
-# The ordinary calls (RATE, 4000 a second) for 5 s, the overload, the ordinary calls for 8 s. Callers and gateway share
-# the machine: what the callers take is not there for the gateway, which runs at the priority that its service unit
-# gives it, where that is allowed. Loopback only. Prints a table a run; the closing lines say what did not hold.
+# The ordinary calls (RATE, 2000 a second) for 5 s, the overload, the ordinary calls for 8 s. The gateway has one core
+# (GATEWAY_CPU, 0) and the callers another (CALLERS_CPU, 1), as if they were two machines: callers that share the
+# gateway's core measure themselves. It runs at the priority that its service unit gives it, where that is allowed.
+# Loopback only. Prints a table a run; the closing lines say what did not hold.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../.." && pwd)
 seconds=${1:-10}
-rate=${RATE:-4000}
+rate=${RATE:-2000}
 target=${CARGO_TARGET_DIR:-$root/target}/release
 gateway=${GATEWAY:-$target/vestibule}
 work=$(mktemp -d)
@@ -20,7 +21,7 @@ cargo build --release --quiet --manifest-path "$root/Cargo.toml" -p vestibule -p
 
 cat > "$work/gateway" << EOF2
 #!/bin/sh
-exec nice -n -8 "$gateway" "\$@"
+exec taskset -c ${GATEWAY_CPU:-0} nice -n -8 "$gateway" "\$@"
 EOF2
 chmod +x "$work/gateway"
 
@@ -43,7 +44,7 @@ refused_p99_ms = 200
 goodput_share = $least
 normal_within_s = 3
 EOF2
-    "$target/vestibule-load-tests" run --scenario "$work/overload-$factor.toml" --gateway "$work/gateway" \
+    taskset -c "${CALLERS_CPU:-1}" "$target/vestibule-load-tests" run --scenario "$work/overload-$factor.toml" --gateway "$work/gateway" \
         --report "$work/report" || status=1
 done
 exit $status

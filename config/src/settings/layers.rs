@@ -309,6 +309,7 @@ fn edge_faults(settings: &Settings) -> Vec<Fault> {
         ),
         ("sip.limits.inbox_messages_max", zero(sip.limits.inbox_messages_max), "must be at least 1"),
         ("sip.overload.delay_ms", sip.overload.delay_ms == 0, "must be at least 1"),
+        ("sip.overload.tasks_waiting_max", zero(sip.overload.tasks_waiting_max), "must be at least 1"),
         ("sip.ping.answer_seconds", !(1..=32).contains(&sip.ping.answer_seconds), "must be from 1 to 32"),
         ("sip.ping.losses_max", sip.ping.losses_max == 0, "must be at least 1"),
         ("media.dscp", media.dscp > 63, "a code point lies between 0 and 63"),

@@ -194,7 +194,7 @@ async fn blocking<T: Send + 'static>(
             "Try again in a moment; if it stays, look at the gateway's log and its disk.",
         )
     };
-    match tokio::task::spawn_blocking(work).await {
+    match crate::blocking::blocking(work).await {
         Ok(result) => result.map_err(|error| failed(error.to_string())),
         Err(_) => Err(failed("the request met a fault in the gateway".to_owned())),
     }

@@ -142,9 +142,7 @@ async fn delete_call_recording(
 }
 
 async fn in_folder<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> ApiResult<T> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|_| broken(&std::io::Error::other("the work was cut off")))
+    crate::blocking::blocking(work).await.map_err(|fault| broken(&std::io::Error::other(fault)))
 }
 
 fn no_such_recording() -> Problem {

@@ -46,7 +46,7 @@ pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce(&Arc<Store>) -> Result<T, StoreError> + Send + 'static,
 ) -> ApiResult<T> {
     let store = state.store.clone();
-    match tokio::task::spawn_blocking(acting::carried(move || work(&store))).await {
+    match crate::blocking::blocking(acting::carried(move || work(&store))).await {
         Ok(result) => result.map_err(Problem::from),
         Err(_) => Err(Problem::new(
             StatusCode::INTERNAL_SERVER_ERROR,

@@ -69,7 +69,7 @@ impl Passwords {
     ) -> Result<T, IdentityError> {
         let turn = tokio::time::timeout(TURN_WITHIN, self.turns.clone().acquire_owned()).await;
         let Ok(Ok(turn)) = turn else { return Err(IdentityError::Busy) };
-        let done = tokio::task::spawn_blocking(move || {
+        let done = crate::blocking::blocking(move || {
             // The turn ends with the work, also when nobody waits for it any more.
             let _turn = turn;
             work()

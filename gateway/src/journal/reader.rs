@@ -443,7 +443,7 @@ impl Reader {
             lock().push(connection);
             result
         };
-        tokio::task::spawn_blocking(work).await.unwrap_or(Err(JournalError::Closed))
+        crate::blocking::blocking(work).await.unwrap_or(Err(JournalError::Closed))
     }
 }
 

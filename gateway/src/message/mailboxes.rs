@@ -240,7 +240,7 @@ impl Mailboxes {
         act: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let store = self.store.clone();
-        match tokio::task::spawn_blocking(move || act(&store)).await {
+        match crate::blocking::blocking(move || act(&store)).await {
             Ok(done) => done,
             Err(_) => Err(StoreError::Interrupted),
         }

@@ -131,7 +131,7 @@ impl Numbers {
     pub async fn rotate_key(&self, actor: String) -> Result<usize, NumbersError> {
         let (vault, store) = (self.inner.vault.clone(), self.inner.store.clone());
         let rotated =
-            tokio::task::spawn_blocking(crate::acting::carried(move || vault.rotate(&store, &actor))).await;
+            crate::blocking::blocking(crate::acting::carried(move || vault.rotate(&store, &actor))).await;
         match rotated {
             Ok(Ok(count)) => Ok(count),
             Ok(Err(crate::vault::RotateError::Store(error))) => Err(error.into()),

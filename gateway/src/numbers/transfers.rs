@@ -8,7 +8,7 @@ use serde::Deserialize;
 use vestibule_config::{
     carrier::{Transfer, TransferKind, TransferState},
     number::{Capabilities, Holding, HoldingEvent, NumberFacts, NumberKind, NumberRecord, SetupStep, Sms},
-    store::{NumberChange, StoreError},
+    store::{NumberChange, Store, StoreError},
 };
 use vestibule_routing::address::E164;
 
@@ -114,7 +114,13 @@ impl Numbers {
                 let mut records = Vec::new();
                 for number in &written.numbers {
                     let record = on_its_way(*number, written.kind);
-                    records.push(store.acquire_number::<Transfer>(record, None, &actor)?);
+                    match store.acquire_number::<Transfer>(record, None, &actor) {
+                        Ok(record) => records.push(record),
+                        Err(error) => {
+                            take_back(store, &written.id, &records, &error, &actor)?;
+                            return Err(error);
+                        }
+                    }
                 }
                 Ok(records)
             })
@@ -143,8 +149,11 @@ impl Numbers {
             }
             (TransferKind::Port, None) => {}
         }
-        for number in &new.numbers {
+        for (at, number) in new.numbers.iter().enumerate() {
             let number = *number;
+            if new.numbers[..at].contains(&number) {
+                return bad(format!("{number} stands twice in the order: name it once."));
+            }
             let before = self.blocking(move |store| store.number(number)).await?;
             if before.is_some_and(|record| record.holding != Holding::Released) {
                 return Err(StoreError::NumberExists(number).into());
@@ -276,6 +285,27 @@ impl Numbers {
         }
         Ok(poll.min(Duration::from_secs(self.inner.settings.sandbox_seconds.max(1))))
     }
+}
+
+/// An order that one of its numbers cannot follow is none: it is cancelled, and the others are let go.
+fn take_back(
+    store: &Store,
+    id: &str,
+    taken: &[NumberRecord],
+    why: &StoreError,
+    actor: &str,
+) -> Result<(), StoreError> {
+    store.change_record::<Transfer>(id, actor, |one| {
+        one.state = TransferState::Cancelled { reason: why.to_string() };
+        one.changed = Timestamp::now();
+        Ok(())
+    })?;
+    for record in taken {
+        for event in [HoldingEvent::Release, HoldingEvent::Gone] {
+            store.change_number(record.number, NumberChange::Holding(event), actor)?;
+        }
+    }
+    Ok(())
 }
 
 fn on_its_way(number: E164, kind: TransferKind) -> NumberRecord {

@@ -3,7 +3,8 @@
 //! Over the limit for long enough, a growing share of new INVITEs is refused without any state. All of them are
 //! refused when datagrams wait three times the limit (a refusal must be there within 200 ms, and T1, 500 ms, must not
 //! be reached: retransmissions would multiply the load), or answers six times. Of the answers of a tenth of a second
-//! the quickest counts, so that one slow commit is no overload. Everything within calls always passes.
+//! the quickest counts, so that one slow commit is no overload. Both are known when it is late; so nothing new is let
+//! in either while too many tasks wait for their turn. Everything within calls always passes.
 
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,10 @@ use std::time::{Duration, Instant};
 pub(super) struct Admission {
     limit: Duration,
     lasting: Duration,
+    /// Tasks that may wait for their turn.
+    tasks_max: usize,
+    /// More of them wait at the moment.
+    crowded: bool,
     /// Since when a delay has been over the limit.
     over_since: Option<Instant>,
     /// The quickest answer of this step; none when there was none.
@@ -39,10 +44,12 @@ const ANSWERED_ALL_REFUSED: u32 = 6;
 const STEP: u32 = 26;
 
 impl Admission {
-    pub(super) fn new(limit: Duration, lasting: Duration) -> Self {
+    pub(super) fn new(limit: Duration, lasting: Duration, tasks_max: usize) -> Self {
         Self {
             limit,
             lasting,
+            tasks_max,
+            crowded: false,
             over_since: None,
             quickest: None,
             answers_took: Duration::ZERO,
@@ -55,6 +62,11 @@ impl Admission {
     /// Tells the controller how long a call waited for our first answer.
     pub(super) fn answered(&mut self, took: Duration) {
         self.quickest = Some(self.quickest.map_or(took, |quickest| quickest.min(took)));
+    }
+
+    /// Tells the controller how many tasks of contacts wait for their turn.
+    pub(super) fn tasks_wait(&mut self, tasks: usize) {
+        self.crowded = tasks > self.tasks_max;
     }
 
     /// Tells the controller how long the oldest datagram of a batch had waited.
@@ -89,6 +101,9 @@ impl Admission {
 
     /// Whether the next new INVITE is to be refused.
     pub(super) fn refuses(&mut self) -> bool {
+        if self.crowded {
+            return true;
+        }
         if self.share == 0 {
             return false;
         }
@@ -100,7 +115,7 @@ impl Admission {
 
     /// Whether anything is refused at the moment.
     pub(super) fn is_active(&self) -> bool {
-        self.share > 0
+        self.crowded || self.share > 0
     }
 }
 
@@ -110,9 +125,13 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
+    fn admission() -> Admission {
+        Admission::new(50 * MS, 500 * MS, 256)
+    }
+
     #[test]
     fn a_short_peak_refuses_nothing_and_a_lasting_one_a_growing_share() {
-        let mut admission = Admission::new(50 * MS, 500 * MS);
+        let mut admission = admission();
         let start = Instant::now();
         for step in 0..40 {
             admission.observe(start + step * 10 * MS, 80 * MS);
@@ -138,7 +157,7 @@ mod tests {
     fn slow_answers_refuse_and_one_quick_answer_is_enough_against_it() {
         let start = Instant::now();
         let run = |quick: bool| {
-            let mut admission = Admission::new(50 * MS, 500 * MS);
+            let mut admission = admission();
             for step in 0..10 {
                 admission.answered(if quick && step % 5 == 0 { 5 * MS } else { 400 * MS });
                 admission.observe(start + step * 20 * MS, MS);
@@ -156,8 +175,19 @@ mod tests {
     }
 
     #[test]
+    fn while_tasks_wait_nothing_new_is_let_in_and_as_soon_as_they_had_their_turn_everything_is() {
+        let mut admission = admission();
+        admission.tasks_wait(256);
+        assert!(!admission.is_active());
+        admission.tasks_wait(257);
+        assert!((0..100).all(|_| admission.is_active() && admission.refuses()));
+        admission.tasks_wait(256);
+        assert!((0..100).all(|_| !admission.is_active() && !admission.refuses()));
+    }
+
+    #[test]
     fn far_over_the_limit_everything_new_is_refused_at_once() {
-        let mut admission = Admission::new(50 * MS, 500 * MS);
+        let mut admission = admission();
         admission.observe(Instant::now(), 151 * MS);
         assert!((0..100).all(|_| admission.refuses()));
     }

@@ -129,6 +129,7 @@ impl Sip {
             admission: Admission::new(
                 Duration::from_millis(settings.overload.delay_ms),
                 Duration::from_millis(settings.overload.lasting_ms),
+                settings.overload.tasks_waiting_max.saturating_mul(hub.runtime().metrics().num_workers()),
             ),
             retry_after: RetryAfter::new(settings.overload.retry_after_seconds),
             credentials: Credentials::new(settings.realm.clone(), StdRng::from_os_rng(), Instant::now()),
@@ -224,8 +225,9 @@ impl RetryAfter {
     }
 }
 
-/// Before everything but media.
-const NICE: i32 = -10;
+/// Before everything but media: on a core that it shares with the service it has to get nearly all that it asks for, or
+/// refusals and BYEs wait for the answers to calls that should not have been let in. It asks for little.
+const NICE: i32 = -20;
 
 /// Items done before the sockets are looked at again.
 const ITEMS_PER_TURN: usize = 256;
@@ -297,6 +299,7 @@ impl SipThread {
             let (admission, metrics, retry_after) =
                 (&mut self.admission, &self.metrics, &mut self.retry_after);
             let capture = &self.capture;
+            admission.tasks_wait(self.hub.runtime().metrics().global_queue_depth());
             // Full is full: what would be refused with state is refused without.
             let full = self.hub.is_full();
             let received = self.sockets[index].receive(batches, |peer, at, bytes| {
@@ -354,6 +357,15 @@ impl SipThread {
             Item::Inquire(inquiring, reply) => self.inquire(now, *inquiring, reply),
             Item::Message(path, bytes) => {
                 count_request(&self.metrics, &bytes);
+                let full = self.hub.is_full();
+                if (full || self.admission.is_active())
+                    && bytes.starts_with(b"INVITE ")
+                    && (full || self.admission.refuses())
+                    && self.endpoint.refuse_overload(path, &bytes, self.retry_after.next(), &mut self.out)
+                {
+                    self.metrics.rejected.of(SipRejection::Overload).inc();
+                    return;
+                }
                 self.capture.note(false, path, &bytes);
                 self.endpoint.receive(now, path, &bytes, &mut self.out);
             }

@@ -440,6 +440,10 @@ async fn a_port_arrives_by_itself_at_the_sandbox_and_by_word_elsewhere() {
         (&number["number"]["state"], &number["number"]["setup"]),
         (&json!("owned_idle"), &json!("registration"))
     );
+    let twice = json!({"carrier": "manual", "kind": "port", "numbers": ["+13035550113", "+13035550113"], "form": {"account": "77"}});
+    let (status, problem) = gateway.ask("POST", path, Some(twice)).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST, "{problem}");
+    assert_eq!(gateway.get("/api/v1/numbers/+13035550113").await.0, StatusCode::NOT_FOUND);
     let forward = json!({"carrier": "manual", "kind": "forward", "numbers": ["+442071838751"], "forward_to": "+13035550112"});
     let (status, _) = gateway.ask("POST", path, Some(forward)).await;
     assert_eq!(status, StatusCode::CREATED);

@@ -89,30 +89,37 @@ impl Account {
         }
     }
 
-    /// Attaches the next number that is not asked for yet, or looks after one that is.
+    /// Attaches the next number that is not asked for yet, or looks after those that are. A number that is refused is
+    /// told as such: it keeps no other from its turn.
     async fn attach(
         &self,
         registration: &Registration,
         campaign: &str,
     ) -> Result<Vec<(E164, Attachment)>, NotDone> {
         let of = |wanted: Attachment| {
-            registration
-                .numbers
-                .iter()
-                .filter(move |(_, one)| **one == wanted)
-                .map(|(number, _)| *number)
-                .next()
+            registration.numbers.iter().filter(move |(_, one)| **one == wanted).map(|(number, _)| *number)
         };
-        if let Some(number) = of(Attachment::Waiting) {
+        if let Some(number) = of(Attachment::Waiting).next() {
             let body = json!({"phoneNumber": number, "campaignId": campaign});
-            let answer = self.set(Method::POST, "/10dlc/phone_number_campaigns", &body).await?;
-            return Ok(vec![(number, attachment(&answer))]);
+            let answer = self.set(Method::POST, "/10dlc/phone_number_campaigns", &body).await;
+            let attachment = match answer {
+                Ok(answer) => attachment(&answer),
+                Err(NotDone::Refused { .. }) => Attachment::Refused,
+                Err(error) => return Err(error),
+            };
+            return Ok(vec![(number, attachment)]);
         }
-        if let Some(number) = of(Attachment::Asked) {
+        let mut numbers = Vec::new();
+        for number in of(Attachment::Asked) {
             let path = format!("/10dlc/phone_number_campaigns/{}", encoded(&number.to_string()));
-            return Ok(vec![(number, attachment(&self.get(&path, &[]).await?))]);
+            match self.get(&path, &[]).await {
+                Ok(answer) => numbers.push((number, attachment(&answer))),
+                // Not to be seen yet: it is looked for again.
+                Err(NotDone::Refused { .. }) => {}
+                Err(error) => return Err(error),
+            }
         }
-        Ok(Vec::new())
+        Ok(numbers)
     }
 
     async fn verify(&self, registration: &Registration) -> Result<Progress, NotDone> {
@@ -329,4 +336,78 @@ fn verification_body(registration: &Registration, number: E164) -> Result<Value,
         ],
     );
     Ok(body)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use axum::{Json, Router, http::StatusCode, routing::any};
+    use tokio::net::TcpListener;
+    use vestibule_config::carrier::CarrierAccount;
+
+    use super::*;
+    use crate::carrier::telnyx::numbers::open;
+
+    const REFUSED: &str = "+14155550101";
+    const TAKEN: &str = "+14155550102";
+
+    /// A carrier whose campaign is approved, that refuses one number, and does not show the other at first.
+    async fn carrier() -> String {
+        let numbers = any(|method: Method, body: String| async move {
+            let refusal = json!({"errors": [{"code": "10015", "title": "not yours"}]});
+            match method.as_str() {
+                "POST" if body.contains(REFUSED) => (StatusCode::UNPROCESSABLE_ENTITY, Json(refusal)),
+                "POST" => (StatusCode::OK, Json(json!({"assignmentStatus": "PENDING_ASSIGNMENT"}))),
+                _ => (StatusCode::NOT_FOUND, Json(refusal)),
+            }
+        });
+        let router = Router::new()
+            .route(
+                "/10dlc/brand/{id}",
+                any(async || Json(json!({"status": "OK", "identityStatus": "VERIFIED"}))),
+            )
+            .route("/10dlc/campaign/{id}", any(async || Json(json!({"campaignStatus": "MNO_PROVISIONED"}))))
+            .route("/10dlc/phone_number_campaigns", numbers.clone())
+            .route("/10dlc/phone_number_campaigns/{number}", numbers);
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("its address"));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        url
+    }
+
+    #[tokio::test]
+    async fn a_number_that_is_refused_keeps_no_other_of_its_campaign_from_its_turn() {
+        let account: CarrierAccount = serde_json::from_value(json!({
+            "id": "tx", "kind": "telnyx", "name": "X", "settings": {"api": carrier().await},
+            "secrets": [], "changed": "2026-01-01T00:00:00Z",
+        }))
+        .expect("an account");
+        let asked = open(&reqwest::Client::new(), &account, &BTreeMap::new());
+        let number = |text: &str| E164::parse(text).expect("a number");
+        let mut registration = Registration {
+            id: "rg_1".into(),
+            carrier: "tx".into(),
+            kind: RegistrationKind::TenDlc,
+            form: BTreeMap::new(),
+            numbers: [REFUSED, TAKEN].map(|text| (number(text), Attachment::Waiting)).into(),
+            state: RegistrationState::InReview,
+            known: [(BRAND, "B1"), (CAMPAIGN, "C1")]
+                .map(|(name, id)| (name.to_owned(), id.to_owned()))
+                .into(),
+            corrected: false,
+            by: "a test".into(),
+            created: Timestamp::UNIX_EPOCH,
+            changed: Timestamp::UNIX_EPOCH,
+            detail: None,
+        };
+        for expected in [(REFUSED, Attachment::Refused), (TAKEN, Attachment::Asked)] {
+            let progress = asked.register(&registration, &BTreeMap::new()).await.expect("an answer");
+            assert_eq!(progress.numbers, [(number(expected.0), expected.1)]);
+            registration.numbers.extend(progress.numbers);
+        }
+        let progress = asked.register(&registration, &BTreeMap::new()).await.expect("an answer");
+        assert_eq!(progress.numbers, [], "what is not to be seen yet stays asked for");
+        assert_eq!(progress.state, Some(RegistrationState::Approved));
+    }
 }
