@@ -415,7 +415,7 @@ pub struct Smtp {
     pub host: String,
     /// Largest mail, bytes.
     pub mail_bytes_max: usize,
-    /// Bytes of all mails that are coming in.
+    /// Bytes of all mails that are coming in, or are not yet kept or refused.
     pub memory_bytes_max: usize,
     /// Recipients of one mail.
     pub recipients_max: usize,

@@ -37,7 +37,7 @@ use self::{
 };
 use crate::{
     availability::Availability,
-    journal::{ChatLine, ChatQueue, Journal, JournalError, MessageJob},
+    journal::{ChatLine, ChatQueue, Journal, JournalError, MessageJob, Remembered},
     message::{Content, Incoming, Intake, What, intake::NotTaken, webhook::Verified},
     uploads::{NotUploaded, Owner, Upload, Uploads},
 };
@@ -376,7 +376,11 @@ impl Chats {
         };
         self.inner
             .intake
-            .take(&ProviderId::from("chat"), Verified::of_visitor(visitor, incoming), now)
+            .take(
+                (&ProviderId::from("chat"), Remembered::Repeats),
+                Verified::of_visitor(visitor, incoming),
+                now,
+            )
             .await?;
         self.tell_lines(visitor.thread());
         of_id().await?.ok_or(Refused::Journal(JournalError::Down))

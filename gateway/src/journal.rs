@@ -36,10 +36,10 @@ pub use self::{
     chat::{ChatFile, ChatLine, ChatQueue},
     consumer::{Consumer, ConsumerChange, Lease},
     contact::{ContactEnd, ContactProgress, ContactStart, ContactUpdate, Place},
-    conversation::{ConversationRow, HeldRow, OptOutRow},
+    conversation::{ConversationRow, OptOutRow},
     event::{Entry, Event, EventKind},
     media::{MediaFilter, MediaJob, MediaOutcome, MediaReason, MediaRow, MediaState, RETRIED_AT_ONCE},
-    message::{Arrival, MessageDone, MessageJob, MessageRoute, window},
+    message::{Arrival, MessageDone, MessageJob, MessageRoute, Remembered, window},
     outbox::{OutboxRow, OutboxUpdate},
     reader::{ContactFilter, ContactRow, ContactState, FeedRow, Page, Reader},
 };
@@ -73,7 +73,7 @@ pub struct Options {
 pub struct Retention {
     /// Age at which events are trimmed.
     pub events_age_max: Duration,
-    /// Age at which records of ended contacts are trimmed.
+    /// Age at which records of ended contacts and closed conversations are trimmed.
     pub contacts_age_max: Duration,
     /// Size of the database at which the oldest events are trimmed before their age.
     pub bytes_max: u64,

@@ -39,6 +39,7 @@ use self::{
 };
 use crate::{
     api::{https::Https, readiness::Readiness},
+    journal::Remembered,
     message::{Incoming, Intake, mail, webhook::Verified},
     telemetry::{MailResult, SmtpMetrics},
 };
@@ -261,8 +262,10 @@ impl Shared {
     }
 
     /// Makes a mail durable, for each of its recipients; what is to be said of it.
-    async fn take(&self, envelope: Envelope, raw: Vec<u8>) -> Reply {
-        let raw = Bytes::from(raw);
+    async fn take(&self, envelope: Envelope, raw: Bytes) -> Reply {
+        // Until the reply is known: `smtp.memory_bytes_max` counts what is read from it too, as long as that waits for the
+        // journal or the disk.
+        let _counted = raw.clone();
         let unproven = envelope.unproven;
         let told = if raw.len() > READ_HERE_MAX {
             let plan = self.routing.clone();
@@ -275,7 +278,8 @@ impl Shared {
         if unproven {
             return self.prove(told).await;
         }
-        match self.intake.take(&ProviderId::from("smtp"), told, Timestamp::now()).await {
+        let from = (&ProviderId::from("smtp"), Remembered::Repeats);
+        match self.intake.take(from, told, Timestamp::now()).await {
             Ok(_) => {
                 self.metrics.mails.of(MailResult::Kept).inc();
                 reply::KEPT

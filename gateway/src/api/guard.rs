@@ -17,7 +17,7 @@ use vestibule_config::settings;
 use super::{
     AppState,
     access::{ACCESS, Found, Needs},
-    chat, entry_points, files,
+    chat, entry_points, files, idempotency,
     problem::Problem,
     prompts,
     server::Encrypted,
@@ -232,7 +232,7 @@ pub(super) async fn limit_body(State(state): State<AppState>, request: Request, 
     } else {
         (limits.body_bytes_max, "Split the request, send it whole, or raise http.body_bytes_max.")
     };
-    let _place = match large_body(&state, &request, bytes_max) {
+    let place = match large_body(&state, &request, bytes_max) {
         Ok(place) => place,
         Err(problem) => return problem.into_response(),
     };
@@ -247,7 +247,16 @@ pub(super) async fn limit_body(State(state): State<AppState>, request: Request, 
         .into_response();
     };
     match read {
-        Ok(bytes) => next.run(Request::from_parts(parts, Body::from(bytes))).await,
+        Ok(bytes) => {
+            let request = Request::from_parts(parts, Body::from(bytes));
+            let Some(place) = place else { return next.run(request).await };
+            // What was begun with so much goes on when the client has left, and keeps its place for as long.
+            idempotency::to_its_end(async move {
+                let _place = place;
+                next.run(request).await
+            })
+            .await
+        }
         Err(_) => Problem::new(
             StatusCode::PAYLOAD_TOO_LARGE,
             "body_too_large",

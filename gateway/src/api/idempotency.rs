@@ -60,9 +60,13 @@ pub(super) async fn once(State(state): State<AppState>, request: Request, next: 
     if request.method() == Method::GET {
         return next.run(request).await;
     }
-    // In a task of its own: a client that goes away leaves nothing half done, unsaid in the audit log, or free to be done
-    // again under the same key. Only its answer is lost.
-    match tokio::spawn(done_once(state, request, next)).await {
+    // A client that goes away leaves nothing half done, unsaid in the audit log, or free to be done again under the same key.
+    to_its_end(done_once(state, request, next)).await
+}
+
+/// Answers a request in a task of its own, which goes on when the client goes away: only its answer is lost.
+pub(super) async fn to_its_end(answer: impl Future<Output = Response> + Send + 'static) -> Response {
+    match tokio::spawn(answer).await {
         Ok(response) => response,
         Err(error) => {
             tracing::error!(%error, "a request met a fault in the gateway");

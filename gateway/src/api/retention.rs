@@ -83,14 +83,14 @@ fn list(kept: Kept) -> Vec<RetentionView> {
         row(
             "contacts",
             ("journal.contacts_retention_days", kept.contacts_days, "days"),
-            "Records of ended contacts with their traces, lines of chats, and files of messages.",
+            "Records of ended contacts with their traces, closed conversations, lines of chats, and files of messages.",
             "A file that comes again is kept anew from then on.",
         ),
         row(
             "events",
             ("journal.events_retention_days", kept.events_days, "days"),
             "Events of the feed; texts of SMS, social messages and mails stand in them.",
-            "What a consumer has not read yet stays until it has, or has been idle for journal.consumer_idle_days.",
+            "What a consumer has not read or is still owed stays until it has it, or has been idle for journal.consumer_idle_days.",
         ),
         row(
             "journal",

@@ -71,7 +71,7 @@ async fn take(
             return not_believed(refused).into_response();
         }
     };
-    match state.intake.take(&provider.id, told, arrived.now).await {
+    match state.intake.take((&provider.id, provider.kind.remembered()), told, arrived.now).await {
         Ok(_) => {
             count(WebhookResult::Taken);
             webhook::accepted(provider.kind).into_response()

@@ -124,6 +124,11 @@ impl Visitor {
         &self.customer
     }
 
+    /// The chat app.
+    pub fn app(&self) -> &str {
+        &self.app
+    }
+
     /// The chat app and the customer: a thread of its own.
     pub fn thread(&self) -> (String, String) {
         (self.app.clone(), self.customer.clone())

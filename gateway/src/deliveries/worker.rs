@@ -47,6 +47,17 @@ pub(super) struct Worker {
     metrics: DeliveryMetrics,
     kinds: Vec<EventKind>,
     keys: Vec<hmac::Key>,
+    /// The event that a consumer that takes nothing was last tried with.
+    probed: u64,
+}
+
+/// What became of one attempt.
+enum Tried {
+    /// The consumer has it: these contacts are delivered by it.
+    Delivered(Vec<ContactId>),
+    Failed,
+    /// The event is not in the journal any more.
+    Trimmed,
 }
 
 /// An event and what it must not overtake.
@@ -101,6 +112,7 @@ impl Worker {
             metrics,
             kinds,
             keys: Vec::new(),
+            probed: 0,
         }
     }
 
@@ -128,7 +140,7 @@ impl Worker {
     }
 
     /// One turn: rows that are due, then what is new in the feed.
-    async fn serve(&self) -> Result<(), JournalError> {
+    async fn serve(&mut self) -> Result<(), JournalError> {
         let rows = self.journal.reader().outbox(self.name.clone()).await?;
         let waiting: Vec<OutboxRow> = rows.into_iter().filter(|row| !row.dead).collect();
         let failures = self.known.reach().failures;
@@ -168,47 +180,46 @@ impl Worker {
         OutboxUpdate { consumer: self.name.clone(), ..OutboxUpdate::default() }
     }
 
-    /// Tries one event of a consumer that takes nothing, after a while; a success has all others tried at once, a failure
-    /// counts as an attempt of that event.
-    async fn probe(&self, mut waiting: Vec<OutboxRow>, failures: u32) -> Result<(), JournalError> {
+    /// Tries one event of a consumer that takes nothing, after a while; a success has all others tried at once. A failure
+    /// counts as an attempt of that event if one was due: for how long events are tried must not depend on how many wait.
+    async fn probe(&mut self, mut waiting: Vec<OutboxRow>, failures: u32) -> Result<(), JournalError> {
         let [first, longest] = PROBE_SECONDS;
         let doubled = first.saturating_mul(1 << failures.saturating_sub(FAILURES_MAX).min(16)).min(longest);
         tokio::select! {
             () = tokio::time::sleep(Duration::from_secs(doubled)) => {}
             () = self.known.look.notified() => {}
         }
-        // The consumer may refuse one event and take all others, so that each has its turn: of those that wait behind none,
-        // the one that was due first.
-        let mut behind = Blocked::default();
-        let mut first = Vec::new();
-        for (at, row) in waiting.iter().enumerate() {
-            if !behind.stops(&row.subject, &row.conversation) {
-                first.push(at);
-            }
-            behind.add(&row.subject, &row.conversation);
-        }
-        let Some(at) = first.iter().copied().min_by_key(|at| waiting[*at].due) else {
+        let now = Timestamp::now();
+        let Some((at, alone)) = next_probe(&waiting, self.probed, now) else {
             // Nothing to try it with: the feed is read again.
             self.known.change(|reach| reach.failures = FAILURES_MAX - 1);
             return Ok(());
         };
         let row = waiting.remove(at);
-        let Some(delivered) = self.try_row(&row).await? else {
-            if first.len() == 1 {
-                // Nor is there another to try it with.
-                self.known.change(|reach| reach.failures = FAILURES_MAX - 1);
-            }
-            return self
-                .journal
-                .outbox(OutboxUpdate { put: vec![self.next_attempt(row)], ..self.update() })
-                .await;
-        };
+        self.probed = row.seq;
         let seq = row.seq;
-        for row in &mut waiting {
-            row.due = Timestamp::now();
+        match self.try_row(&row).await? {
+            Tried::Delivered(delivered) => {
+                for row in &mut waiting {
+                    row.due = Timestamp::now();
+                }
+                let update = OutboxUpdate { put: waiting, remove: vec![seq], delivered, ..self.update() };
+                self.journal.outbox(update).await
+            }
+            Tried::Trimmed => {
+                self.journal.outbox(OutboxUpdate { put: vec![self.lost(row)], ..self.update() }).await
+            }
+            Tried::Failed => {
+                if alone {
+                    // Nor is there another to try it with.
+                    self.known.change(|reach| reach.failures = FAILURES_MAX - 1);
+                }
+                if row.due > now {
+                    return Ok(());
+                }
+                self.journal.outbox(OutboxUpdate { put: vec![self.next_attempt(row)], ..self.update() }).await
+            }
         }
-        let update = OutboxUpdate { put: waiting, remove: vec![seq], delivered, ..self.update() };
-        self.journal.outbox(update).await
     }
 
     /// Tries the rows that are due and wait behind none, and says what is still in the way.
@@ -223,12 +234,15 @@ impl Worker {
                 blocked.add(&row.subject, &row.conversation);
                 continue;
             }
-            if let Some(delivered) = self.try_row(row).await? {
-                update.remove.push(row.seq);
-                update.delivered.extend(delivered);
-                continue;
-            }
-            let next = self.next_attempt(row.clone());
+            let next = match self.try_row(row).await? {
+                Tried::Delivered(delivered) => {
+                    update.remove.push(row.seq);
+                    update.delivered.extend(delivered);
+                    continue;
+                }
+                Tried::Trimmed => self.lost(row.clone()),
+                Tried::Failed => self.next_attempt(row.clone()),
+            };
             if !next.dead {
                 blocked.add(&row.subject, &row.conversation);
             }
@@ -240,20 +254,25 @@ impl Worker {
         Ok(blocked)
     }
 
-    /// The contacts that are delivered by it; none when it failed. One that was trimmed counts as delivered.
-    async fn try_row(&self, row: &OutboxRow) -> Result<Option<Vec<ContactId>>, JournalError> {
+    async fn try_row(&self, row: &OutboxRow) -> Result<Tried, JournalError> {
         let wanted = Wanted { after: row.seq.saturating_sub(1), limit: 1, kinds: Vec::new() };
         let page = self.feed.read(&wanted).await?;
         let event = page
             .events
             .into_iter()
             .find(|event| event.sequence.parse() == Ok(row.seq) && event.kind != EventKind::FeedGap);
-        let Some(event) = event else {
-            tracing::error!(consumer = %self.id, seq = row.seq, error = %NotDelivered::Trimmed, "an event is lost to a consumer");
-            return Ok(Some(Vec::new()));
-        };
+        let Some(event) = event else { return Ok(Tried::Trimmed) };
         let task = Task::new(event);
-        Ok(self.post(&task).await.ok().map(|()| queued(&task).into_iter().collect()))
+        Ok(match self.post(&task).await {
+            Ok(()) => Tried::Delivered(queued(&task).into_iter().collect()),
+            Err(_) => Tried::Failed,
+        })
+    }
+
+    /// A row whose event is gone: it is given up, and says so among those that were.
+    fn lost(&self, mut row: OutboxRow) -> OutboxRow {
+        row.error = NotDelivered::Trimmed.to_string();
+        self.give_up(row)
     }
 
     fn next_attempt(&self, mut row: OutboxRow) -> OutboxRow {
@@ -262,13 +281,15 @@ impl Worker {
         row.error = self.known.reach().error.unwrap_or_default();
         match delay {
             Some(seconds) => row.due = later(seconds),
-            None => {
-                tracing::error!(consumer = %self.id, seq = row.seq, error = row.error, "a delivery is given up");
-                self.metrics.requests.of(DeliveryResult::GivenUp).inc();
-                row.dead = true;
-            }
+            None => row = self.give_up(row),
         }
         row
+    }
+
+    fn give_up(&self, row: OutboxRow) -> OutboxRow {
+        tracing::error!(consumer = %self.id, seq = row.seq, error = row.error, "a delivery is given up");
+        self.metrics.requests.of(DeliveryResult::GivenUp).inc();
+        OutboxRow { dead: true, due: Timestamp::now(), ..row }
     }
 
     /// Delivers what does not wait behind something; events of different contacts and conversations at once.
@@ -357,6 +378,23 @@ impl Blocked {
     }
 }
 
+/// What a consumer that takes nothing is tried with: of the rows that wait behind none, the one that was due first; while none
+/// is due, each in turn, since it may refuse one and take all others. Whether it is the only one.
+fn next_probe(waiting: &[OutboxRow], probed: u64, now: Timestamp) -> Option<(usize, bool)> {
+    let mut behind = Blocked::default();
+    let mut first = Vec::new();
+    for (at, row) in waiting.iter().enumerate() {
+        if !behind.stops(&row.subject, &row.conversation) {
+            first.push((at, row));
+        }
+        behind.add(&row.subject, &row.conversation);
+    }
+    let due = first.iter().filter(|(_, row)| row.due <= now).min_by_key(|(_, row)| row.due);
+    let turn = || first.iter().find(|(_, row)| row.seq > probed).or(first.first());
+    let (at, _) = due.or_else(turn)?;
+    Some((*at, first.len() == 1))
+}
+
 /// Events in chains: two that share a contact or a conversation are in the same.
 #[derive(Default)]
 struct Groups {
@@ -399,3 +437,6 @@ fn later(seconds: i64) -> Timestamp {
     let delay = SignedDuration::from_millis(seconds.saturating_mul(10).saturating_mul(share));
     Timestamp::now().checked_add(delay).unwrap_or(Timestamp::MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -104,6 +104,7 @@ pub(super) fn apply(
     if *change == ConsumerChange::Forget {
         transaction.prepare_cached("DELETE FROM consumer WHERE name = ?")?.execute([name])?;
         transaction.prepare_cached("DELETE FROM lease WHERE consumer = ?")?.execute([name])?;
+        transaction.prepare_cached("DELETE FROM outbox WHERE consumer = ?")?.execute([name])?;
         return Ok(Ok(consumer));
     }
     if !known {

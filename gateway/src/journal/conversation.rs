@@ -1,7 +1,7 @@
 //! Conversations, held messages and opt-outs as they are read; [`super::message`] writes them.
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use vestibule_routing::id::{ContactId, ConversationId, InboxId};
 
 use super::message::time;
@@ -33,15 +33,6 @@ pub struct ConversationRow {
     pub closed: Option<Timestamp>,
     /// Whether the customer wants no messages.
     pub opted_out: bool,
-}
-
-/// A message that waits for its entry point to be armed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HeldRow {
-    /// Its contact.
-    pub contact: ContactId,
-    /// The entry point's name.
-    pub entry_point: String,
 }
 
 /// What is known of a customer's wish to hear from an address of ours.
@@ -109,16 +100,51 @@ pub(super) fn idle(
         .collect()
 }
 
-/// Messages that wait for their entry point to be armed, the oldest first.
-pub(super) fn held(connection: &Connection) -> rusqlite::Result<Vec<HeldRow>> {
+/// The names of entry points at which messages wait for them to be armed. Looked up one behind the other, however many
+/// messages wait at each.
+pub(super) fn held_at(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     connection
         .prepare_cached(
-            "SELECT id, entry_point FROM contact WHERE held = 1 AND ended_us IS NULL ORDER BY id LIMIT 1000",
+            "WITH RECURSIVE at(name) AS (\
+             SELECT min(entry_point) FROM contact WHERE held = 1 AND ended_us IS NULL UNION ALL \
+             SELECT (SELECT min(entry_point) FROM contact WHERE held = 1 AND ended_us IS NULL AND entry_point > at.name) \
+             FROM at WHERE at.name IS NOT NULL) SELECT name FROM at WHERE name IS NOT NULL",
         )?
-        .query_map([], |row| {
-            Ok(HeldRow { contact: ContactId::from(row.get_ref(0)?.as_str()?), entry_point: row.get(1)? })
+        .query_map([], |row| row.get(0))?
+        .collect()
+}
+
+/// Some of the messages that wait at an entry point, the oldest first.
+pub(super) fn held(
+    connection: &Connection,
+    entry_point: &str,
+    limit: usize,
+) -> rusqlite::Result<Vec<ContactId>> {
+    connection
+        .prepare_cached(
+            "SELECT id FROM contact WHERE held = 1 AND ended_us IS NULL AND entry_point = ? ORDER BY id LIMIT ?",
+        )?
+        .query_map(params![entry_point, i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
+            Ok(ContactId::from(row.get_ref(0)?.as_str()?))
         })?
         .collect()
+}
+
+/// Forgets conversations that were closed before `before_us`, with the rows of their files; true when there may be more.
+/// Their contacts ended no later, and their lines were said before: these go by the same age.
+pub(super) fn forget(transaction: &Transaction<'_>, before_us: i64, batch: i64) -> rusqlite::Result<bool> {
+    let gone: Vec<String> = transaction
+        .prepare_cached(
+            "DELETE FROM conversation WHERE id IN (SELECT id FROM conversation \
+             WHERE closed_us IS NOT NULL AND closed_us < ?1 ORDER BY closed_us LIMIT ?2) RETURNING id",
+        )?
+        .query_map(params![before_us, batch], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    let mut files = transaction.prepare_cached("DELETE FROM media WHERE conversation = ?")?;
+    for conversation in &gone {
+        files.execute([conversation])?;
+    }
+    Ok(i64::try_from(gone.len()).unwrap_or(0) >= batch)
 }
 
 /// What the ledger of opt-outs has of one customer.

@@ -1,7 +1,7 @@
 //! Deliveries to consumers that did not succeed at once: kept until they do, or are given up.
 
 use jiff::Timestamp;
-use rusqlite::{Connection, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use serde_json::json;
 use vestibule_routing::id::ContactId;
 
@@ -53,6 +53,11 @@ CREATE TABLE outbox(
   dead INTEGER NOT NULL,
   PRIMARY KEY(consumer, seq)
 ) STRICT, WITHOUT ROWID;
+";
+
+/// What finds the oldest event that is still to be delivered.
+pub(super) const OWED: &str = "
+CREATE INDEX outbox_seq ON outbox(dead, seq);
 ";
 
 /// Most rows read of one consumer: more than are ever kept.
@@ -114,6 +119,29 @@ pub(super) fn rows(connection: &Connection, consumer: &str) -> rusqlite::Result<
             })
         })?
         .collect()
+}
+
+/// The last event that nobody is owed: those behind it are still to be delivered to a consumer that was heard of since
+/// `heard_us`. None when all was delivered, or given up.
+pub(super) fn settled(transaction: &Transaction<'_>, heard_us: i64) -> rusqlite::Result<Option<i64>> {
+    transaction
+        .prepare_cached(
+            "SELECT outbox.seq - 1 FROM outbox CROSS JOIN consumer ON consumer.name = outbox.consumer \
+             WHERE outbox.dead = 0 AND consumer.updated_us > ? ORDER BY outbox.seq LIMIT 1",
+        )?
+        .query_row([heard_us], |row| row.get(0))
+        .optional()
+}
+
+/// Forgets rows whose events are gone, when nobody has tried them since `before_us`.
+pub(super) fn forget(transaction: &Transaction<'_>, before_us: i64, batch: i64) -> rusqlite::Result<()> {
+    transaction
+        .prepare_cached(
+            "DELETE FROM outbox WHERE (consumer, seq) IN (SELECT consumer, seq FROM outbox WHERE dead IN (0, 1) \
+             AND seq < (SELECT min(seq) FROM event) AND due_us < ?1 LIMIT ?2)",
+        )?
+        .execute(params![before_us, batch])
+        .map(drop)
 }
 
 fn signed(value: u64) -> i64 {

@@ -108,8 +108,10 @@ impl Queue {
             self.metrics.refused.of(JournalRefusal::Closed).inc();
             return Err(JournalError::Closed);
         }
-        let full = waiting.events.saturating_add(events) > self.events_max
-            || waiting.bytes.saturating_add(bytes) > self.bytes_max;
+        // One that is larger than all that may wait is bounded elsewhere, and waits alone: refused, it would be for ever.
+        let full = !waiting.jobs.is_empty()
+            && (waiting.events.saturating_add(events) > self.events_max
+                || waiting.bytes.saturating_add(bytes) > self.bytes_max);
         if full && !always {
             self.metrics.refused.of(JournalRefusal::QueueFull).inc();
             return Err(JournalError::Overloaded);

@@ -84,7 +84,7 @@ fn migrate(connection: &Connection) -> Result<(), JournalError> {
 }
 
 /// What each version added to the one before. Never changed, only added to.
-const STEPS: [&[&str]; 9] = [
+const STEPS: [&[&str]; 10] = [
     &[TABLES],
     &[super::callback::TABLE],
     &[DIVERSIONS],
@@ -94,6 +94,7 @@ const STEPS: [&[&str]; 9] = [
     &[super::consumer::TABLE],
     &[super::chat::TAKEN],
     &[super::chat::FILES],
+    &[super::message::KEPT_LONGER, super::outbox::OWED],
 ];
 
 const DIVERSIONS: &str = "ALTER TABLE contact ADD COLUMN diverted_from TEXT;";

@@ -49,6 +49,7 @@ pub(super) struct Writer {
     last_commit: Instant,
     next_check: Instant,
     next_reopen: Instant,
+    trimming: retention::Walk,
 }
 
 impl Writer {
@@ -79,6 +80,7 @@ impl Writer {
             last_commit: now,
             next_check: now,
             next_reopen: now,
+            trimming: retention::Walk::default(),
         }
     }
 
@@ -205,7 +207,7 @@ impl Writer {
             self.queue.set_disk_full(bytes < self.free_stop_bytes);
         }
         let Some(connection) = self.connection.as_mut() else { return };
-        match retention::trim(connection, &self.retention, Timestamp::now()) {
+        match retention::trim(connection, &self.retention, &mut self.trimming, Timestamp::now()) {
             Ok(trimmed) => {
                 self.metrics.trimmed.inc_by(trimmed.events);
                 self.metrics.size_bytes.set(i64::try_from(trimmed.size_bytes).unwrap_or(i64::MAX));

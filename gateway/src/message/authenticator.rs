@@ -1,6 +1,7 @@
 //! Finds out where mails come from: SPF, DKIM, DMARC and ARC by the name service, within a time and a bound.
 //!
-//! A mail never waits for longer than `mail.authentication_ms`: what is not known then is `temperror`.
+//! A mail never waits for longer than `mail.authentication_ms`: what is not known then is `temperror`. The work ends then
+//! too, and holds its place among `mail.authentications_max` until it has, whoever still waits for it.
 
 use std::{
     sync::Arc,
@@ -38,7 +39,7 @@ struct Inner {
     cache: Cache,
     host: String,
     within: Duration,
-    places: Semaphore,
+    places: Arc<Semaphore>,
     trusted: Vec<String>,
     spam_score: u32,
     metrics: MailMetrics,
@@ -66,7 +67,7 @@ impl Authenticator {
             cache: Cache::new(settings.dns_answers_max),
             host: host.to_owned(),
             within: Duration::from_millis(settings.authentication_ms),
-            places: Semaphore::new(settings.authentications_max),
+            places: Arc::new(Semaphore::new(settings.authentications_max)),
             trusted: settings.trusted_forwarders.iter().map(|name| name.to_ascii_lowercase()).collect(),
             spam_score: settings.spam_score,
             metrics,
@@ -125,27 +126,30 @@ impl Authenticator {
     async fn ask(&self, evidence: &Arc<Evidence>) -> Result<Checked, Authenticated> {
         let inner = &self.0;
         let began = Instant::now();
-        let place = tokio::time::timeout(inner.within, inner.places.acquire()).await;
-        let Ok(Ok(_place)) = place else { return Err(Authenticated::Busy) };
+        let place = tokio::time::timeout(inner.within, inner.places.clone().acquire_owned()).await;
+        let Ok(Ok(place)) = place else { return Err(Authenticated::Busy) };
         let left = inner.within.saturating_sub(began.elapsed());
         let (shared, mail) = (inner.clone(), evidence.clone());
-        let checking = async move { shared.check(&mail).await };
-        // A task of its own: a fault in a parser must cost no more than this answer.
-        let mut task = if evidence.raw.len() > LOOK_HERE_MAX {
+        // The work goes on when who sent the mail has left: it is bounded by itself, and has its place for as long.
+        let checking = async move {
+            let _place = place;
+            tokio::time::timeout(left, shared.check(&mail)).await
+        };
+        // A task of its own: a fault in a parser must cost no more than this answer. A large mail is read on a thread of its
+        // own, which no timer interrupts: what is asked for after the reading ends in time, and reading takes as long as
+        // the mail is.
+        let task = if evidence.raw.len() > LOOK_HERE_MAX {
             let runtime = tokio::runtime::Handle::current();
             tokio::task::spawn_blocking(move || runtime.block_on(checking))
         } else {
             tokio::spawn(checking)
         };
-        let ended = tokio::time::timeout(left, &mut task).await;
+        let ended = tokio::time::timeout(left, task).await;
         inner.metrics.authentication_seconds.observe(began.elapsed().as_secs_f64());
         match ended {
-            Ok(Ok(checked)) => Ok(checked),
+            Ok(Ok(Ok(checked))) => Ok(checked),
             Ok(Err(_)) => Err(Authenticated::Fault),
-            Err(_) => {
-                task.abort();
-                Err(Authenticated::TimedOut)
-            }
+            Err(_) | Ok(Ok(Err(_))) => Err(Authenticated::TimedOut),
         }
     }
 }

@@ -16,7 +16,8 @@ use super::mail::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Incoming {
     /// Names it among all that this provider sends, repetitions included: the provider's id of the message, with the
-    /// type of the event where one message has several. Kept for 8 days to leave out what comes again.
+    /// type of the event where one message has several. Remembered for 8 days at least, to leave out what comes
+    /// again ([`Remembered`](crate::journal::Remembered)).
     pub id: String,
     /// The channel.
     pub channel: Channel,

@@ -5,6 +5,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use futures_util::future::try_join_all;
 use jiff::{SignedDuration, Timestamp};
 use rand::{SeedableRng, rngs::StdRng};
 use sha2::{Digest as _, Sha256};
@@ -28,7 +29,7 @@ use super::{
 use crate::{
     contact_id::{new_contact_id, new_conversation_id},
     files::Files,
-    journal::{Arrival, Journal, JournalError, MessageDone, MessageJob, MessageRoute},
+    journal::{Arrival, Journal, JournalError, MessageDone, MessageJob, MessageRoute, Remembered},
     telemetry::MessageMetrics,
 };
 
@@ -80,6 +81,8 @@ const COMMIT_WITHIN: Duration = Duration::from_millis(1500);
 const KEEP_WITHIN: Duration = Duration::from_secs(10);
 /// How often held messages and idle conversations are looked for.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// Most held messages of one entry point that are handed on at one look.
+const RELEASED_AT_ONCE: usize = 500;
 
 impl Intake {
     /// An intake that resolves by `routing`, writes to `journal`, keeps what comes with messages among `files` and has
@@ -93,13 +96,14 @@ impl Intake {
         Self { routing, journal, files, mails, media, idle, metrics }
     }
 
-    /// Takes in what one request told: all of it, or nothing.
+    /// Takes in what one request told: all of it, or nothing. The ids that the provider gave are remembered for as long as
+    /// `remembered` says: what comes again is left out.
     ///
     /// # Errors
     /// [`NotTaken`]: nothing may be acknowledged.
     pub async fn take(
         &self,
-        provider: &ProviderId,
+        (provider, remembered): (&ProviderId, Remembered),
         told: Verified<Vec<Incoming>>,
         now: Timestamp,
     ) -> Result<MessageDone, NotTaken> {
@@ -122,6 +126,7 @@ impl Intake {
                 arrived: now,
                 keyword: Keyword::of(&incoming),
                 media_max: self.media.per_message_max(),
+                remembered,
                 route,
                 incoming,
             });
@@ -249,15 +254,7 @@ impl Intake {
     }
 
     async fn look_after(&self) -> Result<(), JournalError> {
-        let active = self.routing.active().load();
-        for held in self.journal.reader().held_messages().await? {
-            // One whose name is no entry point's (a short code) cannot be disarmed any more.
-            let key = EntryPointRef::parse(&held.entry_point).map(|reference| reference.key());
-            let Some(route) = key.ok().and_then(|key| self.route(&active.plan, &key)) else { continue };
-            if !route.held {
-                self.journal.messages(MessageJob::Release { contact: held.contact, route }).await?;
-            }
-        }
+        self.release().await?;
         for channel in Channel::ALL {
             let idle = match channel {
                 Channel::Chat => SignedDuration::from_mins(self.idle.chat_idle_minutes),
@@ -269,6 +266,26 @@ impl Intake {
             for conversation in self.journal.reader().idle_conversations(name, before).await? {
                 self.close(conversation, None).await?;
             }
+        }
+        Ok(())
+    }
+
+    /// Hands on what waited for entry points that are armed now: of each some, so that none waits for the others.
+    async fn release(&self) -> Result<(), JournalError> {
+        let active = self.routing.active().load();
+        for name in self.journal.reader().held_at().await? {
+            // One whose name is no entry point's (a short code) cannot be disarmed any more.
+            let key = EntryPointRef::parse(&name).map(|reference| reference.key());
+            let Some(route) = key.ok().and_then(|key| self.route(&active.plan, &key)) else { continue };
+            if route.held {
+                continue;
+            }
+            let waiting = self.journal.reader().held_messages(name, RELEASED_AT_ONCE).await?;
+            let released = waiting
+                .into_iter()
+                .map(|contact| self.journal.messages(MessageJob::Release { contact, route: route.clone() }));
+            // Asked for in their order, and written in it: those that share a commit do not wait for each other.
+            try_join_all(released).await?;
         }
         Ok(())
     }

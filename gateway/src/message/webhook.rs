@@ -17,7 +17,7 @@ use super::{
         authentication::{Evidence, Origin, Upstream},
     },
 };
-use crate::{chat::visitor::Visitor, smtp};
+use crate::{chat::visitor::Visitor, journal::Remembered, smtp};
 
 mod bandwidth;
 pub mod files;
@@ -112,6 +112,25 @@ impl Kind {
     pub fn is_mail(self) -> bool {
         matches!(self, Self::Postmark | Self::Mailgun | Self::Sendgrid | Self::Ses)
     }
+
+    /// For how long the ids that it gives are remembered, as far as they keep a captured request from being taken again.
+    pub fn remembered(self) -> Remembered {
+        match self {
+            // Signed without a time: such a request would be believed for ever, and says the same for ever.
+            Self::Twilio | Self::Plivo | Self::Meta | Self::Line | Self::Viber => Remembered::Records,
+            // Refused when they are old.
+            Self::Telnyx
+            | Self::Vonage
+            | Self::Sinch
+            | Self::Messagebird
+            | Self::Generic
+            | Self::Mailgun
+            | Self::Sendgrid
+            | Self::Ses => Remembered::Repeats,
+            // A word or a password: whoever has captured one request need not send it again to be believed.
+            Self::Bandwidth | Self::SinchSms | Self::Telegram | Self::Postmark => Remembered::Repeats,
+        }
+    }
 }
 
 /// A request to the address of a provider, as it came.
@@ -175,8 +194,8 @@ impl Verified<Vec<Incoming>> {
         Self(vec![incoming])
     }
 
-    /// A mail that came to our own mail server, once for each of its recipients: that these are ours, the session has
-    /// made sure of. `told_as` gives the address of ours that a recipient means.
+    /// A mail that came to our own mail server, once for each address of ours among its recipients: that these are ours, the
+    /// session has made sure of. `told_as` gives the address of ours that a recipient means.
     pub(crate) fn of_mail(
         envelope: &smtp::session::Envelope,
         told_as: impl Fn(&str) -> String,
@@ -187,16 +206,21 @@ impl Verified<Vec<Incoming>> {
             Origin { address: envelope.peer, hello: envelope.hello.clone(), from: envelope.from.clone() };
         let upstream = Upstream::default();
         mail.content.evidence = Some(Arc::new(Evidence { raw: raw.clone(), origin: Some(origin), upstream }));
-        let told = |recipient: &String| {
+        // Several recipients may mean one address of ours, by tags that their sender chose: it is told once.
+        let mut told: Vec<Incoming> = Vec::new();
+        for recipient in &envelope.recipients {
             let to = told_as(recipient);
+            if told.iter().any(|known| known.address == to) {
+                continue;
+            }
             let mut incoming = mail.clone().incoming(&mail::Envelope { id: None, to: Some(&to), raw });
             if let Some(content) = incoming.content_mut() {
                 content.tag =
                     mail::tagged(recipient).filter(|_| mail::mailbox(recipient) != to).map(|(_, tag)| tag);
             }
-            incoming
-        };
-        Self(envelope.recipients.iter().map(told).collect())
+            told.push(incoming);
+        }
+        Self(told)
     }
 }
 

@@ -5,11 +5,12 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
+use bytes::Bytes;
 use smtp_proto::request::receiver::{BdatReceiver, DataReceiver};
 
 use super::reply::{self, Reply};
 
-/// Memory for all mails that are coming in.
+/// Memory for all mails that are coming in, or are here and not yet kept.
 #[derive(Debug)]
 pub struct Budget {
     used: AtomicUsize,
@@ -28,6 +29,31 @@ impl Budget {
     }
 }
 
+/// Memory that was taken for one mail; it is given back when this goes.
+#[derive(Debug)]
+struct Taken {
+    budget: Arc<Budget>,
+    bytes: usize,
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        self.budget.used.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+/// A mail that came whole, with the memory that was taken for it.
+struct Whole {
+    bytes: Vec<u8>,
+    _taken: Taken,
+}
+
+impl AsRef<[u8]> for Whole {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
 /// A mail that is coming in: by DATA, or in chunks.
 #[derive(Debug)]
 pub struct Body {
@@ -36,8 +62,7 @@ pub struct Body {
     waste: Vec<u8>,
     wasted: usize,
     bytes_max: usize,
-    budget: Arc<Budget>,
-    taken: usize,
+    taken: Taken,
     fault: Option<Reply>,
 }
 
@@ -80,13 +105,16 @@ const STEP: usize = 64 << 10;
 impl Body {
     /// An empty one.
     pub fn new(bytes_max: usize, budget: Arc<Budget>) -> Self {
-        Self { bytes: Vec::new(), waste: Vec::new(), wasted: 0, bytes_max, budget, taken: 0, fault: None }
+        let taken = Taken { budget, bytes: 0 };
+        Self { bytes: Vec::new(), waste: Vec::new(), wasted: 0, bytes_max, taken, fault: None }
     }
 
     /// What comes from now on is read and left out.
     pub fn refuse(&mut self, why: Reply) {
         self.fault.get_or_insert(why);
         self.bytes = Vec::new();
+        // Others may have it while the rest of this one is still to come.
+        self.taken = Taken { budget: self.taken.budget.clone(), bytes: 0 };
     }
 
     /// Reads from the beginning of `input`; how many bytes, and whether the frame has ended.
@@ -96,12 +124,12 @@ impl Body {
             self.refuse(reply::TOO_LARGE);
         }
         let wanted = self.bytes.len() + input.len();
-        while self.fault.is_none() && self.taken < wanted {
-            if !self.budget.take(STEP) {
+        while self.fault.is_none() && self.taken.bytes < wanted {
+            if !self.taken.budget.take(STEP) {
                 self.refuse(reply::NO_MEMORY);
                 break;
             }
-            self.taken += STEP;
+            self.taken.bytes += STEP;
         }
         let sink = if self.fault.is_some() {
             self.waste.clear();
@@ -131,23 +159,18 @@ impl Body {
         self.wasted > self.bytes_max
     }
 
-    /// The mail, when it may be taken.
+    /// The mail, when it may be taken. Its memory counts until the last who reads it is done: whoever makes it durable
+    /// holds it until that has come about, or has not.
     ///
     /// # Errors
     /// Too large, no memory, or a CR or LF stands alone: others may have read such a mail as two (CVE-2023-51764).
-    pub fn finish(mut self) -> Result<Vec<u8>, Reply> {
+    pub fn finish(self) -> Result<Bytes, Reply> {
         match self.fault {
             Some(fault) => Err(fault),
             None if self.bytes.len() > self.bytes_max => Err(reply::TOO_LARGE),
             None if has_bare(&self.bytes) => Err(reply::BARE),
-            None => Ok(std::mem::take(&mut self.bytes)),
+            None => Ok(Bytes::from_owner(Whole { bytes: self.bytes, _taken: self.taken })),
         }
-    }
-}
-
-impl Drop for Body {
-    fn drop(&mut self) {
-        self.budget.used.fetch_sub(self.taken, Ordering::Relaxed);
     }
 }
 
@@ -165,7 +188,7 @@ fn has_bare(mail: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    fn read(pieces: &[&[u8]], max: usize) -> (Result<Vec<u8>, Reply>, bool, usize) {
+    fn read(pieces: &[&[u8]], max: usize) -> (Result<Bytes, Reply>, bool, usize) {
         let mut body = Body::new(max, Budget::new(1 << 20));
         let (mut frame, mut ended, mut left) = (Frame::data(), false, 0);
         for piece in pieces {
@@ -178,11 +201,11 @@ mod tests {
 
     #[test]
     fn a_mail_ends_at_a_line_of_one_dot_and_nowhere_else() {
-        let ok = |text: &str| (Ok(text.as_bytes().to_vec()), true, 0);
+        let ok = |text: &'static str| (Ok(Bytes::from(text)), true, 0);
         assert_eq!(read(&[b".\r\n"], 99), ok(""));
         assert_eq!(read(&[b"a\r\n.\r\n"], 99), ok("a\r\n"));
         assert_eq!(read(&[b"..a\r\n..\r\n.", b"\r\n"], 99), ok(".a\r\n.\r\n"));
-        assert_eq!(read(&[b"a\r\n.\r\nQUIT\r\n"], 99), (Ok(b"a\r\n".to_vec()), true, 6));
+        assert_eq!(read(&[b"a\r\n.\r\nQUIT\r\n"], 99), (Ok(Bytes::from("a\r\n")), true, 6));
         for smuggled in
             ["a\n.\n", "a\n.\r\n", "a\r\n.\n", "a\r.\r", "a\r\n.\r", "a\r\n.\0\r\n", "a\r\r\n.\r\r\n"]
         {
@@ -208,7 +231,7 @@ mod tests {
 
     #[test]
     fn what_is_too_large_is_read_to_its_end_and_left_out() {
-        assert_eq!(read(&[b"12345678\r\n.\r\n"], 10).0, Ok(b"12345678\r\n".to_vec()));
+        assert_eq!(read(&[b"12345678\r\n.\r\n"], 10).0, Ok(Bytes::from("12345678\r\n")));
         let piece = [b'a'; 50];
         assert_eq!(read(&[&piece, &piece, &piece, b"\r\n.\r\nX"], 99), (Err(reply::TOO_LARGE), true, 1));
         let mut body = Body::new(10, Budget::new(1 << 20));
@@ -229,6 +252,35 @@ mod tests {
         drop(one);
         let mut third = Body::new(1 << 20, budget);
         third.ingest(&mut Frame::chunk(1), b"a");
-        assert_eq!(third.finish(), Ok(b"a".to_vec()));
+        assert_eq!(third.finish(), Ok(Bytes::from("a")));
+    }
+
+    #[test]
+    fn a_mail_counts_until_the_last_who_reads_it_is_done() {
+        let budget = Budget::new(STEP);
+        let came = |text: &[u8]| {
+            let mut body = Body::new(1 << 20, budget.clone());
+            body.ingest(&mut Frame::chunk(text.len()), text);
+            body.finish()
+        };
+        let mail = came(b"one").unwrap();
+        assert_eq!(came(b"two"), Err(reply::NO_MEMORY), "the first is not kept yet");
+        let part = mail.slice(1..);
+        drop(mail);
+        assert_eq!(came(b"two"), Err(reply::NO_MEMORY), "somebody reads it still");
+        drop(part);
+        assert_eq!(came(b"two"), Ok(Bytes::from("two")));
+    }
+
+    #[test]
+    fn what_is_refused_takes_no_memory_while_its_rest_comes() {
+        let budget = Budget::new(STEP);
+        let mut refused = Body::new(10, budget.clone());
+        refused.ingest(&mut Frame::chunk(50), &[b'a'; 50]);
+        refused.ingest(&mut Frame::chunk(50), &[b'a'; 50]);
+        let mut other = Body::new(10, budget);
+        other.ingest(&mut Frame::chunk(1), b"a");
+        assert_eq!(other.finish(), Ok(Bytes::from("a")));
+        assert_eq!(refused.finish(), Err(reply::TOO_LARGE));
     }
 }

@@ -45,7 +45,10 @@ fn start() -> ContactStart {
 }
 
 /// What takes each version back to the one before, the newest first.
-const BACK: [&str; 8] = [
+const BACK: [&str; 9] = [
+    "DROP INDEX contact_held_at; CREATE INDEX contact_held ON contact(id) WHERE held = 1; DROP INDEX conversation_closed;
+     DROP INDEX dedup_of_day; ALTER TABLE dedup DROP COLUMN lasting; CREATE INDEX dedup_day ON dedup(day);
+     DROP INDEX outbox_seq;",
     "ALTER TABLE chat_line DROP COLUMN files;",
     "DROP INDEX contact_chat_handled; ALTER TABLE contact DROP COLUMN taken_us;",
     "DROP TABLE lease;",
@@ -303,6 +306,15 @@ async fn a_full_queue_refuses_starts_but_takes_ends() {
     assert_eq!(metrics.events.get(), 6);
     let closed = journal.append(Entry::started("ct_late".into(), start())).await;
     assert!(matches!(closed, Err(JournalError::Closed)), "{closed:?}");
+}
+
+#[tokio::test]
+async fn what_is_larger_than_all_that_may_wait_is_taken_when_nothing_else_waits() {
+    let folder = tempfile::tempdir().unwrap();
+    let (journal, _) = open_with(folder.path(), |options| options.queue_bytes_max = 1);
+    for id in ["ct_1", "ct_2"] {
+        journal.append(Entry::started(id.into(), start())).await.unwrap();
+    }
 }
 
 #[tokio::test]

@@ -109,6 +109,23 @@ async fn a_name_server_that_says_nothing_holds_a_mail_for_the_set_time_at_most()
 }
 
 #[tokio::test]
+async fn a_check_holds_its_place_until_it_ends_and_ends_in_time_though_its_client_has_left() {
+    let small = signed(MAIL);
+    let large = signed(&format!("{MAIL}{}", "x".repeat(2 * LOOK_HERE_MAX)));
+    for mail in [small, large] {
+        let authenticator = with(deaf_name_server().await, 400);
+        let all = authenticator.0.places.available_permits();
+        let free = || authenticator.0.places.available_permits();
+        let left =
+            tokio::time::timeout(Duration::from_millis(150), examined(&authenticator, &mail, [192, 0, 2, 7]));
+        assert!(left.await.is_err(), "the name server says nothing");
+        assert_eq!(free(), all - 1, "{} bytes: it is still looked at", mail.len());
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        assert_eq!(free(), all, "{} bytes: its time is over", mail.len());
+    }
+}
+
+#[tokio::test]
 async fn a_forwarders_question_is_believed_with_its_signature_only() {
     let authenticator = authenticator(&[("one._domainkey.example.org.", public_key())]).await;
     for (signature, believed) in

@@ -26,54 +26,90 @@ pub(super) fn automatic(headers: &Headers, return_path: Option<&str>) -> bool {
         || headers.count("Received") > RECEIVED_MAX
 }
 
-/// Who forwards mail and asks first whether the address wants it: the end of its addresses, and of its links' hosts.
-const FORWARDERS: [&str; 9] = [
-    "google.com",
-    "zoho.com",
-    "zoho.eu",
-    "microsoft.com",
-    "outlook.com",
-    "fastmail.com",
-    "yahoo.com",
-    "icloud.com",
-    "proton.me",
+/// Who forwards mail and asks first whether the address wants it. Known by the one mailbox that the provider itself writes
+/// from: its customers write from the same domains (at Outlook, Yahoo, iCloud, Proton and Zoho), and are signed alike.
+struct Forwarder {
+    /// Its mailbox, in small letters.
+    mailbox: &'static str,
+    /// The domains that sign for it, exactly.
+    signers: &'static [&'static str],
+    /// Where its links lead: these hosts, and those within them.
+    hosts: &'static [&'static str],
+    /// One of these stands in its links.
+    paths: &'static [&'static str],
+    /// Two of these stand in its words; none where it writes in its user's language.
+    words: &'static [&'static str],
+}
+
+const WORDS: &[&str] = &["forward", "verif", "confirm"];
+const PATHS: &[&str] = &["verif", "confirm"];
+
+const FORWARDERS: &[Forwarder] = &[
+    Forwarder {
+        mailbox: "forwarding-noreply@google.com",
+        signers: &["google.com"],
+        hosts: &["google.com"],
+        paths: &["/mail/vf-"],
+        words: &[],
+    },
+    Forwarder {
+        mailbox: "no-reply@cc.yahoo-inc.com",
+        signers: &["cc.yahoo-inc.com", "yahoo-inc.com"],
+        hosts: &["yahoo.com"],
+        paths: PATHS,
+        words: WORDS,
+    },
+    Forwarder {
+        mailbox: "noreply@zoho.com",
+        signers: &["zoho.com"],
+        hosts: &["zoho.com"],
+        paths: PATHS,
+        words: WORDS,
+    },
+    Forwarder {
+        mailbox: "noreply@zoho.eu",
+        signers: &["zoho.eu"],
+        hosts: &["zoho.eu"],
+        paths: PATHS,
+        words: WORDS,
+    },
 ];
 
 /// Whether a mail from this mailbox, signed by these domains, is a forwarder's: its own signature is on it.
 pub(super) fn is_of_forwarder(from: &str, signed_by: &[String]) -> bool {
-    let forwarder = from.rsplit_once('@').and_then(|(_, domain)| forwarder(domain));
-    forwarder.is_some_and(|forwarder| signed_by.iter().any(|domain| is_within(domain, forwarder)))
+    forwarder(from).is_some_and(|forwarder| {
+        signed_by
+            .iter()
+            .any(|domain| forwarder.signers.iter().any(|signer| domain.eq_ignore_ascii_case(signer)))
+    })
 }
 
-fn forwarder(domain: &str) -> Option<&'static str> {
-    FORWARDERS.iter().find(|known| is_within(domain, known)).copied()
+fn forwarder(from: &str) -> Option<&'static Forwarder> {
+    FORWARDERS.iter().find(|known| from.eq_ignore_ascii_case(known.mailbox))
 }
 
 /// The link, else the code, by which forwarding to us is confirmed, as the mail says. Whether it is the forwarder's is
 /// proven by its signature ([`is_of_forwarder`]); a person looks at it, and nothing opens it unasked.
 pub(super) fn confirmation(mail: &Mail) -> Option<String> {
-    let (local, domain) = mail.from.rsplit_once('@')?;
-    let forwarder = forwarder(domain)?;
+    let forwarder = forwarder(&mail.from)?;
     let subject = mail.content.subject.as_deref().unwrap_or_default();
     let text = &mail.content.text;
-    let google = domain == "google.com";
-    if google && local != "forwarding-noreply" {
-        return None;
-    }
-    // Google writes in the user's language; the others are known in English only.
-    let words = format!("{subject}\n{text}").to_lowercase();
-    let asks = ["forward", "verif", "confirm"].iter().filter(|word| words.contains(*word)).count();
-    if !google && (!words.contains("forward") || asks < 2) {
-        return None;
+    if !forwarder.words.is_empty() {
+        let words = format!("{subject}\n{text}").to_lowercase();
+        let asks = forwarder.words.iter().filter(|word| words.contains(**word)).count();
+        if !words.contains("forward") || asks < 2 {
+            return None;
+        }
     }
     let html = mail.content.html.as_deref().unwrap_or_default();
-    let links = || links(text).chain(links(html)).filter(|link| is_within(host(link), forwarder));
     let telling = |link: &&str| {
-        let path = link.to_lowercase();
-        if google { path.contains("/mail/vf-") } else { path.contains("verif") || path.contains("confirm") }
+        let (host, path) = (host(link), link.to_lowercase());
+        forwarder.hosts.iter().any(|domain| is_within(host, domain))
+            && forwarder.paths.iter().any(|part| path.contains(part))
     };
-    let link = links().find(telling).map(|link| link.replace("&amp;", "&"));
-    link.or_else(|| code(subject)).or_else(|| if google { None } else { code(text) })
+    let link = links(text).chain(links(html)).find(telling).map(|link| link.replace("&amp;", "&"));
+    let plain = || if forwarder.words.is_empty() { None } else { code(text) };
+    link.or_else(|| code(subject)).or_else(plain)
 }
 
 fn is_within(host: &str, domain: &str) -> bool {

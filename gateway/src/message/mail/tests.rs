@@ -127,8 +127,35 @@ fn the_question_of_a_forwarder_is_recognised() {
     assert_eq!(asked(&elsewhere).as_deref(), Some("123456789"));
     assert_eq!(asked("From: a@google.com\nSubject: (#123456789) forward verify\n\n"), None);
     assert_eq!(asked("From: a@evil.example\nSubject: forward verify 123456\n\n"), None);
-    let other = "From: no-reply@fastmail.com\nSubject: Confirm forwarding\n\nYour verification code: 482913.";
+    let other =
+        "From: Zoho Mail <NoReply@zoho.com>\nSubject: Confirm forwarding\n\nYour verification code: 482913.";
     assert_eq!(asked(other).as_deref(), Some("482913"));
+}
+
+#[test]
+fn who_has_a_mailbox_at_a_forwarder_is_none() {
+    for from in [
+        "eve@outlook.com",
+        "eve@yahoo.com",
+        "eve@gmail.com",
+        "eve@google.com",
+        "eve@icloud.com",
+        "eve@proton.me",
+        "eve@fastmail.com",
+        "eve@zoho.com",
+        "noreply@eve.zoho.com",
+        "forwarding-noreply@gmail.com",
+    ] {
+        let asks = format!(
+            "From: {from}\nSubject: Confirm forwarding (#123456789)\n\nVerify: https://mail.google.com/mail/vf-1"
+        );
+        assert_eq!(read(asks.as_bytes(), None).content.confirmation, None, "{from}");
+        let domain = from.rsplit_once('@').unwrap().1;
+        assert!(!is_of_forwarder(from, &[domain.to_owned()]), "{from}, signed by its own provider");
+    }
+    let signed = |domain: &str| is_of_forwarder("forwarding-noreply@google.com", &[domain.to_owned()]);
+    assert!(signed("google.com") && signed("Google.com"));
+    assert!(!signed("gmail.com") && !signed("eve.google.com") && !signed("notgoogle.com"));
 }
 
 #[test]
