@@ -16,6 +16,7 @@ pub mod conversations;
 pub mod customers;
 pub mod deliveries;
 pub mod entry_points;
+mod erasures;
 pub mod events;
 pub mod extract;
 pub mod files;
@@ -299,6 +300,7 @@ fn described() -> OpenApiRouter<AppState> {
         .merge(contact_trace::routes())
         .merge(conversations::routes())
         .merge(customers::routes())
+        .merge(erasures::routes())
         .merge(retention::routes())
         .merge(replies::routes())
         .merge(hand_off::routes())

@@ -136,6 +136,7 @@ async fn start(settings: &Settings, runtime: &Runtime) -> anyhow::Result<Running
     let files = (state.files.clone(), state.mails.clone());
     let uploads = state.uploads.clone();
     let media_fetcher = state.media_fetcher.clone();
+    let erasing = (state.clone(), services.places.clone());
     let numbers = state.numbers.clone();
     services.routing.active().subscribe(move |routing| chats.set(routing));
     let Services { journal, repeats, readiness, media, queues, recordings, .. } = services.clone();
@@ -158,6 +159,7 @@ async fn start(settings: &Settings, runtime: &Runtime) -> anyhow::Result<Running
     let api = start_api(edges, state, settings, &mut background)?;
     background.spawn(intake.mailboxes().clone().go_on());
     background.spawn(intake.go_on());
+    background.spawn(crate::erasure::go_on(erasing.0, erasing.1));
     background.spawn(media_fetcher.run());
     background.spawn(deliveries.follow(store.clone()));
     background.spawn(consumers::go_on(journal.clone(), metrics.clone()));

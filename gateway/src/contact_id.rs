@@ -16,6 +16,11 @@ pub(crate) fn new_conversation_id(begun: jiff::Timestamp, rng: &mut impl Rng) ->
     ConversationId::new(new_id("cv_", begun, rng))
 }
 
+/// A new erasure's id.
+pub(crate) fn new_erasure_id(asked: jiff::Timestamp, rng: &mut impl Rng) -> String {
+    new_id("er_", asked, rng)
+}
+
 /// 48 bits of milliseconds, then 80 random bits.
 fn new_id(prefix: &str, arrived: jiff::Timestamp, rng: &mut impl Rng) -> String {
     let millis = u128::try_from(arrived.as_millisecond()).unwrap_or(0) & ((1 << 48) - 1);

@@ -103,6 +103,19 @@ impl Files {
         Ok(removed)
     }
 
+    /// Removes a file, unless it came again since; whether it did.
+    ///
+    /// # Errors
+    /// It cannot be removed.
+    pub fn remove(&self, id: &str, since: SystemTime) -> io::Result<bool> {
+        let Some(path) = self.find(id) else { return Ok(false) };
+        let _ages = self.ages.lock().unwrap_or_else(PoisonError::into_inner);
+        if fs::metadata(&path)?.modified()? >= since {
+            return Ok(false);
+        }
+        fs::remove_file(path).map(|()| true)
+    }
+
     /// The id of a file with these bytes, whether it is kept or not.
     pub fn id_of(bytes: &[u8]) -> String {
         Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()

@@ -46,7 +46,7 @@ pub(crate) use self::directory::NOBODY;
 use self::{
     directory::{Changes, Directory},
     password::Passwords,
-    permission::Permissions,
+    permission::{Permission, Permissions},
     throttle::Failures,
 };
 
@@ -65,6 +65,10 @@ struct Shared {
     passwords: Passwords,
     logins_failed: Failures<String>,
     addresses_failed: Failures<IpAddr>,
+    /// Failures of logins that nobody has, which the audit log tells of.
+    strangers_told: Failures<()>,
+    /// Those that it did not tell of since.
+    strangers_untold: std::sync::atomic::AtomicU64,
 }
 
 /// What a request shows for itself.
@@ -158,7 +162,7 @@ pub enum IdentityError {
 }
 
 fn names(permissions: Permissions) -> String {
-    permissions.iter().map(permission::Permission::name).collect::<Vec<_>>().join(", ")
+    permissions.iter().map(Permission::name).collect::<Vec<_>>().join(", ")
 }
 
 type Result<T> = std::result::Result<T, IdentityError>;
@@ -188,6 +192,8 @@ impl Identity {
                 passwords: Passwords::new(settings.checks_parallel_max, settings.password_chars_min)?,
                 logins_failed: Failures::new(settings.failures_per_login_max, window, remembered),
                 addresses_failed: Failures::new(settings.failures_per_address_max, window, remembered),
+                strangers_told: Failures::new(settings.strangers_told_max, window, 1),
+                strangers_untold: Default::default(),
                 settings: settings.clone(),
             }),
         };
@@ -201,6 +207,12 @@ impl Identity {
             Credentials::Key(key) => self.read().caller_of_key(key, now),
             Credentials::Session(session) => self.read().caller_of_session(session, now, self.idle()),
         }
+    }
+
+    /// Whether somebody who was let in before still may do something: his key or session holds, and he may. Nothing is
+    /// counted as use.
+    pub fn still_may(&self, caller: &Caller, permission: Permission, now: Timestamp) -> bool {
+        self.read().still(caller, now, self.idle()).is_some_and(|permissions| permissions.has(permission))
     }
 
     /// How it is set up.

@@ -9,6 +9,7 @@ mod chat;
 mod consumer;
 mod contact;
 mod conversation;
+mod erasure;
 mod event;
 mod media;
 mod message;
@@ -37,6 +38,7 @@ pub use self::{
     consumer::{Consumer, ConsumerChange, Lease},
     contact::{ContactEnd, ContactProgress, ContactStart, ContactUpdate, Place},
     conversation::{ConversationRow, OptOutRow},
+    erasure::{ERASED, ERASED_AT_ONCE, Erase, EraseStep, ErasureRow, ErasureState, FoundKind, print_of},
     event::{Entry, Event, EventKind},
     media::{MediaFilter, MediaJob, MediaOutcome, MediaReason, MediaRow, MediaState, RETRIED_AT_ONCE},
     message::{Arrival, MessageDone, MessageJob, MessageRoute, Remembered, window},
@@ -132,6 +134,9 @@ pub enum JournalError {
     /// This contact has ended already, and ends once.
     #[error("contact {0} has ended already, or was never started")]
     NotOpen(ContactId),
+    /// The write-ahead log is in use whenever it is to be cut.
+    #[error("the journal's log is in use and could not be cut")]
+    LogInUse,
     /// The journal was closed.
     #[error("the journal is closed")]
     Closed,
@@ -252,6 +257,7 @@ struct Inner {
     queue: Arc<Queue>,
     committed: watch::Receiver<u64>,
     reader: Reader,
+    path: PathBuf,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -268,6 +274,7 @@ impl Journal {
         let last = schema::last_seq(&connection)?;
         let reader = Reader::open(&options.path)?;
         let (tell, committed) = watch::channel(last);
+        let path = options.path.clone();
         let queue = Arc::new(Queue::new(&options, metrics.clone()));
         let writer = Writer::new(connection, options, run, last, queue.clone(), tell, metrics);
         let thread = std::thread::Builder::new()
@@ -277,7 +284,7 @@ impl Journal {
                 drop(lock);
             })
             .map_err(|error| JournalError::Thread(Arc::new(error)))?;
-        let inner = Inner { queue, committed, reader, thread: Mutex::new(Some(thread)) };
+        let inner = Inner { queue, committed, reader, path, thread: Mutex::new(Some(thread)) };
         Ok((Self { inner: Arc::new(inner) }, recovered))
     }
 
@@ -362,6 +369,16 @@ impl Journal {
     /// Reads beside the writer.
     pub fn reader(&self) -> &Reader {
         &self.inner.reader
+    }
+
+    /// Writes the database's log back into the file and cuts it, so that no page of before is left in it.
+    ///
+    /// # Errors
+    /// When it cannot, or readers and the writer leave no moment for it.
+    pub async fn cut_log(&self) -> Result<(), JournalError> {
+        let path = self.inner.path.clone();
+        let cut = crate::blocking::blocking(move || schema::cut_log(&path)).await;
+        cut.unwrap_or(Err(JournalError::Closed))
     }
 
     /// Whether an entry would be accepted now: open, committing, and room on the disk.

@@ -21,6 +21,7 @@ mod contact_task;
 pub mod data_dip;
 pub mod deliveries;
 pub mod dialler;
+pub mod erasure;
 pub mod feed;
 pub mod files;
 pub mod handling;

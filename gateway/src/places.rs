@@ -103,6 +103,11 @@ impl Places {
         kept.remove(&key).map(|place| place.arrived)
     }
 
+    /// Forgets the places of a caller.
+    pub fn forget(&self, from: &str) {
+        self.lock().retain(|(caller, _), _| caller != from);
+    }
+
     fn holds(&self, place: &Place, now: Timestamp) -> bool {
         now.duration_since(place.lost) <= self.kept_for
     }

@@ -5,6 +5,7 @@
 //! `voicemail.recorded`, and `recording.failed` when there will be none.
 
 use std::{
+    collections::HashSet,
     fs, io,
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
@@ -154,6 +155,25 @@ impl Recordings {
         let mut entry = Entry::new(ContactId::from(voicemail.unwrap_or(contact)));
         entry.events.push(Event::new(kind, Timestamp::now(), &data));
         Some(entry)
+    }
+
+    /// Removes whatever was recorded of some contacts, also what is not whole; how many files that were.
+    ///
+    /// # Errors
+    /// When the folder cannot be read, or a file not be removed.
+    pub fn erase(&self, contacts: &HashSet<String>) -> io::Result<u64> {
+        let mut removed = 0;
+        for entry in fs::read_dir(&self.folder)? {
+            let entry = entry?;
+            let Ok(name) = entry.file_name().into_string() else { continue };
+            // `ct_…-1.wav`, `ct_…-voicemail-1.wav.part`: no id has a hyphen in it.
+            let contact = name.split('-').next().unwrap_or_default();
+            if name.contains('-') && contacts.contains(contact) {
+                fs::remove_file(entry.path())?;
+                removed += 1;
+            }
+        }
+        Ok(removed)
     }
 
     /// Removes what is older; how many files that were.

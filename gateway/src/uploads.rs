@@ -257,16 +257,43 @@ impl Uploads {
             if about.extension().is_none_or(|end| end != "json") || about.metadata()?.modified()? >= before {
                 continue;
             }
-            let file = about.with_extension("");
-            let size = file.metadata().map_or(0, |file| file.len());
-            // What is left of a crash between the two goes at the next start.
-            fs::remove_file(&about)?;
-            fs::remove_file(&file)?;
-            self.inner.held.fetch_sub(size, Ordering::Relaxed);
+            self.remove(&about)?;
             removed += 1;
         }
         self.measure();
         Ok(removed)
+    }
+
+    /// Removes what a customer brought to any chat app, and no message has named; how many.
+    ///
+    /// # Errors
+    /// The folder cannot be read, or a file cannot be removed.
+    pub fn erase(&self, customer: &str) -> io::Result<u64> {
+        let mut removed = 0;
+        for entry in fs::read_dir(&self.inner.folder)? {
+            let about = entry?.path();
+            if about.extension().is_none_or(|end| end != "json") {
+                continue;
+            }
+            let upload: Upload = serde_json::from_slice(&fs::read(&about)?)?;
+            let owner = upload.owner.strip_prefix("chat/").and_then(|owner| owner.split_once('/'));
+            if owner.is_some_and(|(_, owner)| owner == customer) {
+                self.remove(&about)?;
+                removed += 1;
+            }
+        }
+        self.measure();
+        Ok(removed)
+    }
+
+    fn remove(&self, about: &Path) -> io::Result<()> {
+        let file = about.with_extension("");
+        let size = file.metadata().map_or(0, |file| file.len());
+        // What is left of a crash between the two goes at the next start.
+        fs::remove_file(about)?;
+        fs::remove_file(&file)?;
+        self.inner.held.fetch_sub(size, Ordering::Relaxed);
+        Ok(())
     }
 
     fn measure(&self) {

@@ -35,6 +35,8 @@ pub struct Identity {
     pub failures_window_minutes: u64,
     /// Logins, and addresses, whose failures are remembered.
     pub failures_remembered_max: usize,
+    /// Failed sign-ins of logins that nobody has, within the window, that the audit log tells one by one.
+    pub strangers_told_max: u32,
     /// Passwords that are checked at once.
     pub checks_parallel_max: usize,
     /// Users.
@@ -94,6 +96,7 @@ pub(super) fn faults(identity: &Identity) -> Vec<Fault> {
         ("identity.failures_per_address_max", identity.failures_per_address_max == 0, "must be at least 1"),
         ("identity.failures_window_minutes", identity.failures_window_minutes == 0, "must be at least 1"),
         ("identity.failures_remembered_max", zero(identity.failures_remembered_max), "must be at least 1"),
+        ("identity.strangers_told_max", identity.strangers_told_max == 0, "must be at least 1"),
         (
             "identity.checks_parallel_max",
             !(1..=64).contains(&identity.checks_parallel_max),

@@ -3,6 +3,8 @@
 //! The document is made and sent piece by piece, however long it is, and ends with `"complete": true`; one that broke off
 //! lacks that. Records are looked through one after the other, so few documents are made at once, and others wait.
 
+use std::time::Duration;
+
 use axum::{
     body::{Body, Bytes},
     extract::State,
@@ -13,7 +15,10 @@ use futures_util::stream;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::{
+    sync::{Semaphore, mpsc},
+    time::timeout,
+};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
@@ -21,7 +26,9 @@ use super::{
     extract::Query,
     problem::{ApiResult, Problem},
 };
-use crate::journal::{ContactFilter, ContactRow, ConversationRow, JournalError, MediaFilter, OptOutRow};
+use crate::journal::{
+    ContactFilter, ContactRow, ConversationRow, JournalError, MediaFilter, MediaRow, OptOutRow,
+};
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(export_customer))
@@ -30,11 +37,14 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
 /// Longest address, in characters.
 const ADDRESS_CHARS_MAX: usize = 320;
 
-/// Documents that are made at the same time.
+/// Pieces of documents that are made at the same time.
 static MAKERS: Semaphore = Semaphore::const_new(2);
 
 /// Records that are read at once.
 const READ_AT_ONCE: usize = 200;
+
+/// How long a reader may leave a piece where it is.
+const READ_WITHIN: Duration = Duration::from_secs(60);
 
 /// Events of one contact that the document holds.
 const EVENTS_MAX: usize = 10_000;
@@ -58,7 +68,8 @@ struct ExportQuery {
 /// and sent, callbacks that are still to be made, and the ledger of opt-outs.
 ///
 /// Recordings and files are named by the paths under which they are fetched. The document ends with `"complete": true`.
-/// Events are there as long as the feed keeps them; texts of SMS, social messages and mails stand in them.
+/// Events are there as long as the feed keeps them; texts of SMS, social messages and mails stand in them. Of a contact with
+/// more than 10 000 the rest is left out, and `events_cut` says where to go on.
 #[utoipa::path(get, path = "/api/v1/customers/export", security(("key" = ["privacy.manage"])), tag = "customers", params(ExportQuery),
     responses(
         (status = 200, description = "The document, as a file to be saved.", body = Object),
@@ -69,12 +80,7 @@ async fn export_customer(
     State(state): State<AppState>,
     Query(ExportQuery { address }): Query<ExportQuery>,
 ) -> ApiResult<Response> {
-    let address = address.trim().to_owned();
-    let length = address.chars().count();
-    if !(3..=ADDRESS_CHARS_MAX).contains(&length) || address.contains(char::is_control) {
-        let detail = format!("`address` has {length} characters, not 3 to {ADDRESS_CHARS_MAX}.");
-        return Err(Problem::bad_request(detail));
-    }
+    let address = address_of(&address)?;
     let (pieces, waiting) = mpsc::channel(PIECES_WAITING);
     tokio::spawn(async move {
         let mut document = Document { state, address, pieces };
@@ -91,6 +97,21 @@ async fn export_customer(
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     ];
     Ok((headers, Body::from_stream(body)).into_response())
+}
+
+/// The address of a customer, if it can be one.
+///
+/// A `+` in a query is a blank to every reader of forms: a number that begins with a blank was meant with a `+`.
+pub(super) fn address_of(text: &str) -> ApiResult<String> {
+    let digits =
+        text.strip_prefix(' ').filter(|rest| rest.len() >= 7 && rest.bytes().all(|b| b.is_ascii_digit()));
+    let address = digits.map_or_else(|| text.trim().to_owned(), |digits| format!("+{digits}"));
+    let length = address.chars().count();
+    if !(3..=ADDRESS_CHARS_MAX).contains(&length) || address.contains(char::is_control) {
+        let detail = format!("`address` has {length} characters, not 3 to {ADDRESS_CHARS_MAX}.");
+        return Err(Problem::bad_request(detail));
+    }
+    Ok(address)
 }
 
 /// Why a document was not made to its end.
@@ -116,8 +137,6 @@ struct Document {
 
 impl Document {
     async fn write(&mut self) -> Result<(), Broken> {
-        // Never closed.
-        let _place = MAKERS.acquire().await;
         let head = json!({ "address": self.address, "made": Timestamp::now() }).to_string();
         let head = head.strip_suffix('}').unwrap_or(&head);
         self.say(format!("{head},\"contacts\":[")).await?;
@@ -143,11 +162,17 @@ impl Document {
         let (mut before, mut first) = (None, true);
         loop {
             // Also where it was called: a callback's contact.
-            let filter =
-                ContactFilter { before, address: Some(self.address.clone()), ..ContactFilter::default() };
+            let filter = ContactFilter {
+                before,
+                address: Some(self.address.to_lowercase()),
+                ..ContactFilter::default()
+            };
             let (rows, next) = self.state.journal.reader().contacts(filter, READ_AT_ONCE).await?;
             for row in rows.into_iter().filter(|row| row.from == self.address || row.to == self.address) {
+                // A place for as long as this one is made, not for as long as somebody takes to read it. Never closed.
+                let place = MAKERS.acquire().await;
                 let contact = self.contact(row).await?;
+                drop(place);
                 self.item(&contact, &mut first).await?;
             }
             match next {
@@ -162,6 +187,11 @@ impl Document {
         let reader = self.state.journal.reader();
         let trace = reader.contact(row.id.clone()).await?.and_then(|row| row.trace);
         let events = reader.events_of(row.id.clone(), (row.arrived, row.ended), EVENTS_MAX).await?;
+        // Told where it happens: the rest of very many stands in the feed.
+        let cut = events.last().filter(|_| events.len() >= EVENTS_MAX).map(|last| {
+            json!({ "after": last.seq, "subject": row.id,
+                    "go_on": format!("GET /api/v1/events?after={}, of which those with this subject", last.seq) })
+        });
         let recordings = self.state.recordings.clone();
         let id = row.id.clone();
         let stored = tokio::task::spawn_blocking(move || recordings.of(&id).unwrap_or_default()).await;
@@ -178,7 +208,7 @@ impl Document {
             "inbox": row.inbox, "revision": row.revision, "trunk": row.trunk, "call_id": row.call_id,
             "diverted_from": row.diverted_from, "outcome_side": row.outcome_side,
             "outcome_reason": row.outcome_reason, "abandoned_at": parsed(row.abandoned_at),
-            "trace": parsed(trace), "recordings": stored, "events": self.state.feed.told(events),
+            "trace": parsed(trace), "recordings": stored, "events_cut": cut, "events": self.state.feed.told(events),
         }))
     }
 
@@ -191,7 +221,9 @@ impl Document {
             let full = rows.len() == READ_AT_ONCE;
             before = rows.last().map(|row| row.id.to_string());
             for row in rows {
+                let place = MAKERS.acquire().await;
                 let conversation = self.conversation(row).await?;
+                drop(place);
                 self.item(&conversation, &mut first).await?;
             }
             if !full {
@@ -202,8 +234,7 @@ impl Document {
 
     /// A conversation with its files, and a chat with what was said.
     async fn conversation(&self, row: ConversationRow) -> Result<Value, Broken> {
-        let filter = MediaFilter { conversation: Some(row.id.to_string()), ..MediaFilter::default() };
-        let media = self.state.journal.reader().media(filter, EVENTS_MAX).await?;
+        let media = self.media(&row).await?;
         let files: Vec<Value> = media
             .into_iter()
             .map(|one| {
@@ -218,6 +249,22 @@ impl Document {
             "inbox": row.inbox.as_str(), "opened": row.opened, "last": row.last, "messages": row.messages,
             "taken_by": row.taken_by, "closed": row.closed, "files": files, "lines": lines,
         }))
+    }
+
+    /// All files of a conversation.
+    async fn media(&self, row: &ConversationRow) -> Result<Vec<MediaRow>, Broken> {
+        let (mut all, mut before) = (Vec::new(), None);
+        loop {
+            let filter =
+                MediaFilter { before, conversation: Some(row.id.to_string()), ..MediaFilter::default() };
+            let some = self.state.journal.reader().media(filter, READ_AT_ONCE).await?;
+            before = some.last().map(|one| one.id.clone());
+            let full = some.len() == READ_AT_ONCE;
+            all.extend(some);
+            if !full {
+                return Ok(all);
+            }
+        }
     }
 
     async fn lines(&self, row: &ConversationRow) -> Result<Vec<Value>, Broken> {
@@ -244,7 +291,10 @@ impl Document {
     }
 
     async fn say(&self, text: impl Into<Bytes>) -> Result<(), Broken> {
-        self.pieces.send(Ok(text.into())).await.map_err(|_| Broken::Unread)
+        match timeout(READ_WITHIN, self.pieces.send(Ok(text.into()))).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(Broken::Unread),
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use axum::{
     response::sse::{Event as SseEvent, KeepAlive, Sse},
 };
 use futures_util::{Stream, stream};
+use jiff::Timestamp;
 use serde::Deserialize;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -18,6 +19,7 @@ use super::{
 };
 use crate::{
     feed::{CloudEvent, FeedPage, Wanted},
+    identity::{Caller, permission::Permission},
     journal::EventKind,
 };
 
@@ -102,13 +104,14 @@ struct StreamQuery {
     tag = "feed",
     params(StreamQuery, ("Last-Event-ID" = Option<u64>, Header, description = "The cursor to go on behind.")),
     responses(
-        (status = 200, description = "The stream; it ends when the gateway stops.", content_type = "text/event-stream", body = String),
+        (status = 200, description = "The stream; it ends when the gateway stops, or the reader's key or session does.", content_type = "text/event-stream", body = String),
         (status = 400, description = "A parameter is wrong.", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "The cursor is behind the last event: was the gateway restored from a backup?", body = Problem, content_type = "application/problem+json"),
     )
 )]
 async fn stream_events(
     State(state): State<AppState>,
+    caller: Caller,
     Query(query): Query<StreamQuery>,
     headers: HeaderMap,
 ) -> ApiResult<Sse<impl Stream<Item = Result<SseEvent, Infallible>> + use<>>> {
@@ -122,7 +125,7 @@ async fn stream_events(
     };
     let wanted = Wanted { after, limit: STREAM_PAGE, kinds: kinds(query.kinds.as_deref())? };
     state.feed.check(after).await?;
-    let reading = Reading { state, wanted, ready: VecDeque::new() };
+    let reading = Reading { state, caller, wanted, ready: VecDeque::new() };
     let events = stream::unfold(reading, |mut reading| async move {
         let event = reading.next().await?;
         Some((Ok(event), reading))
@@ -133,18 +136,23 @@ async fn stream_events(
 /// A stream's place in the feed.
 struct Reading {
     state: AppState,
+    /// Who reads: for as long as he may.
+    caller: Caller,
     wanted: Wanted,
     ready: VecDeque<CloudEvent>,
 }
 
 impl Reading {
-    /// The next event; none when the gateway stops, or the journal cannot be read.
+    /// The next event; none when the gateway stops, the journal cannot be read, or the reader may read no longer.
     async fn next(&mut self) -> Option<SseEvent> {
         while self.ready.is_empty() {
             let page = tokio::select! {
                 page = self.state.feed.read_or_wait(self.wanted.clone(), STREAM_PATIENCE) => page,
                 () = self.state.readiness.stopping() => return None,
             };
+            if !self.state.identity.still_may(&self.caller, Permission::FeedRead, Timestamp::now()) {
+                return None;
+            }
             match page {
                 Ok(page) => {
                     self.wanted.after = page.next;
@@ -180,5 +188,6 @@ fn default_limit() -> usize {
 const LIMIT_MAX: usize = 1000;
 const WAIT_SECONDS_MAX: u64 = 60;
 const STREAM_PAGE: usize = 200;
-const STREAM_PATIENCE: Duration = Duration::from_secs(300);
+/// How long events are waited for before it is looked whether the reader still may.
+const STREAM_PATIENCE: Duration = Duration::from_secs(5);
 const KEEP_ALIVE: Duration = Duration::from_secs(15);

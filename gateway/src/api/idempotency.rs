@@ -53,6 +53,16 @@ impl Idempotency {
         let table = parking::Table::open(&folder.join("idempotency.db"), kept, keys_max)?;
         Ok(Self { table: Arc::new(table), metrics })
     }
+
+    /// Forgets the answers in which something stands.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub async fn erase(&self, text: String) -> rusqlite::Result<()> {
+        let table = self.table.clone();
+        let erased = tokio::task::spawn_blocking(move || table.erase(&text)).await;
+        erased.unwrap_or(Err(rusqlite::Error::InvalidQuery))
+    }
 }
 
 /// Looks a POST's key up, and keeps its answer.

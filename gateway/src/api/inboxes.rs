@@ -1,16 +1,21 @@
 //! Inboxes as they are now: who waits, and how many agents are available.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
-use axum::{extract::State, http::StatusCode};
+use axum::{
+    extract::State,
+    http::{HeaderMap, StatusCode},
+};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
+use vestibule_config::document::{Key, Kind};
 use vestibule_routing::{id::InboxId, plan::Inbox};
 
 use super::{
     AppState,
-    extract::{Json, Path},
+    acts::{How, act, if_unchanged},
+    extract::{Actor, Json, Path, Query},
     problem::{ApiResult, Problem},
 };
 
@@ -21,7 +26,10 @@ const AGENTS_MAX: u32 = 1_000_000;
 const VALID_SECONDS_MAX: u64 = 86_400;
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(routes!(list_inboxes)).routes(routes!(tell_availability))
+    OpenApiRouter::new()
+        .routes(routes!(list_inboxes))
+        .routes(routes!(tell_availability))
+        .routes(routes!(set_sla))
 }
 
 /// An inbox.
@@ -96,12 +104,7 @@ async fn tell_availability(
 ) -> ApiResult<StatusCode> {
     let inbox = InboxId::new(id);
     if state.store.active().load().plan.inbox(&inbox).is_none() {
-        return Err(Problem::new(
-            StatusCode::NOT_FOUND,
-            "no_such_inbox",
-            format!("The active revision has no inbox {inbox}."),
-            "List the inboxes to find it.",
-        ));
+        return Err(no_such_inbox(&inbox));
     }
     if agents_available.is_some_and(|agents| agents > AGENTS_MAX) {
         return Err(Problem::bad_request(format!("`agents_available` is more than {AGENTS_MAX}.")));
@@ -111,4 +114,63 @@ async fn tell_availability(
     }
     state.availability.tell(&inbox, agents_available, valid_seconds.map(Duration::from_secs));
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// The service level of an inbox.
+#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Sla {
+    /// Minutes within which a contact should be answered; entry points may have their own.
+    #[schema(minimum = 1)]
+    sla_minutes: u32,
+}
+
+/// Set the service level of an inbox, and nothing else of it, at once. It holds for contacts that arrive from then on.
+#[utoipa::path(put, path = "/api/v1/inboxes/{id}/sla", security(("key" = ["inboxes.sla"])), tag = "inboxes",
+    params(
+        ("id" = String, Path, description = "The inbox's id, `ib_…`"), How,
+        ("If-Match" = Option<String>, Header, description = "The ETag that was read"),
+    ),
+    request_body = Sla,
+    responses(
+        (status = 200, description = "What came of it.", body = Object),
+        (status = 400, description = "A number is out of range.", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "No such inbox.", body = Problem, content_type = "application/problem+json"),
+        (status = 412, description = "Somebody else changed it since it was read.", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "It cannot be so; nothing was changed.", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn set_sla(
+    State(state): State<AppState>,
+    Actor(author): Actor,
+    Path(id): Path<String>,
+    Query(how): Query<How>,
+    headers: HeaderMap,
+    Json(Sla { sla_minutes }): Json<Sla>,
+) -> ApiResult<axum::Json<serde_json::Value>> {
+    if sla_minutes == 0 {
+        return Err(Problem::bad_request("`sla_minutes` is at least 1."));
+    }
+    let inbox = InboxId::new(id);
+    if state.store.active().load().plan.inbox(&inbox).is_none() {
+        return Err(no_such_inbox(&inbox));
+    }
+    let (key, expected) = (Key::new(Kind::Inboxes, inbox.as_str()), if_unchanged(&headers)?);
+    let note = format!("SLA of {inbox}: {sla_minutes} minutes");
+    let done = act(&state, author, (how, note), move |reader| {
+        let Some(mut body) = reader.live_at(&key, expected)?.body else { return Ok(BTreeMap::new()) };
+        body["sla_minutes"] = sla_minutes.into();
+        Ok(BTreeMap::from([(key.clone(), Some(body))]))
+    })
+    .await?;
+    Ok(axum::Json(serde_json::json!({ "done": done.value() })))
+}
+
+fn no_such_inbox(inbox: &InboxId) -> Problem {
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        "no_such_inbox",
+        format!("The active revision has no inbox {inbox}."),
+        "List the inboxes to find it.",
+    )
 }

@@ -59,6 +59,11 @@ pub(super) fn run(settings: &Settings, command: AuditCommand) -> anyhow::Result<
             found.lines, found.first, newest.seq, newest.hash
         ));
     }
+    if let Some(line) = found.unsigned_through {
+        say(&format!(
+            "lines up to {line} were not signed when the log was signed: whether they are as they were written, a note of that time must say"
+        ));
+    }
     say(if found.sound {
         "the audit log is as it was written"
     } else {

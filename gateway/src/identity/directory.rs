@@ -206,6 +206,23 @@ impl Directory {
         })
     }
 
+    /// What somebody may do who was let in before; none when his key or session holds no longer.
+    pub(super) fn still(&self, caller: &Caller, now: Timestamp, idle: SignedDuration) -> Option<Permissions> {
+        match &caller.kind {
+            CallerKind::Operator => Some(caller.permissions),
+            CallerKind::Key => {
+                let key = self.keys.get(&caller.id)?;
+                key.expires.is_none_or(|expires| expires > now).then(|| self.key_permissions(key))
+            }
+            CallerKind::User { session, .. } => {
+                let of_his = |one: &&Arc<Session>| one.id == *session && one.user == caller.id;
+                self.sessions.values().find(of_his).filter(|one| is_alive(one, now, idle))?;
+                let user = self.users.get(&caller.id).filter(|user| !user.disabled && !user.must_change)?;
+                Some(self.permissions(&user.roles))
+            }
+        }
+    }
+
     /// A user's sessions that have not ended, the oldest first.
     pub(super) fn sessions_of(&self, user: &str) -> Vec<Arc<Session>> {
         let mut found: Vec<_> = self.sessions.values().filter(|s| s.user == user).cloned().collect();

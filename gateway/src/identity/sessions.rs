@@ -1,6 +1,6 @@
 //! Signing in and out, and what is open.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::atomic::Ordering};
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
@@ -108,13 +108,22 @@ impl Identity {
     /// A wrong password stands in the audit log. What was typed as a login does not, unless somebody has it: it may be the
     /// password.
     async fn tell_of_failure(&self, login: &str, user: Option<User>) -> Result<()> {
-        let disabled = user.as_ref().map(|user| json!({ "disabled": user.disabled }));
+        let mut after = user.as_ref().map(|user| json!({ "disabled": user.disabled }));
         let (actor, subject) = match user {
             Some(user) => (login.to_owned(), user.id),
-            None => (NOBODY.to_owned(), String::new()),
+            None => {
+                // Anybody can do that as often as he likes: the log tells of some, and then how many more there were.
+                let untold = &self.shared.strangers_untold;
+                if self.shared.strangers_told.begin(&()).is_err() {
+                    untold.fetch_add(1, Ordering::Relaxed);
+                    return Ok(());
+                }
+                let more = untold.swap(0, Ordering::Relaxed);
+                after = (more > 0).then(|| json!({ "untold_before": more }));
+                (NOBODY.to_owned(), String::new())
+            }
         };
-        self.tell(actor, AuditLine { action: "user.sign_in_failed", subject, before: None, after: disabled })
-            .await
+        self.tell(actor, AuditLine { action: "user.sign_in_failed", subject, before: None, after }).await
     }
 
     /// Begins a session of a user, with what `prepare` changes beside it.

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use vestibule_routing::id::{ContactId, ConversationId, InboxId};
 
-use super::message::time;
+use super::{erasure::print_of_wish, message::time};
 
 /// A conversation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -149,9 +149,10 @@ pub(super) fn forget(transaction: &Transaction<'_>, before_us: i64, batch: i64) 
 
 /// What the ledger of opt-outs has of one customer.
 pub(super) fn opt_outs(connection: &Connection, customer: &str) -> rusqlite::Result<Vec<OptOutRow>> {
+    // Of one who was erased, wishes stand under a hash.
     connection
-        .prepare_cached("SELECT * FROM opt_out WHERE customer = ? LIMIT 1000")?
-        .query_map([customer], |row| {
+        .prepare_cached("SELECT * FROM opt_out WHERE customer IN (?, ?) LIMIT 1000")?
+        .query_map([customer, &print_of_wish(customer)], |row| {
             Ok(OptOutRow {
                 channel: row.get(0)?,
                 address: row.get(1)?,

@@ -78,6 +78,10 @@ kinds! {
     MessageUnparsed = "message.unparsed",
     /// A visitor of a chat turned out to be somebody whom the site knows.
     CustomerIdentified = "customer.identified",
+    /// What is kept of a customer was erased; consumers erase it too.
+    CustomerErased = "customer.erased",
+    /// What stood here was erased with its customer.
+    EventErased = "event.erased",
     /// A customer opted out or in.
     OptoutChanged = "optout.changed",
     /// A voicemail was recorded.

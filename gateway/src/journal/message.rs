@@ -15,6 +15,7 @@ use vestibule_routing::{
 
 use super::{
     Event, JournalError, Receipt,
+    erasure::{self, EraseStep},
     media::{self, MediaJob},
     writer::{snake_case, write_events},
 };
@@ -77,6 +78,8 @@ pub enum MessageJob {
     },
     /// What became of a message's file.
     Media(MediaJob),
+    /// A step of erasing a customer.
+    Erase(EraseStep),
 }
 
 /// One thing that arrived.
@@ -138,7 +141,7 @@ pub struct MessageDone {
     pub receipt: Receipt,
     /// Things that had come before, and were left out.
     pub duplicates: usize,
-    /// Files of messages that a [`MediaJob`] changed.
+    /// Rows that a [`MediaJob`] or an [`EraseStep`] changed.
     pub changed: usize,
 }
 
@@ -203,7 +206,7 @@ impl MessageJob {
             Self::Say { .. } => 2,
             Self::Identified { .. } => 2,
             Self::Take { .. } | Self::Refuse { .. } | Self::Release { .. } | Self::Close { .. } => 1,
-            Self::Media(_) => 1,
+            Self::Media(_) | Self::Erase(_) => 1,
         }
     }
 
@@ -216,6 +219,7 @@ impl MessageJob {
             | Self::Release { .. }
             | Self::Identified { .. }
             | Self::Media(_)
+            | Self::Erase(_)
             | Self::Close { .. } => 512,
         }
     }
@@ -262,6 +266,10 @@ pub(super) fn apply(
         MessageJob::Close { conversation, by } => pen.close(conversation, by.as_deref())?,
         MessageJob::Media(job) => {
             changed = media::apply(transaction, job, (run, now), pen.seq)?;
+            Ok(())
+        }
+        MessageJob::Erase(step) => {
+            changed = erasure::apply(transaction, step, (run, now), pen.seq)?;
             Ok(())
         }
     };

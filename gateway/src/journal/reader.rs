@@ -1,6 +1,7 @@
 //! Reading beside the writer: two read-only connections, used off the async threads.
 
 mod conversations;
+mod erasures;
 mod of_contact;
 
 use std::{

@@ -41,9 +41,26 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, JournalError> {
     connection.pragma_update(None, "journal_size_limit", 64 << 20)?;
     connection.pragma_update(None, "cache_size", -65_536)?;
     connection.pragma_update(None, "foreign_keys", "OFF")?;
+    // What is deleted is overwritten (decision 0033).
+    connection.pragma_update(None, "secure_delete", "ON")?;
     connection.set_prepared_statement_cache_capacity(32);
     migrate(&connection)?;
     Ok(connection)
+}
+
+/// Writes the whole log back into the database file, and cuts it to nothing.
+pub(super) fn cut_log(path: &Path) -> Result<(), JournalError> {
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    connection.busy_timeout(std::time::Duration::from_secs(2))?;
+    // Most of it is written back while others read and write; what is left keeps them waiting for a moment only.
+    for mode in ["PASSIVE", "TRUNCATE", "TRUNCATE", "TRUNCATE"] {
+        let busy: i64 =
+            connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| row.get(0))?;
+        if busy == 0 && mode == "TRUNCATE" {
+            return Ok(());
+        }
+    }
+    Err(JournalError::LogInUse)
 }
 
 /// Opens the database for reading beside the writer.
@@ -84,7 +101,7 @@ fn migrate(connection: &Connection) -> Result<(), JournalError> {
 }
 
 /// What each version added to the one before. Never changed, only added to.
-const STEPS: [&[&str]; 10] = [
+const STEPS: [&[&str]; 11] = [
     &[TABLES],
     &[super::callback::TABLE],
     &[DIVERSIONS],
@@ -95,6 +112,7 @@ const STEPS: [&[&str]; 10] = [
     &[super::chat::TAKEN],
     &[super::chat::FILES],
     &[super::message::KEPT_LONGER, super::outbox::OWED],
+    &[super::erasure::TABLES],
 ];
 
 const DIVERSIONS: &str = "ALTER TABLE contact ADD COLUMN diverted_from TEXT;";

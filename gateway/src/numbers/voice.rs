@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use vestibule_config::{
     document::{Key, Kind},
     number::{NumberRecord, SetupStep},
-    store::Published,
+    store::{Published, Reader, StoreError},
 };
 use vestibule_routing::address::E164;
 
@@ -33,6 +33,34 @@ pub struct Voice {
     pub exits: BTreeMap<String, Option<String>>,
 }
 
+impl Voice {
+    /// What it makes of the objects as they are published.
+    fn changes(
+        &self,
+        number: E164,
+        published: impl Fn(&Key) -> Result<Option<Value>, StoreError>,
+    ) -> Result<BTreeMap<Key, Option<Value>>, StoreError> {
+        let mut changes = BTreeMap::new();
+        let key = Key::new(Kind::Numbers, number.to_string());
+        let before = published(&key)?;
+        let after = number_body(before.as_ref(), self);
+        if before.as_ref() != Some(&after) && (before.is_some() || self.active != Some(false)) {
+            changes.insert(key, Some(after));
+        }
+        let own = self.inbox.iter().map(|inbox| (format!("voice/{number}"), inbox));
+        let exits = self.exits.iter().map(|(exit, inbox)| (format!("ivr/{exit}"), inbox));
+        for (id, inbox) in own.chain(exits) {
+            let key = Key::new(Kind::EntryPoints, id);
+            let before = published(&key)?;
+            let after = with(before.as_ref(), "inbox", inbox.clone().map(Value::from));
+            if before.as_ref() != Some(&after) && (before.is_some() || inbox.is_some()) {
+                changes.insert(key, Some(after));
+            }
+        }
+        Ok(changes)
+    }
+}
+
 impl Numbers {
     /// Sets what calls do at a number. None when nothing changed.
     ///
@@ -47,32 +75,15 @@ impl Numbers {
         let record = self.record(number).await?;
         let published = self
             .blocking(move |store| {
-                let mut changes = BTreeMap::new();
-                let key = Key::new(Kind::Numbers, number.to_string());
-                let before = store.published_object(&key)?;
-                let after = number_body(before.as_ref(), &wanted);
-                if before.as_ref() != Some(&after) && (before.is_some() || wanted.active != Some(false)) {
-                    changes.insert(key, Some(after));
-                }
-                let own = wanted.inbox.iter().map(|inbox| (format!("voice/{number}"), inbox));
-                let exits = wanted.exits.iter().map(|(exit, inbox)| (format!("ivr/{exit}"), inbox));
-                for (id, inbox) in own.chain(exits) {
-                    let key = Key::new(Kind::EntryPoints, id);
-                    let before = store.published_object(&key)?;
-                    let after = with(before.as_ref(), "inbox", inbox.clone().map(Value::from));
-                    if before.as_ref() != Some(&after) && (before.is_some() || inbox.is_some()) {
-                        changes.insert(key, Some(after));
-                    }
-                }
-                if changes.is_empty() {
-                    return Ok(Ok(None));
-                }
+                let changes = wanted.changes(number, |key| store.published_object(key))?;
                 let draft = store.draft()?;
                 if let Some(key) = changes.keys().find(|key| draft.changes.contains_key(key)) {
                     return Ok(Err(NumbersError::Drafted(key.to_string())));
                 }
                 let note = format!("Voice of {number}");
-                Ok(Ok(Some(store.publish_changes(changes, &actor, &note)?)))
+                // Read again under the lock of the publish: what somebody else changes meanwhile (arming) stays.
+                let act = |reader: &Reader<'_>| wanted.changes(number, |key| Ok(reader.live(key)?.body));
+                Ok(Ok(store.act(&actor, &note, act)?))
             })
             .await??;
         if published.is_some() {

@@ -100,6 +100,14 @@ impl Capture {
         stories.by_name.get(&name).map(|story| story.messages.iter().cloned().collect()).unwrap_or_default()
     }
 
+    /// Forgets a story.
+    pub fn forget(&self, name: &str) {
+        let name = self.hasher.hash_one(name.as_bytes());
+        let mut stories = self.lock();
+        stories.order.retain(|one| *one != name);
+        stories.remove(name);
+    }
+
     fn lock(&self) -> MutexGuard<'_, Stories> {
         self.stories.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -149,11 +157,15 @@ impl Stories {
         while self.bytes > self.bytes_max
             && let Some(oldest) = self.order.pop_front()
         {
-            let Some(story) = self.by_name.remove(&oldest) else { continue };
-            self.bytes = self.bytes.saturating_sub(story.bytes);
-            for call in story.calls {
-                self.of_calls.remove(&call);
-            }
+            self.remove(oldest);
+        }
+    }
+
+    fn remove(&mut self, name: u64) {
+        let Some(story) = self.by_name.remove(&name) else { return };
+        self.bytes = self.bytes.saturating_sub(story.bytes);
+        for call in story.calls {
+            self.of_calls.remove(&call);
         }
     }
 }

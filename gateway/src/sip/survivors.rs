@@ -66,7 +66,8 @@ impl Survivors {
     pub(super) fn forget(&mut self, place: u32) {
         if let Some(kept) = self.kept.get_mut(place as usize).filter(|kept| **kept) {
             *kept = false;
-            self.write(place, &[0, 0]);
+            // Nothing of who talked is left in it.
+            self.write(place, &[0; SLOT_BYTES]);
         }
     }
 

@@ -379,6 +379,10 @@ families! {
         disk_low: gauge("vestibule_journal_disk_low", "1 when less than journal.free_space_warn_bytes of the disk is free."),
         /// Bytes of the database in use.
         size_bytes: gauge("vestibule_journal_size_bytes", "Bytes of the journal's database in use."),
+        /// Erasures of customers that go on.
+        erasures_open: gauge("vestibule_erasures_open", "Erasures of customers that go on, or wait for calls to end."),
+        /// Erasures of customers that were finished.
+        erasures_done: counter("vestibule_erasures_total", "Erasures of customers that were finished."),
         /// Events trimmed by age or size.
         trimmed: counter("vestibule_journal_trimmed_events_total", "Events trimmed by age or size."),
     }
@@ -437,6 +441,8 @@ families! {
     AuditMetrics {
         /// Lines at the last look.
         lines: gauge("vestibule_audit_lines", "Number of the newest line of the audit log, as of the last look at all of it."),
+        /// Lines that nothing vouched for when signing began.
+        unsigned: gauge("vestibule_audit_unsigned_lines", "Number of the newest line of the audit log that no signature vouched for before the log was signed; 0 when all were signed as they were written."),
         /// What was wrong at the last look.
         faults: gauge("vestibule_audit_faults", "Lines of the audit log that were changed, put in or taken out, and signatures that did not hold, as of the last look."),
     }
@@ -448,6 +454,13 @@ impl AuditMetrics {
         let newest = found.newest.as_ref().map_or(0, |end| end.seq);
         self.lines.set(i64::try_from(newest).unwrap_or(i64::MAX));
         self.faults.set(i64::try_from(found.faults.len()).unwrap_or(i64::MAX));
+        self.unsigned.set(i64::try_from(found.unsigned_through.unwrap_or(0)).unwrap_or(i64::MAX));
+        if let Some(line) = found.unsigned_through {
+            tracing::warn!(
+                line,
+                "lines of the audit log up to this one were not signed when the log was signed: they vouch for nothing"
+            );
+        }
         for fault in &found.faults {
             tracing::error!(
                 line = fault.seq,

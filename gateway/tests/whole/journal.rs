@@ -45,7 +45,8 @@ fn start() -> ContactStart {
 }
 
 /// What takes each version back to the one before, the newest first.
-const BACK: [&str; 9] = [
+const BACK: [&str; 10] = [
+    "DROP TABLE erasure; DROP TABLE erasure_found;",
     "DROP INDEX contact_held_at; CREATE INDEX contact_held ON contact(id) WHERE held = 1; DROP INDEX conversation_closed;
      DROP INDEX dedup_of_day; ALTER TABLE dedup DROP COLUMN lasting; CREATE INDEX dedup_day ON dedup(day);
      DROP INDEX outbox_seq;",

@@ -96,11 +96,14 @@ pub(in crate::store) fn begin_signing(
     keys: &AuditKeys,
 ) -> Result<(), StoreError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    if read(&transaction)?.mac.is_some() {
+    let before = read(&transaction)?;
+    if before.mac.is_some() {
         return Ok(());
     }
     sign(&transaction, keys)?;
-    let line = Line { action: "audit.signed", subject: "audit".into(), before: None, after: None };
+    // Said in the log itself: a signature that somebody took away is made anew here, too.
+    let after = (before.seq > 0).then(|| json!({ "unsigned_through": before.seq }));
+    let line = Line { action: SIGNED, subject: "audit".into(), before: None, after };
     append(&transaction, By { actor: "system", keys: Some(keys) }, &line)?;
     Ok(transaction.commit()?)
 }
@@ -119,6 +122,9 @@ pub(super) fn sign_anew(
         Line { action: "audit.signed_anew", subject: "audit".into(), before: None, after: Some(after) };
     append(transaction, By { actor, keys: Some(keys) }, &line)
 }
+
+/// What the line says by which signing begins.
+pub(super) const SIGNED: &str = "audit.signed";
 
 fn sign(connection: &Connection, keys: &AuditKeys) -> Result<(), StoreError> {
     let head = read(connection)?;

@@ -310,3 +310,17 @@ fn lines_of_earlier_versions_are_chained_in_their_order() {
     assert_eq!(rows(&store)[0].action, "audit.signed");
     assert!(store.verify_audit(None).unwrap().sound);
 }
+
+#[test]
+fn a_signature_that_somebody_took_away_is_made_anew_and_that_is_told_for_ever() {
+    let (folder, store) = seeded();
+    assert_eq!(store.verify_audit(None).unwrap().unsigned_through, None, "it was signed from the start");
+    let newest = newest(&store);
+    drop(store);
+    meddle(&folder, "UPDATE audit_head SET mac = NULL");
+    let store = open(&folder);
+    edit(&store, "Sales");
+    let findings = store.verify_audit(None).unwrap();
+    assert!(findings.sound && findings.signed == Some(true), "{findings:?}");
+    assert_eq!(findings.unsigned_through, Some(newest));
+}

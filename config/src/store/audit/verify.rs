@@ -56,6 +56,9 @@ pub struct AuditFindings {
     pub sound: bool,
     /// The head is signed, and its signature holds; none: the keys were not at hand.
     pub signed: Option<bool>,
+    /// The newest line for which no signature vouched before the head was signed: those up to it may have been written anew
+    /// before. None when all were signed as they were written.
+    pub unsigned_through: Option<u64>,
     /// Lines looked at.
     pub lines: u64,
     /// Lines before this one went when their time was over; 1 when none did.
@@ -88,6 +91,7 @@ pub fn verify(
         lines: 0,
         faults: Vec::new(),
         vouched: start == 0,
+        unsigned_through: None,
         noted: noted.filter(|noted| noted.seq > start.unsigned_abs()),
     };
     {
@@ -104,6 +108,7 @@ pub fn verify(
     Ok(AuditFindings {
         sound: walk.faults.is_empty(),
         signed,
+        unsigned_through: walk.unsigned_through,
         lines: walk.lines,
         first: start.unsigned_abs().saturating_add(1),
         newest,
@@ -120,6 +125,7 @@ struct Walk<'a> {
     lines: u64,
     faults: Vec<AuditFault>,
     vouched: bool,
+    unsigned_through: Option<u64>,
     /// Still to be met.
     noted: Option<&'a AuditEnd>,
 }
@@ -150,6 +156,7 @@ impl Walk<'_> {
             self.fault(AuditFaultKind::Changed, line.seq, sentence);
         }
         self.vouched |= line.action == RETIRED && vouches(&line, start);
+        self.unsigned_through = unsigned_through(&line).or(self.unsigned_through);
         let meets = |noted: &&AuditEnd| noted.seq == line.seq.unsigned_abs() && noted.hash == hex(&line.hash);
         if self.noted.as_ref().is_some_and(meets) {
             self.noted = None;
@@ -193,6 +200,15 @@ impl Walk<'_> {
 fn vouches(line: &Stored, (seq, hash): (i64, &str)) -> bool {
     let says: Option<Value> = line.after.as_deref().and_then(|text| serde_json::from_str(text).ok());
     says.is_some_and(|says| says["through"] == seq && says["hash"] == hash)
+}
+
+/// The newest line that was unsigned when signing began, if this is the line that says so.
+fn unsigned_through(line: &Stored) -> Option<u64> {
+    if line.action != head::SIGNED {
+        return None;
+    }
+    let says: Value = serde_json::from_str(line.after.as_deref()?).ok()?;
+    says["unsigned_through"].as_u64()
 }
 
 const FAULTS_MAX: usize = 100;

@@ -75,6 +75,8 @@ impl Table {
         connection.busy_timeout(Duration::from_secs(5))?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
+        // What is deleted is overwritten (decision 0033).
+        connection.pragma_update(None, "secure_delete", "ON")?;
         connection.execute_batch(TABLES)?;
         let inner = Inner { connection, under_way: HashSet::new() };
         Ok(Self { inner: Mutex::new(inner), kept, keys_max: keys_max.max(1) })
@@ -135,6 +137,16 @@ impl Table {
         if let Err(error) = inner.connection.execute("DELETE FROM keys WHERE name = ?1", [name]) {
             tracing::error!(%error, "a key of an idempotent request cannot be given back");
         }
+    }
+
+    /// Forgets the answers in which something stands, and leaves no page of before in the log.
+    pub(super) fn erase(&self, text: &str) -> rusqlite::Result<()> {
+        let inner = self.lock();
+        inner.connection.execute(
+            "DELETE FROM keys WHERE instr(CAST(body AS TEXT), ?1) > 0 AND status IS NOT NULL",
+            [text],
+        )?;
+        inner.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

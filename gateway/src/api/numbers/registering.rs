@@ -18,6 +18,7 @@ use crate::{
         problem::{ApiResult, Problem},
     },
     carrier::forms::{self, FormField},
+    identity::{Caller, permission::Permission},
     numbers::{
         registration::NewRegistration,
         transfers::{NewTransfer, TransferEvent},
@@ -34,6 +35,9 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(read_transfer))
         .routes(routes!(tell_transfer))
 }
+
+/// What a form says by which another company knows its customer.
+const PROOFS: [&str; 2] = ["pin", "account"];
 
 /// A registration for SMS.
 #[derive(Debug, Serialize, ToSchema)]
@@ -287,7 +291,7 @@ struct TransferView {
     numbers: Vec<String>,
     /// The number of ours that calls are forwarded to.
     forward_to: Option<String>,
-    /// What the other carrier is told.
+    /// What the other carrier is told. `pin` and `account` are `…` for those who may not order (`numbers.buy`).
     #[schema(value_type = Object)]
     form: BTreeMap<String, String>,
     /// `state`: `submitted`, `action_needed` (with `reasons`), `scheduled` (with `on`), `completed` or `cancelled` (with
@@ -304,6 +308,19 @@ struct TransferView {
     /// When it last changed.
     #[schema(value_type = String, format = DateTime)]
     changed: Timestamp,
+}
+
+impl TransferView {
+    /// As it is shown to somebody: by what the other company knows its customer is for those who order.
+    fn shown_to(caller: &Caller, transfer: Transfer) -> Self {
+        let mut view = Self::from(transfer);
+        if !caller.may(Permission::NumbersBuy) {
+            for proof in PROOFS {
+                view.form.entry(proof.to_owned()).and_modify(|value| "…".clone_into(value));
+            }
+        }
+        view
+    }
 }
 
 impl From<Transfer> for TransferView {
@@ -343,12 +360,16 @@ struct TransfersView {
 )]
 async fn list_transfers(
     State(state): State<AppState>,
+    caller: Caller,
     Query(query): Query<PageQuery>,
 ) -> ApiResult<axum::Json<TransfersView>> {
     let (after, limit) = query.checked()?;
     let page = state.numbers.transfers(after, limit).await?;
     let next = next(&page, limit, |one| &one.id);
-    Ok(axum::Json(TransfersView { transfers: page.into_iter().map(TransferView::from).collect(), next }))
+    Ok(axum::Json(TransfersView {
+        transfers: page.into_iter().map(|one| TransferView::shown_to(&caller, one)).collect(),
+        next,
+    }))
 }
 
 /// An order.
@@ -402,9 +423,10 @@ async fn order_transfer(
 )]
 async fn read_transfer(
     State(state): State<AppState>,
+    caller: Caller,
     Path(id): Path<String>,
 ) -> ApiResult<axum::Json<TransferView>> {
-    Ok(axum::Json(state.numbers.transfer(&id).await?.into()))
+    Ok(axum::Json(TransferView::shown_to(&caller, state.numbers.transfer(&id).await?)))
 }
 
 /// Tell how an order is getting on: `{"event": "submitted"}`, `action_needed` (with `reasons`), `scheduled` (with `on`),

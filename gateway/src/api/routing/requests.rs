@@ -101,7 +101,7 @@ async fn list_publish_requests(
 #[utoipa::path(get, path = "/api/v1/routing/publish-requests/{id}", security(("key" = ["routing.read"])), tag = "routing",
     params(("id" = u64, Path, description = "The request")),
     responses(
-        (status = 200, description = "The request, and `objects`: up to 200, with `key`, `before` and `after`.", body = Object),
+        (status = 200, description = "The request, and `objects`: up to 200 and 256 KiB, with `key`, `before` and `after`; `left_out`: how many more it changes.", body = Object),
         (status = 400, description = "This is no number.", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "There is no such request.", body = Problem, content_type = "application/problem+json"),
     )
@@ -111,7 +111,9 @@ async fn read_publish_request(
     Path(id): Path<u64>,
 ) -> ApiResult<axum::Json<Value>> {
     let (request, objects) = blocking(&state, move |store| store.publish_request(id)).await?;
-    Ok(axum::Json(json!({"request": request, "objects": objects})))
+    let shown = objects.as_array().map_or(0, |objects| u64::try_from(objects.len()).unwrap_or(u64::MAX));
+    let left_out = request.changes.saturating_sub(shown);
+    Ok(axum::Json(json!({"request": request, "objects": objects, "left_out": left_out})))
 }
 
 /// Approve a request: it is published now. Only somebody who is signed in does that, and not who asked, by whatever key.

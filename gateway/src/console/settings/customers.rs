@@ -1,5 +1,7 @@
 //! Data of customers: how long each kind is kept, and what is kept of one of them as a file.
 
+mod erase;
+
 use askama::Template;
 use axum::{
     Router,
@@ -26,6 +28,7 @@ pub(super) fn routes() -> Router<Console> {
     Router::new()
         .route("/console/settings/customers", get(show))
         .route("/console/settings/customers/export", get(export))
+        .merge(erase::routes())
 }
 
 /// A kind of data as the API tells it.
@@ -63,6 +66,7 @@ struct CustomersPage {
     typed: String,
     fault: Option<String>,
     may_export: bool,
+    erasures: Vec<erase::Erasure>,
 }
 
 async fn show(desk: Desk) -> Shown {
@@ -83,6 +87,7 @@ async fn drawn(desk: &Desk, typed: String, fault: Option<Refused>) -> Shown {
         typed,
         fault: fault.map(|refused| refused.sentence()),
         may_export,
+        erasures: erase::all(desk).await?,
     });
     Ok((status, page).into_response())
 }

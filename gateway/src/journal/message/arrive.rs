@@ -13,6 +13,7 @@ use crate::{
     journal::{
         ContactStart, Event, EventKind,
         chat::{self, ChatFile, NewLine},
+        erasure,
         media::{self, Home},
     },
     message::{Content, Incoming, Keyword, What},
@@ -33,6 +34,7 @@ impl Pen<'_, '_> {
             return Ok(false);
         }
         let (incoming, at) = (&arrival.incoming, arrival.arrived);
+        erasure::recall(self.transaction, &name(incoming.channel), &incoming.address, &incoming.customer)?;
         if chat::is_there(self.transaction, incoming)? {
             // Said before the visitor was known: it comes again under another name.
             return Ok(false);
