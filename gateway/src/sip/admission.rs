@@ -113,6 +113,12 @@ impl Admission {
         refuse
     }
 
+    /// Whether a message is a new call that is to be turned away; `full` is full: what would be refused with state is
+    /// refused without. Whoever turns it away looks whether it is new.
+    pub(super) fn turns_away(&mut self, full: bool, message: &[u8]) -> bool {
+        (full || self.is_active()) && message.starts_with(b"INVITE ") && (full || self.refuses())
+    }
+
     /// Whether anything is refused at the moment.
     pub(super) fn is_active(&self) -> bool {
         self.crowded || self.share > 0
@@ -183,6 +189,16 @@ mod tests {
         assert!((0..100).all(|_| admission.is_active() && admission.refuses()));
         admission.tasks_wait(256);
         assert!((0..100).all(|_| !admission.is_active() && !admission.refuses()));
+    }
+
+    #[test]
+    fn only_invites_are_turned_away_and_when_it_is_full_all_of_them() {
+        let mut admission = admission();
+        assert!(!admission.turns_away(false, b"INVITE sip:a@b SIP/2.0"));
+        assert!(admission.turns_away(true, b"INVITE sip:a@b SIP/2.0"));
+        admission.tasks_wait(257);
+        assert!(admission.turns_away(false, b"INVITE sip:a@b SIP/2.0"));
+        assert!(!admission.turns_away(true, b"BYE sip:a@b SIP/2.0"));
     }
 
     #[test]

@@ -300,7 +300,6 @@ impl SipThread {
                 (&mut self.admission, &self.metrics, &mut self.retry_after);
             let capture = &self.capture;
             admission.tasks_wait(self.hub.runtime().metrics().global_queue_depth());
-            // Full is full: what would be refused with state is refused without.
             let full = self.hub.is_full();
             let received = self.sockets[index].receive(batches, |peer, at, bytes| {
                 if let Some(at) = at {
@@ -313,9 +312,7 @@ impl SipThread {
                 }
                 let path = Path { transport: Transport::Udp, peer, listener, connection: None };
                 count_request(metrics, bytes);
-                let new_invite = (full || admission.is_active()) && bytes.starts_with(b"INVITE ");
-                if new_invite
-                    && (full || admission.refuses())
+                if admission.turns_away(full, bytes)
                     && endpoint.refuse_overload(path, bytes, retry_after.next(), out)
                 {
                     metrics.rejected.of(SipRejection::Overload).inc();
@@ -357,10 +354,7 @@ impl SipThread {
             Item::Inquire(inquiring, reply) => self.inquire(now, *inquiring, reply),
             Item::Message(path, bytes) => {
                 count_request(&self.metrics, &bytes);
-                let full = self.hub.is_full();
-                if (full || self.admission.is_active())
-                    && bytes.starts_with(b"INVITE ")
-                    && (full || self.admission.refuses())
+                if self.admission.turns_away(self.hub.is_full(), &bytes)
                     && self.endpoint.refuse_overload(path, &bytes, self.retry_after.next(), &mut self.out)
                 {
                     self.metrics.rejected.of(SipRejection::Overload).inc();
